@@ -1,0 +1,25 @@
+package brokers
+
+import "errors"
+
+// ErrCancelled is a login that the citizen gave up at the upstream.
+var ErrCancelled = errors.New("login was cancelled by the citizen")
+
+// RejectedError is an upstream answer that was refused. The browser is told a
+// reference number only; Reason is for the operator's audit log and names the
+// check, never the attacker's text or personal data.
+type RejectedError struct {
+	// Reason is a stable code such as "signature_invalid" or "audience".
+	Reason string
+	// Err has the detail, free of personal data.
+	Err error
+}
+
+func (e *RejectedError) Error() string {
+	if e.Err == nil {
+		return "upstream answer refused: " + e.Reason
+	}
+	return "upstream answer refused: " + e.Reason + ": " + e.Err.Error()
+}
+
+func (e *RejectedError) Unwrap() error { return e.Err }

@@ -1,0 +1,74 @@
+package brokers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// Upstream is a national scheme that can identify a person. Each scheme is one
+// package that implements it and knows neither the provider, nor the store, nor
+// another scheme. What only some schemes can do (logout, polling) is a further
+// interface found by type assertion.
+//
+// A login by redirection goes: Start → browser at the scheme → callback →
+// Correlate (which login is this?) → the provider loads the Departure it stored
+// → Finish (strict checks, once) → AuthenticationEvent.
+type Upstream interface {
+	// ID is the upstream's name in configuration and in callback paths:
+	// lower-case letters, digits and hyphens.
+	ID() string
+	// Methods lists the ways to log in that are offered now, each with the
+	// highest level it can reach.
+	Methods() []Method
+	// Start begins a login. It sends nothing itself.
+	Start(ctx context.Context, r AuthenticationRequest) (*Departure, error)
+	// Correlate reads from a callback the RelayState that Start chose, without
+	// trusting anything else in it.
+	Correlate(r *http.Request) (relayState string, err error)
+	// Finish checks the callback against the departure of the same login and
+	// returns what was proven. Whatever is wrong with the answer is a
+	// *RejectedError; a citizen who gave up is ErrCancelled.
+	Finish(ctx context.Context, r *http.Request, d *Departure) (*AuthenticationEvent, error)
+}
+
+// Method is one way to log in that a citizen can choose.
+type Method struct {
+	// ID is unique within the upstream: "digid-midden".
+	ID string
+	// Level is the highest level of assurance that the method can reach.
+	Level levels.Level
+	// Name is the text on the button by language tag; "en" is always there.
+	Name map[string]string
+}
+
+// AuthenticationRequest is what the provider asks of an upstream.
+type AuthenticationRequest struct {
+	// Method is the ID of the chosen method.
+	Method string
+	// Level is the least level that will do; the upstream is asked for the
+	// smallest class of its own that is not below it.
+	Level levels.Level
+	// ForceAuthn forbids the upstream to answer from its own session.
+	ForceAuthn bool
+	// Locale is the language chosen by the citizen, a BCP 47 tag.
+	Locale string
+	// RelayState is the provider's handle for this login, at most 80 bytes
+	// (SAML bindings 3.4.3).
+	RelayState string
+}
+
+// Departure is where the browser goes next, and what has to be remembered until
+// it comes back. It is stored as JSON with the transaction.
+type Departure struct {
+	// Location is the URL for a redirect. For a form it is the action.
+	Location string `json:"location"`
+	// Form, if not nil, holds the fields of a form that is posted to Location.
+	Form map[string]string `json:"form,omitempty"`
+	// RequestID is the upstream's name for the request (SAML ID, OIDC state).
+	RequestID string `json:"requestId"`
+	// Request echoes what was asked, so that Finish can check the answer
+	// against it.
+	Request AuthenticationRequest `json:"request"`
+}

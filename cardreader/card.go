@@ -1,0 +1,81 @@
+package cardreader
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+
+	"github.com/eidbridge/eidbridge/cardreader/pin"
+)
+
+// Driver recognises a card family and opens its cards. Drivers are values in a
+// list that the program hands to Cards; nothing registers itself.
+type Driver interface {
+	// Name is the family as its users call it: "EstEID 2018".
+	Name() string
+	// Matches tells from the answer to reset alone whether the card may be of
+	// this family.
+	Matches(atr []byte) bool
+	// Open selects the card's application and returns the card. The card is
+	// valid as long as t is.
+	Open(ctx context.Context, t Transport) (Card, error)
+}
+
+// Card is an opened card of a known family.
+type Card interface {
+	// Info returns what is printed on the card or read without a PIN.
+	Info(ctx context.Context) (Info, error)
+	// Credentials reads the certificates.
+	Credentials(ctx context.Context) ([]Credential, error)
+	// PINs tells the state of every PIN and PUK without using up a try.
+	PINs(ctx context.Context) ([]PINStatus, error)
+	// Sign verifies the PIN and makes one signature: one VERIFY and one
+	// signature command, never repeated by software. digest is the output of
+	// hash, of its full length. ECDSA values are returned as DER
+	// (ECDSA-Sig-Value, RFC 3279 2.2.3), RSA values as they are. A refused PIN
+	// is a *PINError.
+	Sign(ctx context.Context, c Credential, p *pin.PIN, hash crypto.Hash, digest []byte) ([]byte, error)
+}
+
+// Info is what a card says of itself without a PIN.
+type Info struct {
+	// Family is the driver's name.
+	Family string
+	// DocumentNumber is what is printed on the card.
+	DocumentNumber string
+}
+
+// Usage is what a key may be used for. Authentication keys never sign
+// documents, and signature keys never answer a login challenge.
+type Usage string
+
+// The usages of a citizen's keys.
+const (
+	UsageAuthentication Usage = "authentication"
+	UsageSignature      Usage = "signature"
+)
+
+// Credential is a certificate on a card together with the name of its key.
+type Credential struct {
+	// ID names the key within the card, stable over insertions.
+	ID    string
+	Usage Usage
+	// PIN is the ID of the PIN that releases the key.
+	PIN         string
+	Certificate *x509.Certificate
+}
+
+// PINStatus is the state of one PIN or PUK.
+type PINStatus struct {
+	// ID is stable for the family: "PIN1", "PIN2", "PUK".
+	ID string `json:"id"`
+	// TriesLeft counts the wrong entries that are still allowed; 0 is blocked,
+	// -1 is not known.
+	TriesLeft int `json:"triesLeft"`
+	TriesMax  int `json:"triesMax"`
+	// MinLength and MaxLength bound the entry in characters.
+	MinLength int `json:"minLength"`
+	MaxLength int `json:"maxLength"`
+	// MustChange is a transport PIN: the card signs only after it was changed.
+	MustChange bool `json:"mustChange,omitempty"`
+}

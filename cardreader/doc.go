@@ -1,0 +1,10 @@
+// Package cardreader goes from a reader's slot to a signature value.
+//
+// Service finds readers, Driver recognises a card, Card reads certificates and
+// signs. Below this package: pcsc and vpcd (ways to reach a card), apdu and tlv
+// (the command layer), pin (the secret), and one package per card family. A
+// family knows Transport and nothing else, so it never sees PC/SC.
+//
+// Cards is what programs use: it lists what is inserted and hands out
+// crypto.Signer values which ask for the PIN at the moment of signing.
+package cardreader

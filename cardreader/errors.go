@@ -1,0 +1,65 @@
+package cardreader
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a program decides on. Each is wrapped with context by whoever met it.
+var (
+	// ErrNoService: the PC/SC daemon is not running or not installed.
+	ErrNoService = errors.New("smart-card service is not running")
+	// ErrNoReader: the service runs but knows no reader.
+	ErrNoReader = errors.New("no smart-card reader is connected")
+	// ErrNoCard: the readers are empty.
+	ErrNoCard = errors.New("no card is inserted")
+	// ErrCardRemoved: the card left in the middle of an operation.
+	ErrCardRemoved = errors.New("card was removed")
+	// ErrCardReset: another program reset the card; begin again from SELECT.
+	ErrCardReset = errors.New("card was reset by another program")
+	// ErrCardBusy: another program holds the card or a transaction on it.
+	ErrCardBusy = errors.New("card is in use by another program")
+	// ErrCardMute: the chip does not answer.
+	ErrCardMute = errors.New("card does not answer")
+	// ErrCardUnsupported: no driver recognises the card.
+	ErrCardUnsupported = errors.New("card is not supported")
+	// ErrCardProtocol: the card's answer breaks its own rules.
+	ErrCardProtocol = errors.New("card answered against its protocol")
+	// ErrNoCredential: no certificate on the card fits what was asked.
+	ErrNoCredential = errors.New("no matching certificate on the card")
+)
+
+// PINReason says why the card, or the check before it, did not take a PIN.
+type PINReason string
+
+// The reasons.
+const (
+	PINWrong   PINReason = "wrong"
+	PINBlocked PINReason = "blocked"
+	// PINFormat: refused before the card was asked; no try was used.
+	PINFormat PINReason = "format"
+	// PINMustChange: a transport PIN that has to be changed first.
+	PINMustChange PINReason = "must-change"
+)
+
+// PINError is a PIN that was not accepted. It never holds the PIN.
+type PINError struct {
+	Reason PINReason
+	// PIN is the ID of the PIN, as in PINStatus.
+	PIN string
+	// TriesLeft as in PINStatus; -1 is not known.
+	TriesLeft int
+}
+
+func (e *PINError) Error() string {
+	switch e.Reason {
+	case PINWrong:
+		return fmt.Sprintf("%s is wrong, tries left: %d", e.PIN, e.TriesLeft)
+	case PINBlocked:
+		return e.PIN + " is blocked"
+	case PINFormat:
+		return e.PIN + " has the wrong length or characters"
+	default:
+		return e.PIN + " must be changed before first use"
+	}
+}
