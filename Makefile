@@ -1,0 +1,123 @@
+# eidbridge. `make demo` and `make test` are all a newcomer needs: each installs
+# the Debian packages it misses, builds and runs. Everything else is for
+# contributors; CONTRIBUTING in the README says when.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# An older installed Go fetches the one that go.mod names.
+export GOTOOLCHAIN := auto
+GO ?= go
+
+# Pinned tools. They run outside the module, so their dependencies never enter
+# go.mod; the toolchain is named because `go run pkg@version` ignores ours.
+GO_VERSION := $(shell sed -n 's/^go //p' go.mod)
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# What each target needs, as command or file = Debian package. A command that is
+# there already, from wherever, is not installed again.
+BUILD_NEEDS := gcc=gcc pkg-config=pkg-config /usr/include/PCSC/winscard.h=libpcsclite-dev /usr/include/stdlib.h=libc6-dev
+CARD_NEEDS := pcscd=pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so=vsmartcard-vpcd
+TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
+	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
+	openssl=openssl xmlsec1=xmlsec1 qpdf=qpdf pdfsig=poppler-utils pinentry-tty=pinentry-tty
+INTEROP_NEEDS := $(TEST_NEEDS) chromium=chromium node=nodejs npm=npm python3=python3 \
+	/usr/lib/python3/dist-packages/pip|$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
+
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+# go test packages run side by side; each that needs a card has a pcscd of its own.
+TESTFLAGS ?= -count=1 -timeout 9m
+
+# $(call install,NEEDS) says which Debian packages are missing and installs them,
+# as root or by asking sudo for it.
+define install
+@missing=(); \
+for need in $(foreach n,$(1),'$(n)'); do \
+	package="$${need##*=}"; found=; \
+	IFS='|' read -r -a places <<<"$${need%=*}"; \
+	for place in "$${places[@]}"; do \
+		case "$$place" in \
+			/*) if [ -e "$$place" ]; then found=1; fi ;; \
+			'') ;; \
+			*) if PATH="$$PATH:/usr/sbin:/sbin" command -v "$$place" >/dev/null; then found=1; fi ;; \
+		esac; \
+	done; \
+	if [ -z "$$found" ]; then missing+=("$$package"); fi; \
+done; \
+if [ "$${#missing[@]}" -gt 0 ]; then \
+	if ! command -v apt-get >/dev/null; then \
+		echo "This system has no apt-get. Please install what these Debian packages hold: $${missing[*]}" >&2; exit 1; \
+	fi; \
+	root=; \
+	if [ "$$(id -u)" -ne 0 ]; then \
+		if ! command -v sudo >/dev/null; then \
+			echo "Missing Debian packages. Run as root: apt-get install $${missing[*]}" >&2; exit 1; \
+		fi; \
+		root=sudo; \
+	fi; \
+	echo "Installing Debian packages: $${missing[*]}$${root:+ (sudo may ask for your password)}"; \
+	$$root apt-get update -qq; \
+	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+fi
+endef
+
+.PHONY: help
+help:
+	@echo 'make demo     a citizen logs in and signs, on this machine, then try it by hand'
+	@echo 'make test     all tests, with a real pcscd and the emulated card'
+	@echo 'make build    the three programs in bin/'
+	@echo 'make lint     golangci-lint: style, safety, import directions'
+	@echo 'make interop  third-party judges: OpenSC, poppler, qpdf, pyHanko, openid-client, Chromium'
+	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
+	@echo 'make bench    benchmarks, with a peer in the same run'
+
+.PHONY: build
+build: setup-build
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/eidbroker ./cmd/eidbroker
+	$(GO) build -trimpath -o bin/ ./cmd/eidagent ./cmd/eidlab
+
+.PHONY: demo
+demo: setup-demo build
+	bin/eidlab demo $(DEMOFLAGS)
+
+.PHONY: test
+test: setup-test
+	$(GO) test $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: setup-build
+	GOTOOLCHAIN=go$(GO_VERSION) $(GO) run $(GOLANGCI) run ./...
+	GOTOOLCHAIN=go$(GO_VERSION) $(GO) run $(GOLANGCI) run --build-tags interop ./...
+
+.PHONY: interop
+interop: setup-interop build
+	$(GO) test -count=1 -timeout 20m -tags interop -run Interop ./...
+
+.PHONY: fuzz
+fuzz: setup-build
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: setup-build
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: setup-build setup-demo setup-test setup-interop
+setup-build:
+	$(call install,$(BUILD_NEEDS))
+setup-demo:
+	$(call install,$(BUILD_NEEDS) $(CARD_NEEDS))
+setup-test:
+	$(call install,$(TEST_NEEDS))
+setup-interop:
+	$(call install,$(INTEROP_NEEDS))
+
+.PHONY: clean
+clean:
+	rm -rf bin demo-out .cache
