@@ -1,0 +1,26 @@
+// Package pades signs PDF documents at PAdES baseline B-B (EN 319 142-1,
+// ISO 32000-2 12.8) and verifies PDF signatures.
+//
+// Signing has three steps. Prepare reads the structure, decides what the new
+// revision changes, and passes over the document once; it yields a Plan with
+// the digest of the signed attributes. The key signs that digest, once. Complete
+// writes the document again with the new revision behind it. Sign joins the
+// three in a single pass over the source, and SignFile does so from file to
+// file, with a check of the result before it is put in place. Memory does not
+// grow with the document: only the new revision is held.
+//
+// Verify walks from the AcroForm fields to the signature dictionaries, demands
+// the strict shape of ByteRange and Contents, checks the CMS, and looks at what
+// later revisions did. Its answers are those of EN 319 102-1. Revocation,
+// trusted lists and time-stamps are not examined, and the report says so.
+//
+// # What is ours and what is of pdfsign
+//
+// The reader, the revision writer and the CMS are ours (packages pdf and cms).
+// github.com/digitorus/pdfsign is an oracle in the tests: its reader opens what
+// we write, and Verify reads what it signs. It does not make or judge
+// signatures here because it holds the document in memory several times,
+// rebuilds the catalog and AcroForm and loses their entries, finds its
+// place-holder by searching the text, may use the key a second time, and takes
+// its verdict from the first certificate of the set.
+package pades

@@ -1,0 +1,53 @@
+package pades
+
+import (
+	"crypto"
+	"io"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing"
+)
+
+// Options says what goes into the signature besides key and document. The zero
+// value signs with the current time, in the first empty signature field or in a
+// new hidden one.
+type Options struct {
+	// Reason, Location, ContactInfo and Name become the entries of the same name
+	// in the signature dictionary (ISO 32000-2 table 255); empty ones are left
+	// out. They are claims of the signer and prove nothing.
+	Reason, Location, ContactInfo, Name string
+	// SigningTime becomes /M; zero means now.
+	SigningTime time.Time
+	// FieldName is the fully qualified name of the field to sign. An existing
+	// empty signature field of that name is signed, otherwise a new one is made.
+	FieldName string
+	// PSS makes RSA keys sign with RSASSA-PSS instead of PKCS #1 v1.5.
+	PSS bool
+	// Digest is SHA-256, SHA-384 or SHA-512; zero takes the one that fits the
+	// key: SHA-384 for P-384, SHA-512 for P-521, SHA-256 for the rest.
+	Digest crypto.Hash
+	// Overwrite lets SignFile replace an existing regular file.
+	Overwrite bool
+	// Rand feeds the signer; nil means crypto/rand.Reader.
+	Rand io.Reader
+}
+
+// Result describes a finished signature.
+type Result struct {
+	Format   signing.Format   `json:"format"`
+	Baseline signing.Baseline `json:"baseline"`
+	// Field is the fully qualified name of the signed field.
+	Field string `json:"field"`
+	// NewField tells whether the field was made for this signature.
+	NewField bool `json:"new_field"`
+	// DigestAlgorithm and SignatureAlgorithm are names such as "SHA-384" and
+	// "ECDSA with SHA-384".
+	DigestAlgorithm    string    `json:"digest_algorithm"`
+	SignatureAlgorithm string    `json:"signature_algorithm"`
+	SigningTime        time.Time `json:"signing_time"`
+	// SourceSize and Size are the lengths of the document before and after.
+	SourceSize int64 `json:"source_size"` // bytes
+	Size       int64 `json:"size"`        // bytes
+	// EarlierSignatures counts the signatures that were in the document before.
+	EarlierSignatures int `json:"earlier_signatures"`
+}
