@@ -1,0 +1,4 @@
+package levels
+
+// maxMappingFile bounds a mapping file in bytes; the built-in one has some 12 KiB.
+const maxMappingFile = 1 << 20
