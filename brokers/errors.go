@@ -23,3 +23,13 @@ func (e *RejectedError) Error() string {
 }
 
 func (e *RejectedError) Unwrap() error { return e.Err }
+
+// What a store answers when a verb finds nothing to act on.
+var (
+	// ErrNotFound is a record that never was or has expired.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict is a step that another request took first.
+	ErrConflict = errors.New("changed by another request")
+	// ErrReplayed is a second use of what may be used once.
+	ErrReplayed = errors.New("used before")
+)

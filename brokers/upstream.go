@@ -72,3 +72,17 @@ type Departure struct {
 	// against it.
 	Request AuthenticationRequest `json:"request"`
 }
+
+// Describer is an optional power of an upstream: the service provider's own
+// metadata document, which the provider serves.
+type Describer interface {
+	Metadata() ([]byte, error)
+}
+
+// Destined is an optional power of an upstream: the origins
+// ("https://digid.example") to which Start sends browsers. A browser follows a
+// redirection after a form only to origins that the page named beforehand
+// (CSP form-action); without this power the provider shows a page in between.
+type Destined interface {
+	Destinations() []string
+}

@@ -1,0 +1,160 @@
+package brokers
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// State is where a login is. The states form one machine:
+//
+//	choosing ──► departed ──► returning ──► authenticated ──► completed
+//	   ▲  ▲          │            │               │
+//	   │  └──────────┘ (another   │               │
+//	   │                 method)  │               │
+//	   └──────────────────────────┘ (cancelled,   │
+//	                    refused or too low)       │
+//	   any but completed ─────────────────────────┴──► abandoned
+//
+// Every step is one compare-and-set in the store, so that of two browsers or
+// two replicas only one can take it.
+type State string
+
+const (
+	// Choosing is waiting for the citizen to pick a method.
+	Choosing State = "choosing"
+	// Departed is away at the upstream.
+	Departed State = "departed"
+	// Returning is an answer that is being checked; it is taken up only once.
+	Returning State = "returning"
+	// Authenticated is a checked answer for which no code was issued yet.
+	Authenticated State = "authenticated"
+	// Completed is final: the code was issued.
+	Completed State = "completed"
+	// Abandoned is final: the relying party was told of an error.
+	Abandoned State = "abandoned"
+)
+
+// steps lists where each state may go.
+func steps(from State) []State {
+	switch from {
+	case Choosing:
+		return []State{Departed, Abandoned}
+	case Departed:
+		return []State{Departed, Returning, Abandoned}
+	case Returning:
+		return []State{Authenticated, Choosing, Abandoned}
+	case Authenticated:
+		return []State{Completed, Choosing, Abandoned}
+	case Completed, Abandoned:
+		return nil
+	}
+	return nil
+}
+
+// Final reports whether nothing can follow.
+func (s State) Final() bool { return s == Completed || s == Abandoned }
+
+// CanBecome reports whether the machine has a step from s to next.
+func (s State) CanBecome(next State) bool { return slices.Contains(steps(s), next) }
+
+// Outcome is why a login is back at Choosing or was abandoned.
+type Outcome string
+
+// The outcomes, which are also reason codes in the audit log.
+const (
+	OutcomeNone      Outcome = ""
+	OutcomeCancelled Outcome = "cancelled"
+	OutcomeRefused   Outcome = "refused"
+	OutcomeTooLow    Outcome = "level_too_low"
+	OutcomeStale     Outcome = "stale"
+	OutcomeTimeout   Outcome = "timeout"
+)
+
+// AuthorizationRequest is a relying party's request after every check: client
+// and redirect URI are known good.
+type AuthorizationRequest struct {
+	ClientID    string `json:"clientId"`
+	RedirectURI string `json:"redirectUri"`
+	State       string `json:"state,omitempty"`
+	Nonce       string `json:"nonce,omitempty"`
+	// CodeChallenge is the S256 challenge (RFC 7636).
+	CodeChallenge string   `json:"codeChallenge"`
+	Scopes        []string `json:"scopes"`
+	// Claims asks for single claims (OpenID Connect Core 5.5).
+	Claims ClaimsRequest `json:"claims,omitzero"`
+	// Requirement is the level that the login has to reach.
+	Requirement levels.Requirement `json:"requirement"`
+	// Preferred is a level that the relying party would like without insisting.
+	Preferred levels.Level `json:"preferred,omitempty"`
+	// MaxAge bounds the age of the authentication in seconds; nil is no bound.
+	MaxAge *int `json:"maxAge,omitempty"`
+	// Fresh asks for a new login, whatever sessions there are (prompt=login).
+	Fresh bool `json:"fresh,omitempty"`
+	// Silent forbids to show any page (prompt=none).
+	Silent    bool     `json:"silent,omitempty"`
+	UILocales []string `json:"uiLocales,omitempty"`
+}
+
+// ClaimsRequest lists single claims by where they are wanted. The value says
+// which values are acceptable; an empty list accepts any.
+type ClaimsRequest struct {
+	IDToken  map[string][]string `json:"idToken,omitempty"`
+	UserInfo map[string][]string `json:"userInfo,omitempty"`
+}
+
+// ForceAuthn reports whether the upstream must not answer from a session of its
+// own. A maximum age counts from the upstream's time of authentication, so the
+// upstream has to authenticate anew to be sure to meet it.
+func (r *AuthorizationRequest) ForceAuthn() bool { return r.Fresh || r.MaxAge != nil }
+
+// Transaction is one authorization request on its way. It is bound to the
+// browser that brought it and is of use once.
+type Transaction struct {
+	// ID is a random handle. It appears in URLs and gives nothing without the
+	// browser's cookie.
+	ID    string `json:"id"`
+	State State  `json:"state"`
+	// Revision counts the steps; the store compares it when it advances.
+	Revision int                  `json:"revision"`
+	Request  AuthorizationRequest `json:"request"`
+	// BrowserHash is the SHA-256 of the browser's cookie.
+	BrowserHash []byte `json:"browserHash"`
+	// Upstream and Method are the citizen's choice, once there is one.
+	Upstream string `json:"upstream,omitempty"`
+	Method   string `json:"method,omitempty"`
+	// Departure is what has to be remembered while the citizen is away.
+	Departure *Departure `json:"departure,omitempty"`
+	// Event is the proof, once there is one.
+	Event *AuthenticationEvent `json:"event,omitempty"`
+	// Outcome and Reference tell of the last attempt that failed.
+	Outcome   Outcome `json:"outcome,omitempty"`
+	Reference string  `json:"reference,omitempty"`
+	// Attempts counts departures.
+	Attempts  int       `json:"attempts"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// RelayState is the handle under which an upstream's answer is awaited, or
+// empty if none is.
+func (t *Transaction) RelayState() string {
+	if t.State != Departed || t.Departure == nil {
+		return ""
+	}
+	return t.Departure.Request.RelayState
+}
+
+// Step moves the transaction in memory and returns the state it left, which the
+// store compares. A step that the machine does not have is a programming error.
+func (t *Transaction) Step(next State, now time.Time) (from State, err error) {
+	if !t.State.CanBecome(next) {
+		return "", fmt.Errorf("a login cannot go from %s to %s", t.State, next)
+	}
+	from = t.State
+	t.State, t.UpdatedAt = next, now
+	return from, nil
+}
