@@ -25,7 +25,8 @@ type Driver interface {
 type Card interface {
 	// Info returns what is printed on the card or read without a PIN.
 	Info(ctx context.Context) (Info, error)
-	// Credentials reads the certificates.
+	// Credentials reads the certificates. One that cannot be used is left out
+	// and told in the error, beside the others.
 	Credentials(ctx context.Context) ([]Credential, error)
 	// PINs tells the state of every PIN and PUK without using up a try.
 	PINs(ctx context.Context) ([]PINStatus, error)
@@ -35,6 +36,14 @@ type Card interface {
 	// (ECDSA-Sig-Value, RFC 3279 2.2.3), RSA values as they are. A refused PIN
 	// is a *PINError.
 	Sign(ctx context.Context, c Credential, p *pin.PIN, hash crypto.Hash, digest []byte) ([]byte, error)
+}
+
+// Selective is a Card that can read one credential or the state of one PIN
+// without the others, which saves commands while signing. IDs are those of
+// Credential and PINStatus; an unknown one is ErrNoCredential.
+type Selective interface {
+	Credential(ctx context.Context, id string) (Credential, error)
+	PIN(ctx context.Context, id string) (PINStatus, error)
 }
 
 // Info is what a card says of itself without a PIN.
@@ -73,9 +82,15 @@ type PINStatus struct {
 	// -1 is not known.
 	TriesLeft int `json:"triesLeft"`
 	TriesMax  int `json:"triesMax"`
-	// MinLength and MaxLength bound the entry in characters.
-	MinLength int `json:"minLength"`
-	MaxLength int `json:"maxLength"`
+	// MinLength and MaxLength bound the entry in characters, all of Class.
+	MinLength int       `json:"minLength"`
+	MaxLength int       `json:"maxLength"`
+	Class     pin.Class `json:"class"`
 	// MustChange is a transport PIN: the card signs only after it was changed.
 	MustChange bool `json:"mustChange,omitempty"`
+}
+
+// Rule is what an entry is checked against before the card is asked.
+func (s PINStatus) Rule() pin.Rule {
+	return pin.Rule{Min: s.MinLength, Max: s.MaxLength, Class: s.Class}
 }

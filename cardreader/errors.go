@@ -13,8 +13,13 @@ var (
 	ErrNoReader = errors.New("no smart-card reader is connected")
 	// ErrNoCard: the readers are empty.
 	ErrNoCard = errors.New("no card is inserted")
+	// ErrReaderGone: the reader was unplugged, or is not the one named.
+	ErrReaderGone = errors.New("smart-card reader was unplugged")
 	// ErrCardRemoved: the card left in the middle of an operation.
 	ErrCardRemoved = errors.New("card was removed")
+	// ErrCardChanged: another card is in the reader than the one that was
+	// chosen. It saw no PIN.
+	ErrCardChanged = errors.New("another card was inserted")
 	// ErrCardReset: another program reset the card; begin again from SELECT.
 	ErrCardReset = errors.New("card was reset by another program")
 	// ErrCardBusy: another program holds the card or a transaction on it.
