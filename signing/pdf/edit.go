@@ -1,0 +1,105 @@
+package pdf
+
+import "bytes"
+
+// Edit rewrites a dictionary as its old source text with some entries replaced,
+// added or taken out. Comments, white space and the spelling of every other
+// token stay.
+type Edit struct {
+	dict    Object
+	set     map[string][]byte
+	order   []string
+	removed map[string]bool
+}
+
+// NewEdit starts from a dictionary. A nil or null object starts from an empty
+// one.
+func NewEdit(dict Object) *Edit {
+	if dict.kind != Dictionary {
+		dict = Object{kind: Dictionary, raw: []byte("<<>>")}
+	}
+	return &Edit{dict: dict, set: make(map[string][]byte), removed: make(map[string]bool)}
+}
+
+// Set gives a key a value in PDF source form.
+func (e *Edit) Set(key string, value []byte) *Edit {
+	if _, ok := e.set[key]; !ok {
+		e.order = append(e.order, key)
+	}
+	e.set[key] = value
+	delete(e.removed, key)
+	return e
+}
+
+// Remove takes a key and its value out.
+func (e *Edit) Remove(keys ...string) *Edit {
+	for _, key := range keys {
+		e.removed[key] = true
+		delete(e.set, key)
+	}
+	return e
+}
+
+// Bytes returns the new source text.
+func (e *Edit) Bytes() []byte {
+	raw, d := e.dict.raw, e.dict
+	var out []byte
+	done := make(map[string]bool)
+	from := 0
+	for i := 0; i+1 < len(d.items); i += 2 {
+		key, value := d.items[i], d.items[i+1]
+		name := key.Name()
+		keyAt, valueAt := int(key.start-d.start), int(value.start-d.start)
+		valueEnd := valueAt + len(value.raw)
+		switch {
+		case e.removed[name] || done[name]:
+			out = append(out, raw[from:keyAt]...)
+			from = valueEnd
+		case e.set[name] != nil:
+			out = append(out, raw[from:valueAt]...)
+			out = appendApart(out, e.set[name])
+			done[name] = true
+			from = valueEnd
+			if from < len(raw) && !bytes.ContainsAny(raw[from:from+1], "()<>[]/% \t\r\n\f\x00") {
+				out = append(out, ' ')
+			}
+		}
+	}
+	end := len(raw) - len(">>")
+	out = append(out, raw[from:end]...)
+	for _, key := range e.order {
+		value, ok := e.set[key]
+		if !ok || done[key] {
+			continue
+		}
+		if len(out) > 0 && out[len(out)-1] != '\n' {
+			out = append(out, '\n')
+		}
+		out = AppendName(out, key)
+		out = append(out, ' ')
+		out = append(out, value...)
+	}
+	if !isDelimiter(out[len(out)-1]) && !isSpace(out[len(out)-1]) {
+		out = append(out, '\n')
+	}
+	return append(out, ">>"...)
+}
+
+// AppendItem returns the source text of an array with one element more. A null
+// object counts as the empty array.
+func AppendItem(array Object, value []byte) []byte {
+	if array.kind != Array {
+		return append(append([]byte{'['}, value...), ']')
+	}
+	out := bytes.Clone(array.raw[:len(array.raw)-1])
+	out = appendApart(out, value)
+	return append(out, ']')
+}
+
+// appendApart appends a token so that it cannot run into the one before it.
+func appendApart(dst, token []byte) []byte {
+	if len(dst) > 0 && !isSpace(dst[len(dst)-1]) {
+		dst = append(dst, ' ')
+	}
+	return append(dst, token...)
+}

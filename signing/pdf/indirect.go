@@ -1,0 +1,271 @@
+package pdf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Indirect is an indirect object as read from the file.
+type Indirect struct {
+	Ref   Ref
+	Value Object
+	// Compressed tells that the object comes from an object stream.
+	Compressed bool
+	at         int64 // offset of "n g obj"
+	data       int64 // offset of the stream data, -1 without stream
+	length     int64
+	end        int64 // behind endobj
+}
+
+// Stream tells whether the object is a stream.
+func (i Indirect) Stream() bool { return i.data >= 0 }
+
+// Offset returns where the object begins ("n g obj"), or -1 for a compressed
+// one.
+func (i Indirect) Offset() int64 {
+	if i.Compressed {
+		return -1
+	}
+	return i.at
+}
+
+// Object reads an indirect object. It returns ErrMissing when the file has none
+// of that number and generation, ErrEncrypted when it lies in an encrypted
+// object stream.
+func (d *Document) Object(ref Ref) (Indirect, error) {
+	e, ok := d.lookup(ref.Number)
+	if !ok {
+		return Indirect{}, fmt.Errorf("object %d: %w", ref.Number, ErrMissing)
+	}
+	if e.kind == entryCompressed {
+		if ref.Generation != 0 {
+			return Indirect{}, fmt.Errorf("object %d: %w", ref.Number, ErrMissing)
+		}
+		return d.compressed(ref, e)
+	}
+	if e.generation != ref.Generation {
+		return Indirect{}, fmt.Errorf("object %d: %w", ref.Number, ErrMissing)
+	}
+	object, err := d.indirectAt(e.offset)
+	if err != nil {
+		return Indirect{}, err
+	}
+	if object.Ref != ref {
+		return Indirect{}, malformed(e.offset, "object %d where the cross-reference table has %d", object.Ref.Number, ref.Number)
+	}
+	return object, nil
+}
+
+// Resolve follows references to a value; a missing object is null (7.3.10).
+func (d *Document) Resolve(o Object) (Object, error) {
+	for range 8 { // chains of references do occur, long ones are loops
+		ref, ok := o.Ref()
+		if !ok {
+			return o, nil
+		}
+		target, err := d.Object(ref)
+		if errors.Is(err, ErrMissing) {
+			return Object{}, nil
+		}
+		if err != nil {
+			return Object{}, err
+		}
+		o = target.Value
+	}
+	return Object{}, malformed(o.Offset(), "references lead to references without end")
+}
+
+// Value resolves the entry of a dictionary.
+func (d *Document) Value(dict Object, key string) (Object, error) {
+	v, err := d.Resolve(dict.Get(key))
+	if err != nil {
+		return Object{}, fmt.Errorf("/%s: %w", key, err)
+	}
+	return v, nil
+}
+
+// window runs a parser over growing windows of the file until it has enough.
+func (d *Document) window(offset int64, parse func(*lexer) error) error {
+	for size := int64(1 << 10); ; size *= 4 {
+		over := size > d.limits.ObjectBytes
+		size = min(size, d.limits.ObjectBytes)
+		buf := make([]byte, min(size, max(0, d.size-offset)))
+		n, err := d.readAt(buf, offset)
+		if err != nil {
+			return err
+		}
+		l := &lexer{buf: buf[:n], base: offset, last: offset+int64(n) >= d.size, limits: &d.limits}
+		err = parse(l)
+		if !errors.Is(err, errShort) {
+			return err
+		}
+		if over {
+			return &LimitError{What: "bytes of one object", Limit: d.limits.ObjectBytes}
+		}
+	}
+}
+
+// parseAt parses a bare value and returns it with the offset behind it.
+func (d *Document) parseAt(offset int64) (o Object, end int64, err error) {
+	err = d.window(offset, func(l *lexer) error {
+		o, err = l.object(0)
+		end = offset + int64(l.pos)
+		return err
+	})
+	return o, end, err
+}
+
+// indirectAt parses "n g obj … endobj" at an offset.
+func (d *Document) indirectAt(offset int64) (Indirect, error) {
+	var object Indirect
+	if offset >= d.size {
+		return object, malformed(offset, "object lies behind the end of the file")
+	}
+	isStream := false
+	err := d.window(offset, func(l *lexer) error {
+		object = Indirect{data: -1}
+		if err := l.skip(); err != nil {
+			return err
+		}
+		object.at = l.offset()
+		if err := l.header(&object.Ref); err != nil {
+			return err
+		}
+		var err error
+		if object.Value, err = l.object(0); err != nil {
+			return err
+		}
+		if isStream, err = l.keyword("stream"); err != nil {
+			return err
+		}
+		if isStream {
+			err = l.streamStart(&object)
+			return err
+		}
+		found, err := l.keyword("endobj")
+		if err == nil && !found {
+			err = l.malformed("object %d does not end with endobj", object.Ref.Number)
+		}
+		object.end = offset + int64(l.pos)
+		return err
+	})
+	if err != nil || !isStream {
+		return object, err
+	}
+	return object, d.measureStream(&object)
+}
+
+func (l *lexer) header(ref *Ref) error {
+	number, err := l.object(0)
+	if err != nil {
+		return err
+	}
+	generation, err := l.object(0)
+	if err != nil {
+		return err
+	}
+	n, ok1 := number.Int()
+	g, ok2 := generation.Int()
+	if !ok1 || !ok2 || n <= 0 || g < 0 || g > 65535 {
+		return l.malformed("no object here")
+	}
+	if n > l.limits.ObjectNumber {
+		return &LimitError{What: "object number", Limit: l.limits.ObjectNumber}
+	}
+	found, err := l.keyword("obj")
+	if err == nil && !found {
+		// "obj" may touch the value behind it.
+		if l.pos+3 <= len(l.buf) && string(l.buf[l.pos:l.pos+3]) == "obj" {
+			l.pos += 3
+			found = true
+		}
+	}
+	if err == nil && !found {
+		err = l.malformed("no object here")
+	}
+	*ref = Ref{Number: uint32(n), Generation: uint16(g)}
+	return err
+}
+
+// streamStart passes over the end-of-line behind "stream" (7.3.8.1).
+func (l *lexer) streamStart(object *Indirect) error {
+	if object.Value.Kind() != Dictionary {
+		return l.malformed("stream without a dictionary")
+	}
+	if l.pos+2 > len(l.buf) {
+		return l.end("a stream")
+	}
+	switch {
+	case l.buf[l.pos] == '\r' && l.buf[l.pos+1] == '\n':
+		l.pos += 2
+	case l.buf[l.pos] == '\n', l.buf[l.pos] == '\r':
+		l.pos++
+	default:
+		return l.malformed("stream does not begin on a new line")
+	}
+	object.data = l.offset()
+	return nil
+}
+
+// measureStream resolves /Length and demands endstream behind the data. A
+// stream whose length is wrong is not repaired.
+func (d *Document) measureStream(object *Indirect) error {
+	value := object.Value.Get("Length")
+	if ref, ok := value.Ref(); ok {
+		length, err := d.streamLength(ref)
+		if err != nil {
+			return err
+		}
+		value = length
+	}
+	length, ok := value.Int()
+	if !ok || length < 0 || length > d.size-object.data {
+		return malformed(object.Value.Offset(), "stream %d has no usable /Length", object.Ref.Number)
+	}
+	object.length = length
+	return d.window(object.data+length, func(l *lexer) error {
+		for _, word := range []string{"endstream", "endobj"} {
+			found, err := l.keyword(word)
+			if err != nil {
+				return err
+			}
+			if !found {
+				return l.malformed("stream %d does not end where its /Length says", object.Ref.Number)
+			}
+		}
+		object.end = l.offset()
+		return nil
+	})
+}
+
+// streamLength reads an indirect /Length, which must be a plain number in the
+// file itself: a length in an object stream could depend on itself.
+func (d *Document) streamLength(ref Ref) (Object, error) {
+	e, ok := d.lookup(ref.Number)
+	if !ok || e.kind != entryInUse || e.generation != ref.Generation {
+		return Object{}, malformed(e.offset, "/Length refers to object %d, which is not in the file", ref.Number)
+	}
+	var value Object
+	err := d.window(e.offset, func(l *lexer) error {
+		if err := l.skip(); err != nil {
+			return err
+		}
+		var found Ref
+		if err := l.header(&found); err != nil {
+			return err
+		}
+		if found != ref {
+			return l.malformed("object %d where /Length expects %d", found.Number, ref.Number)
+		}
+		var err error
+		value, err = l.object(0)
+		return err
+	})
+	return value, err
+}
+
+// raw returns the undecoded stream data.
+func (d *Document) raw(object Indirect) *io.SectionReader {
+	return io.NewSectionReader(readerAt{d}, object.data, object.length)
+}
