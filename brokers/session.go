@@ -13,7 +13,7 @@ type Session struct {
 	// is derived from it for each of them.
 	ID string `json:"id"`
 	// CookieHash is the SHA-256 of the browser's cookie.
-	CookieHash []byte `json:"cookieHash"`
+	CookieHash Hash `json:"cookieHash"`
 	// Events are the proofs, all of the same person.
 	Events    []AuthenticationEvent `json:"events"`
 	CreatedAt time.Time             `json:"createdAt"`
@@ -64,7 +64,3 @@ type Grant struct {
 	// CodeExpiresAt is the end of the code's life.
 	CodeExpiresAt time.Time `json:"codeExpiresAt"`
 }
-
-// Hash is the SHA-256 of a code, token or cookie: the only form in which the
-// store sees one.
-type Hash [32]byte

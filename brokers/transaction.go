@@ -121,7 +121,7 @@ type Transaction struct {
 	Revision int                  `json:"revision"`
 	Request  AuthorizationRequest `json:"request"`
 	// BrowserHash is the SHA-256 of the browser's cookie.
-	BrowserHash []byte `json:"browserHash"`
+	BrowserHash Hash `json:"browserHash"`
 	// Upstream and Method are the citizen's choice, once there is one.
 	Upstream string `json:"upstream,omitempty"`
 	Method   string `json:"method,omitempty"`

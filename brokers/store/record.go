@@ -1,0 +1,42 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+// encode and decode are the only way in and out of a blob.
+func encode(record any) ([]byte, error) {
+	data, err := json.Marshal(record)
+	if err != nil {
+		return nil, fmt.Errorf("encoding record: %w", err)
+	}
+	return data, nil
+}
+
+func decode[T any](data []byte) (*T, error) {
+	record := new(T)
+	if err := json.Unmarshal(data, record); err != nil {
+		return nil, fmt.Errorf("decoding record: %w", err)
+	}
+	return record, nil
+}
+
+// next is the transaction as it is after a step: with the next revision.
+func next(t *brokers.Transaction) ([]byte, error) {
+	after := *t
+	after.Revision++
+	return encode(&after)
+}
+
+// assertionHash names an assertion in bounded space. The separator cannot occur
+// in an issuer, which is a URI.
+func assertionHash(issuer, id string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(issuer + "\x00" + id))
+}
+
+func millis(t time.Time) int64 { return t.UnixMilli() }
