@@ -42,6 +42,31 @@ type Service interface {
 	Connect(ctx context.Context, reader string) (Connection, error)
 }
 
+// Watcher is a Service that reports what is plugged and inserted.
+type Watcher interface {
+	// Watch calls emit for every change until ctx ends, beginning with what is
+	// there already, and returns ctx's error. A service that is not running is
+	// waited for. emit is called from one goroutine and should return soon.
+	Watch(ctx context.Context, emit func(Event)) error
+}
+
+// Event is one change of one slot.
+type Event struct {
+	Kind   EventKind
+	Reader Reader
+}
+
+// EventKind is what happened to a slot.
+type EventKind string
+
+// The kinds. A card replaced between two looks is removed and inserted.
+const (
+	ReaderAdded   EventKind = "reader-added"
+	ReaderRemoved EventKind = "reader-removed"
+	CardInserted  EventKind = "card-inserted"
+	CardRemoved   EventKind = "card-removed"
+)
+
 // Connection is a card under transaction.
 type Connection interface {
 	Transport

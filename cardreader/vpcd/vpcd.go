@@ -77,6 +77,9 @@ func (s *Service) Readers(ctx context.Context) ([]cardreader.Reader, error) {
 	default:
 		// In use by ourselves: dialling would only queue behind it.
 		reader.State, reader.ATR = cardreader.ReaderPresent, s.lastATR()
+		if reader.ATR == nil {
+			reader.State = cardreader.ReaderExclusive
+		}
 		return []cardreader.Reader{reader}, nil
 	}
 	defer s.free()
