@@ -1,2 +1,23 @@
-// Package saml is a strict SAML 2.0 service provider.
+// Package saml is a strict SAML 2.0 service provider: it makes signed
+// authentication requests, resolves artifacts, reads metadata, and judges
+// responses. It follows the OASIS documents SAML Core, Bindings, Profiles and
+// Metadata 2.0 and XML Signature, narrowed to what national schemes send.
+//
+// An answer is judged in one direction only:
+//
+//	bytes → strict parser (no DOCTYPE, no instructions, budgets, unique IDs)
+//	      → shape (known elements in schema order)
+//	      → header (destination, issuer, request)
+//	      → signature form, then signature value
+//	      → the verified bytes, parsed again: nothing else is read afterwards
+//	      → status, subject, conditions, statement
+//
+// Whatever is refused is a *brokers.RejectedError with a Reason. Keys come from
+// metadata that was verified or trusted before, never from the message.
+//
+// Canonical XML is goxmldsig's; the rules around it and the signature values
+// (RSA, RSA-PSS, ECDSA as XML Signature writes it) are this package's own.
+//
+// Left out: encrypted assertions and identifiers, single logout, attribute
+// queries, identity-provider-initiated login.
 package saml

@@ -1,0 +1,269 @@
+package saml
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Assertion is what an identity provider said about a person, read from bytes
+// that its signature covers.
+type Assertion struct {
+	ID           string
+	Issuer       string
+	IssueInstant time.Time
+	NameID       NameID
+	// Expires is when the confirmation and the conditions end, whichever is
+	// first, without skew.
+	Expires time.Time
+	// AuthnInstant is when the citizen authenticated.
+	AuthnInstant time.Time
+	// SessionNotOnOrAfter ends the session at the identity provider; zero if not
+	// given.
+	SessionNotOnOrAfter time.Time
+	SessionIndex        string
+	// ContextClass is the AuthnContextClassRef.
+	ContextClass string
+	// Authorities are the AuthenticatingAuthority elements, nearest last.
+	Authorities []string
+	// SubjectAddress is the network address that the identity provider saw. It is
+	// personal data.
+	SubjectAddress string
+	Attributes     []Attribute
+	// OneTimeUse is a condition that forbids keeping the assertion.
+	OneTimeUse bool
+	// Signed says which parts of the answer had a valid signature of their own.
+	Signed Coverage
+
+	skew time.Duration
+}
+
+// NameID is the identifier of the subject.
+type NameID struct {
+	Value, Format, NameQualifier, SPNameQualifier string
+}
+
+// Attribute is one statement about the subject.
+type Attribute struct {
+	Name, NameFormat, FriendlyName string
+	Values                         []string
+}
+
+// Use records that the assertion is being used, and refuses the second time.
+func (a *Assertion) Use(ctx context.Context, store ReplayStore) error {
+	fresh, err := store.UseAssertionID(ctx, a.Issuer, a.ID, a.Expires.Add(2*a.skew))
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		return reject(ReasonReplay, "assertion was used before")
+	}
+	return nil
+}
+
+// assertion reads a verified assertion in the order of the checks.
+func (j *judgement) assertion(e *element) (*Assertion, error) {
+	if err := j.messageCommon(e); err != nil {
+		return nil, err
+	}
+	a := &Assertion{ID: e.value("ID"), Signed: j.signed, skew: j.Skew}
+	a.Issuer, _ = e.child(assertionNS, "Issuer").text()
+	a.IssueInstant, _ = e.instant("IssueInstant", ReasonIssueInstant, j.Lenient)
+	for _, step := range []func(*element, *Assertion) error{
+		j.subject, j.conditions, j.authnStatement, j.attributes,
+	} {
+		if err := step(e, a); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (j *judgement) subject(e *element, a *Assertion) error {
+	subject := e.child(assertionNS, "Subject")
+	id := subject.child(assertionNS, "NameID")
+	if id == nil {
+		return reject(ReasonSubject, "no NameID")
+	}
+	a.NameID = NameID{
+		Format: id.value("Format"), NameQualifier: id.value("NameQualifier"),
+		SPNameQualifier: id.value("SPNameQualifier"),
+	}
+	a.NameID.Value, _ = id.text()
+	if isBlank(a.NameID.Value) {
+		return reject(ReasonSubject, "empty NameID")
+	}
+	if len(j.NameIDFormats) > 0 && !slices.Contains(j.NameIDFormats, a.NameID.Format) {
+		return reject(ReasonSubject, "NameID of another format")
+	}
+	// One confirmation, so that no second one can be the weaker (threat X-82).
+	confirmations := subject.all(assertionNS, "SubjectConfirmation")
+	if len(confirmations) != 1 {
+		return reject(ReasonConfirmation, "%d subject confirmations", len(confirmations))
+	}
+	return j.confirmation(confirmations[0], a)
+}
+
+// confirmation checks a bearer confirmation (SAML Profiles 4.1.4.2).
+func (j *judgement) confirmation(e *element, a *Assertion) error {
+	if e.value("Method") != methodBearer {
+		return reject(ReasonConfirmation, "confirmation method is not bearer")
+	}
+	data := e.child(assertionNS, "SubjectConfirmationData")
+	if data == nil {
+		return reject(ReasonConfirmation, "no confirmation data")
+	}
+	if recipient := data.value("Recipient"); !j.Lenient.AnyRecipient && recipient != j.Recipient {
+		return reject(ReasonConfirmation, "confirmed for another recipient")
+	}
+	if request := data.value("InResponseTo"); !j.Lenient.AnyRequest && request != j.RequestID {
+		return reject(ReasonInResponseTo, "confirmation answers another request")
+	}
+	if _, present := data.attribute("NotBefore"); present {
+		return reject(ReasonConfirmation, "bearer confirmation with NotBefore")
+	}
+	until, err := data.instant("NotOnOrAfter", ReasonConfirmation, j.Lenient)
+	switch {
+	case err != nil:
+		return err
+	case until.IsZero() && !j.Lenient.BareStatements:
+		return reject(ReasonConfirmation, "confirmation without end")
+	case !until.IsZero() && j.past(until):
+		return reject(ReasonExpired, "confirmation has ended")
+	case until.After(j.Now.Add(maxLifetime)) && !j.Lenient.AnyTime && !j.Lenient.BareStatements:
+		return reject(ReasonConfirmation, "confirmation ends too far in the future")
+	}
+	a.Expires = until
+	return nil
+}
+
+// past says whether a NotOnOrAfter has been reached, skew allowed.
+func (j *judgement) past(until time.Time) bool {
+	return !j.Lenient.AnyTime && !until.After(j.Now.Add(-j.Skew))
+}
+
+func (j *judgement) conditions(e *element, a *Assertion) error {
+	conditions := e.child(assertionNS, "Conditions")
+	if conditions == nil {
+		return reject(ReasonConditions, "no conditions")
+	}
+	from, err := conditions.instant("NotBefore", ReasonConditions, j.Lenient)
+	if err != nil {
+		return err
+	}
+	until, err := conditions.instant("NotOnOrAfter", ReasonConditions, j.Lenient)
+	if err != nil {
+		return err
+	}
+	if !j.Lenient.AnyTime && from.After(j.Now.Add(j.Skew)) {
+		return reject(ReasonNotYetValid, "conditions begin later")
+	}
+	if !until.IsZero() {
+		if j.past(until) {
+			return reject(ReasonExpired, "conditions have ended")
+		}
+		if a.Expires.IsZero() || until.Before(a.Expires) {
+			a.Expires = until
+		}
+	}
+	a.OneTimeUse = conditions.child(assertionNS, "OneTimeUse") != nil
+	return j.audience(conditions)
+}
+
+// audience asks every restriction to name us (SAML Core 2.5.1.4).
+func (j *judgement) audience(conditions *element) error {
+	if j.Lenient.AnyAudience {
+		return nil
+	}
+	restrictions := conditions.all(assertionNS, "AudienceRestriction")
+	if len(restrictions) == 0 {
+		return reject(ReasonAudience, "no audience restriction")
+	}
+	for _, restriction := range restrictions {
+		if !slices.ContainsFunc(restriction.all(assertionNS, "Audience"), func(audience *element) bool {
+			name, _ := audience.text()
+			return name == j.Audience
+		}) {
+			return reject(ReasonAudience, "meant for another audience")
+		}
+	}
+	return nil
+}
+
+func (j *judgement) authnStatement(e *element, a *Assertion) error {
+	statements := e.all(assertionNS, "AuthnStatement")
+	if len(statements) == 0 && j.Lenient.BareStatements {
+		return nil
+	}
+	if len(statements) != 1 {
+		return reject(ReasonAuthnStatement, "%d authentication statements", len(statements))
+	}
+	statement := statements[0]
+	var err error
+	if a.AuthnInstant, err = statement.instant("AuthnInstant", ReasonAuthnInstant, j.Lenient); err != nil {
+		return err
+	}
+	if a.SessionNotOnOrAfter, err = statement.instant("SessionNotOnOrAfter", ReasonAuthnStatement, j.Lenient); err != nil {
+		return err
+	}
+	switch {
+	case a.AuthnInstant.IsZero():
+		return reject(ReasonAuthnInstant, "no time of authentication")
+	case j.Lenient.AnyTime:
+	case a.AuthnInstant.After(j.Now.Add(j.Skew)):
+		return reject(ReasonAuthnInstant, "authenticated in the future")
+	case j.ForceAuthn && a.AuthnInstant.Before(j.RequestedAt.Add(-j.Skew)):
+		return reject(ReasonAuthnInstant, "authenticated before the request")
+	case !a.SessionNotOnOrAfter.IsZero() && j.past(a.SessionNotOnOrAfter):
+		return reject(ReasonExpired, "session has ended")
+	}
+	a.SessionIndex = statement.value("SessionIndex")
+	if locality := statement.child(assertionNS, "SubjectLocality"); locality != nil {
+		a.SubjectAddress = locality.value("Address")
+	}
+	return j.context(statement.child(assertionNS, "AuthnContext"), a)
+}
+
+func (j *judgement) context(e *element, a *Assertion) error {
+	class := e.child(assertionNS, "AuthnContextClassRef")
+	if class != nil {
+		a.ContextClass, _ = class.text()
+	}
+	if a.ContextClass == "" && !j.Lenient.BareStatements {
+		return reject(ReasonContextClass, "no context class")
+	}
+	if e == nil {
+		return nil
+	}
+	for _, authority := range e.all(assertionNS, "AuthenticatingAuthority") {
+		name, _ := authority.text()
+		a.Authorities = append(a.Authorities, name)
+	}
+	return nil
+}
+
+func (j *judgement) attributes(e *element, a *Assertion) error {
+	for _, statement := range e.all(assertionNS, "AttributeStatement") {
+		stated := statement.all(assertionNS, "Attribute")
+		if len(stated) == 0 {
+			return reject(ReasonAttributes, "attribute statement without attributes")
+		}
+		for _, s := range stated {
+			attribute := Attribute{Name: s.value("Name"), NameFormat: s.value("NameFormat"), FriendlyName: s.value("FriendlyName")}
+			if attribute.Name == "" {
+				return reject(ReasonAttributes, "attribute without a name")
+			}
+			// One attribute twice with two values is for the reader to choose from
+			// (threat X-85).
+			if !j.Lenient.BareStatements && slices.ContainsFunc(a.Attributes, func(have Attribute) bool { return have.Name == attribute.Name }) {
+				return reject(ReasonAttributes, "attribute stated twice")
+			}
+			for _, v := range s.all(assertionNS, "AttributeValue") {
+				value, _ := v.text()
+				attribute.Values = append(attribute.Values, value)
+			}
+			a.Attributes = append(a.Attributes, attribute)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package saml
+
+// Leniency relaxes single rules. A login uses the zero value. It is there to
+// judge recorded messages of other systems, which break one rule or another
+// without being forged.
+type Leniency struct {
+	// SHA1 and ShortKeys allow RSA-SHA1, SHA-1 digests and RSA of 1024 bits.
+	SHA1, ShortKeys bool
+	// CertificateDates allows trusted certificates outside their validity.
+	CertificateDates bool
+	// ForeignKeyInfo ignores a certificate in the message that is not a trusted
+	// one. (It is never a source of keys.)
+	ForeignKeyInfo bool
+	// EmptyURI allows Reference URI="" if the signed element is the root.
+	EmptyURI bool
+	// Canonicalizations allows inclusive canonical XML and the forms with
+	// comments besides exclusive canonicalization.
+	Canonicalizations bool
+	// ElementOrder allows children in any order, a misplaced signature included.
+	ElementOrder bool
+	// Comments drops comments, so that values are read in full across them.
+	Comments bool
+	// ForeignAttributes allows attributes of namespaces other than xml and xsi.
+	ForeignAttributes bool
+	// OffsetTimes allows times with a zone offset.
+	OffsetTimes bool
+	// Advice allows an Advice element, which is not looked into.
+	Advice bool
+	// StructuredValues allows attribute values with child elements; they are read
+	// as empty.
+	StructuredValues bool
+	// BareStatements allows a response without Issuer, InResponseTo and
+	// Destination, an assertion without AuthnStatement, and a confirmation
+	// without NotOnOrAfter.
+	BareStatements bool
+	// EitherSigned asks for a signature on the response or on the assertion
+	// instead of what Expectation.Signed says.
+	EitherSigned bool
+
+	// AnyIssuer, AnyAudience, AnyRecipient and AnyRequest leave the comparison out
+	// for what the judge was not told. AnyTime ignores all validity periods.
+	AnyIssuer, AnyAudience, AnyRecipient, AnyRequest, AnyTime bool
+}
+
+// Recorded is the leniency for judging messages from archives and from other
+// projects' tests: everything that does not decide whether the message was
+// forged. What is known about the exchange is set to be compared by the caller.
+func Recorded() Leniency {
+	return Leniency{
+		SHA1: true, ShortKeys: true, CertificateDates: true, ForeignKeyInfo: true,
+		EmptyURI: true, Canonicalizations: true, ElementOrder: true, Comments: true,
+		ForeignAttributes: true, OffsetTimes: true, Advice: true, StructuredValues: true,
+		BareStatements: true, EitherSigned: true,
+		AnyIssuer: true, AnyRecipient: true, AnyRequest: true,
+	}
+}

@@ -1,0 +1,292 @@
+package saml
+
+import "slices"
+
+// ValidateResponse judges a samlp:Response and returns what it asserts. The
+// answer is read only where a demanded signature covers it. Refusals are
+// *brokers.RejectedError, failed logins *StatusError. The caller still has to
+// use up the assertion (Assertion.Use).
+func ValidateResponse(message []byte, e Expectation) (*Assertion, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	root, err := parseMessage(message, e.Limits, e.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	if !root.is(protocolNS, "Response") {
+		return nil, reject(ReasonSchema, "root is no Response")
+	}
+	if err := checkShape(root, e.Lenient); err != nil {
+		return nil, err
+	}
+	j := judgement{Expectation: e}
+	return j.response(root, nil)
+}
+
+// ValidateArtifactResponse judges the SOAP answer to an ArtifactResolve and the
+// Response inside it. An answer without a Response is refused with
+// ReasonNoResponse: the artifact was known and has expired.
+func ValidateArtifactResponse(message []byte, e Expectation) (*Assertion, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	root, err := parseMessage(message, e.Limits, e.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	if !root.is(soapNS, "Envelope") {
+		return nil, reject(ReasonSOAP, "root is no SOAP envelope")
+	}
+	if body := root.child(soapNS, "Body"); body.child(soapNS, "Fault") != nil {
+		return nil, reject(ReasonSOAP, "fault")
+	}
+	if err := checkShape(root, e.Lenient); err != nil {
+		return nil, err
+	}
+	outer := root.child(soapNS, "Body").child(protocolNS, "ArtifactResponse")
+	if outer == nil {
+		return nil, reject(ReasonSOAP, "no ArtifactResponse")
+	}
+	j := judgement{Expectation: e}
+	return j.artifactResponse(outer)
+}
+
+// judgement is one answer on its way through the checks.
+type judgement struct {
+	Expectation
+	signed Coverage
+}
+
+func (j *judgement) verifier() *verifier {
+	return &verifier{
+		certificates: j.Certificates, now: j.Now, lenient: j.Lenient,
+		parse: func(covered []byte) (*element, error) {
+			return parseMessage(covered, j.Limits.ofVerified(), j.Lenient)
+		},
+	}
+}
+
+func (j *judgement) artifactResponse(received *element) (*Assertion, error) {
+	if err := j.header(received, j.ResolveID, envelopeHeader); err != nil {
+		return nil, err
+	}
+	verified, err := j.verifier().verify(received)
+	if err != nil {
+		return nil, err
+	}
+	j.signed.Envelope = verified != nil
+	if j.Signed.Envelope && verified == nil {
+		return nil, reject(ReasonSignatureMissing, "ArtifactResponse")
+	}
+	trusted := received
+	if verified != nil {
+		trusted = verified
+		if err := j.header(trusted, j.ResolveID, envelopeHeader); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkStatus(trusted, StatusError{Envelope: true, Signed: verified != nil}); err != nil {
+		return nil, err
+	}
+	inner := received.child(protocolNS, "Response")
+	if inner == nil {
+		return nil, reject(ReasonNoResponse, "artifact resolved to nothing")
+	}
+	// Without a signature on the envelope, the response is as good as posted.
+	return j.response(inner, verified.child(protocolNS, "Response"))
+}
+
+// response judges a Response. covered is its verified copy if an enclosing
+// signature covers it.
+//
+// Signatures are verified where they stand in the received document, since an
+// enclosing canonical form may lack namespaces that an inner one needs; shape
+// checks have made sure that each element occurs once, so received and verified
+// elements correspond.
+func (j *judgement) response(received, covered *element) (*Assertion, error) {
+	if err := j.header(received, j.RequestID, responseHeader); err != nil {
+		return nil, err
+	}
+	verified, err := j.verifier().verify(received)
+	if err != nil {
+		return nil, err
+	}
+	j.signed.Response = verified != nil
+	if j.Signed.Response && verified == nil {
+		return nil, reject(ReasonSignatureMissing, "Response")
+	}
+	if verified == nil {
+		verified = covered
+	}
+	trusted := received
+	if verified != nil {
+		trusted = verified
+		if err := j.header(trusted, j.RequestID, responseHeader); err != nil {
+			return nil, err
+		}
+	}
+	// SAML core 3.2.2: the status of a response that nothing signs can only make
+	// the login fail.
+	if err := checkStatus(trusted, StatusError{Signed: verified != nil}); err != nil {
+		return nil, err
+	}
+	assertion, err := j.onlyAssertion(received, verified)
+	if err != nil {
+		return nil, err
+	}
+	return j.assertion(assertion)
+}
+
+// onlyAssertion returns the verified bytes of the one assertion.
+func (j *judgement) onlyAssertion(received, covered *element) (*element, error) {
+	found := received.all(assertionNS, "Assertion")
+	switch {
+	case len(received.all(assertionNS, "EncryptedAssertion")) != 0:
+		return nil, reject(ReasonAssertionCount, "encrypted assertions are not understood")
+	case len(found) != 1:
+		return nil, reject(ReasonAssertionCount, "%d assertions", len(found))
+	}
+	verified, err := j.verifier().verify(found[0])
+	if err != nil {
+		return nil, err
+	}
+	j.signed.Assertion = verified != nil
+	if j.Signed.Assertion && verified == nil {
+		return nil, reject(ReasonSignatureMissing, "Assertion")
+	}
+	if verified == nil {
+		verified = covered.child(assertionNS, "Assertion")
+	}
+	if verified == nil {
+		return nil, reject(ReasonSignatureMissing, "nothing signs the assertion")
+	}
+	return verified, nil
+}
+
+// headerKind is what differs between the two headers.
+type headerKind int
+
+const (
+	envelopeHeader headerKind = iota
+	responseHeader
+)
+
+// header checks the attributes that every answer has (SAML Core 3.2.2).
+func (j *judgement) header(e *element, requestID string, kind headerKind) error {
+	if err := j.messageCommon(e); err != nil {
+		return err
+	}
+	destination, addressed := e.attribute("Destination")
+	switch {
+	case kind == envelopeHeader:
+		// The back channel is mutual TLS; its address is not ours to compare.
+	case addressed && !j.Lenient.AnyRecipient && destination != j.Recipient:
+		return reject(ReasonDestination, "another destination")
+	case !addressed && !j.DestinationOptional && !j.Lenient.BareStatements:
+		return reject(ReasonDestination, "no destination")
+	}
+	answered, present := e.attribute("InResponseTo")
+	switch {
+	case j.Lenient.AnyRequest:
+	case !present:
+		return reject(ReasonUnsolicited, "%s answers no request", e.local)
+	case answered != requestID || requestID == "":
+		return reject(ReasonInResponseTo, "%s answers another request", e.local)
+	}
+	return nil
+}
+
+// messageCommon checks Version, ID, IssueInstant and Issuer of a message or of
+// an assertion.
+func (j *judgement) messageCommon(e *element) error {
+	if e.value("Version") != version {
+		return reject(ReasonVersion, "%s of another version", e.local)
+	}
+	if id := e.value("ID"); id == "" || !isName(id) && !j.Lenient.BareStatements {
+		return reject(ReasonID, "%s without a proper ID", e.local)
+	}
+	issued, err := e.instant("IssueInstant", ReasonIssueInstant, j.Lenient)
+	switch {
+	case err != nil:
+		return err
+	case issued.IsZero():
+		return reject(ReasonIssueInstant, "%s without IssueInstant", e.local)
+	case j.Lenient.AnyTime:
+	case issued.After(j.Now.Add(j.Skew)):
+		return reject(ReasonIssueInstant, "%s issued in the future", e.local)
+	case !j.Lenient.AnyRequest && issued.Before(j.RequestedAt.Add(-j.Skew)):
+		return reject(ReasonIssueInstant, "%s issued before the request", e.local)
+	}
+	return j.issuer(e)
+}
+
+func (j *judgement) issuer(e *element) error {
+	issuer := e.child(assertionNS, "Issuer")
+	if issuer == nil {
+		if j.Lenient.BareStatements && !e.is(assertionNS, "Assertion") {
+			return nil
+		}
+		return reject(ReasonIssuer, "%s without Issuer", e.local)
+	}
+	name, _ := issuer.text()
+	if !j.Lenient.AnyIssuer && name != j.Issuer {
+		return reject(ReasonIssuer, "%s of another issuer", e.local)
+	}
+	if format, present := issuer.attribute("Format"); present && format != formatEntity {
+		return reject(ReasonIssuer, "Issuer is not an entity")
+	}
+	return nil
+}
+
+// checkStatus turns a failure into a copy of failed with its codes.
+func checkStatus(e *element, failed StatusError) error {
+	status := e.child(protocolNS, "Status")
+	code := status.child(protocolNS, "StatusCode")
+	if code == nil {
+		return reject(ReasonStatus, "no status code")
+	}
+	second := code.child(protocolNS, "StatusCode")
+	top := code.value("Value")
+	switch top {
+	case StatusSuccess:
+		if second != nil {
+			return reject(ReasonStatus, "success with a second status")
+		}
+		return nil
+	case StatusRequester, StatusResponder, StatusVersionMismatch:
+	default:
+		return reject(ReasonStatus, "unknown status code")
+	}
+	failed.Top = top
+	if second != nil {
+		failed.Second = listed(second.value("Value"))
+	}
+	if message := status.child(protocolNS, "StatusMessage"); message != nil {
+		failed.Message, _ = message.text()
+		failed.Message = failed.Message[:min(len(failed.Message), maxStatusMessage)]
+	}
+	return &failed
+}
+
+// secondStatuses are the codes of SAML Core 3.2.2.2 that stand below a top code.
+func secondStatuses() []string {
+	names := []string{
+		"AuthnFailed", "InvalidAttrNameOrValue", "InvalidNameIDPolicy", "NoAuthnContext",
+		"NoAvailableIDP", "NoPassive", "NoSupportedIDP", "PartialLogout", "ProxyCountExceeded",
+		"RequestDenied", "RequestUnsupported", "RequestVersionDeprecated", "RequestVersionTooHigh",
+		"RequestVersionTooLow", "ResourceNotRecognized", "TooManyResponses",
+		"UnknownAttrProfile", "UnknownPrincipal", "UnsupportedBinding",
+	}
+	for i, name := range names {
+		names[i] = statusPrefix + name
+	}
+	return names
+}
+
+func listed(code string) string {
+	if slices.Contains(secondStatuses(), code) {
+		return code
+	}
+	return "unlisted"
+}
