@@ -11,6 +11,9 @@ var ErrCancelled = errors.New("login was cancelled by the citizen")
 type RejectedError struct {
 	// Reason is a stable code such as "signature_invalid" or "audience".
 	Reason string
+	// Category is what the citizen and the relying party may learn. The zero value
+	// is CategoryProtocol.
+	Category Category
 	// Err has the detail, free of personal data.
 	Err error
 }
@@ -23,6 +26,25 @@ func (e *RejectedError) Error() string {
 }
 
 func (e *RejectedError) Unwrap() error { return e.Err }
+
+// Category sorts refusals by what to tell the citizen. It names no check.
+type Category string
+
+// The categories of refusals. A login that was given up is ErrCancelled.
+const (
+	// CategoryProtocol is an answer that must not be believed.
+	CategoryProtocol Category = ""
+	// CategoryDenied is a login that did not succeed at the upstream.
+	CategoryDenied Category = "wrong_credentials"
+	// CategoryLevel is a citizen or an account that cannot reach the level.
+	CategoryLevel Category = "level_too_low"
+	// CategoryTimeout is an answer that came too late.
+	CategoryTimeout Category = "timeout"
+	// CategoryUnavailable is an upstream that is down.
+	CategoryUnavailable Category = "upstream_down"
+	// CategoryConfiguration is an upstream that does not accept us.
+	CategoryConfiguration Category = "configuration"
+)
 
 // What a store answers when a verb finds nothing to act on.
 var (

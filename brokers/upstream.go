@@ -3,6 +3,7 @@ package brokers
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -68,6 +69,8 @@ type Departure struct {
 	Form map[string]string `json:"form,omitempty"`
 	// RequestID is the upstream's name for the request (SAML ID, OIDC state).
 	RequestID string `json:"requestId"`
+	// RequestedAt is when the request was made: no answer may be older.
+	RequestedAt time.Time `json:"requestedAt"`
 	// Request echoes what was asked, so that Finish can check the answer
 	// against it.
 	Request AuthenticationRequest `json:"request"`
