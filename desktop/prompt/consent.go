@@ -1,0 +1,138 @@
+package prompt
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/desktop/origins"
+)
+
+// fitting composes a text with the full lengths of foreign strings and, where it
+// comes out longer than room bytes, again with less of them. What the agent says
+// itself is never cut.
+func fitting(room int, compose func(cut func(s string, max int) string) string) string {
+	text := ""
+	for quarter := 4; quarter > 0; quarter-- {
+		text = compose(func(s string, max int) string { return Quote(s, max*quarter/4) })
+		if len(escape(text)) <= room {
+			break
+		}
+	}
+	return text
+}
+
+// consentText says who asks for what, as whom and with which weight
+// (agent-protocols 8).
+func (p phrases) consentText(c desktop.Consent, room int) string {
+	return fitting(room, func(cut func(string, int) string) string {
+		var lines []string
+		if c.Origin.IsZero() {
+			lines = append(lines, p.say("ask_local", nil))
+		} else {
+			lines = append(lines, p.say("ask_site", who(c.Origin, cut)))
+		}
+		lines = append(lines,
+			p.say("document", values{
+				"Name": cut(c.Document.Name, maxNameText),
+				"Type": mediaType(c.Document.MediaType), "Size": size(c.Document.Size),
+			}),
+			p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
+		if c.Purpose != "" {
+			lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
+		}
+		if c.Reference != "" {
+			lines = append(lines, p.say("site_reference", values{"Reference": cut(c.Reference, maxReferenceText)}))
+		}
+		number := ""
+		if c.Holder.Number != "" {
+			number = "(" + cut(c.Holder.Number, maxNumberText) + ")"
+		}
+		lines = append(lines, p.say("holder", values{
+			"Name": cut(c.Holder.Name, maxHolderText), "Number": number,
+			"Issuer": cut(c.Holder.Issuer, maxIssuerText),
+			"Until":  c.Holder.NotAfter.UTC().Format(p.say("date", nil)),
+		}))
+		if c.Holder.Qualified {
+			lines = append(lines, p.say("weight_qualified", nil))
+		} else {
+			lines = append(lines, p.say("weight_other", nil))
+		}
+		if c.TriesLeft >= 0 {
+			lines = append(lines, p.count("tries", c.TriesLeft, values{"PIN": Quote(c.PIN, 8)}))
+		}
+		return strings.Join(lines, "\n")
+	})
+}
+
+func (p phrases) lastTryText(c desktop.Consent, room int) string {
+	return fitting(room, func(cut func(string, int) string) string {
+		return p.say("last_try", values{"PIN": Quote(c.PIN, 8), "Name": cut(c.Holder.Name, maxHolderText)})
+	})
+}
+
+func (p phrases) pairingText(q desktop.PairingQuestion, room int) string {
+	return fitting(room, func(cut func(string, int) string) string {
+		lines := []string{p.say("pairing_site", who(q.Origin, cut))}
+		if q.Name != "" {
+			lines = append(lines, p.say("pairing_name", values{"Name": cut(q.Name, maxNameText)}))
+		}
+		scopes := make([]string, 0, len(q.Scopes))
+		for _, s := range q.Scopes {
+			scopes = append(scopes, p.say("scope_"+string(s), nil))
+		}
+		return strings.Join(append(lines,
+			p.say("pairing_scopes", values{"Scopes": strings.Join(scopes, ", ")}),
+			p.say("pairing_code", values{"Code": q.Code}),
+			p.say("pairing_advice", nil)), "\n")
+	})
+}
+
+// who names an origin: the domain that somebody registered, then all of it. A
+// long host loses its front, which its owner can choose freely.
+func who(o origins.Origin, cut func(string, int) string) values {
+	domain := o.Host()
+	if net.ParseIP(domain) == nil {
+		if registered, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
+			domain = registered
+		}
+	}
+	whole := o.String()
+	if len(whole) > maxOriginText {
+		whole = o.Scheme() + "://…" + whole[len(whole)-maxOriginText:]
+	}
+	return values{"Domain": cut(domain, maxOriginText), "Origin": Quote(whole, maxOriginText+12)}
+}
+
+func mediaType(s string) string {
+	if s == desktop.MediaTypePDF {
+		return "PDF"
+	}
+	return Quote(s, 30)
+}
+
+// size is a length in decimal units, rounded up: "23 kB".
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1000_000:
+		return fmt.Sprintf("%d kB", (n+999)/1000)
+	default:
+		return fmt.Sprintf("%d MB", (n+999_999)/1000_000)
+	}
+}
+
+// groups writes bytes as hexadecimal in fours, as people compare them.
+func groups(b []byte) string {
+	digits := hex.EncodeToString(b)
+	var out []string
+	for len(digits) > 4 {
+		out, digits = append(out, digits[:4]), digits[4:]
+	}
+	return strings.Join(append(out, digits), " ")
+}

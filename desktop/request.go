@@ -1,0 +1,133 @@
+package desktop
+
+import (
+	"crypto"
+	"crypto/x509"
+	"time"
+
+	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/desktop/origins"
+	"github.com/eidbridge/eidbridge/signing"
+)
+
+// Door is the way a request came in.
+type Door string
+
+// The doors.
+const (
+	DoorCommandLine Door = "command-line"
+	DoorLocalAPI    Door = "local-api"
+)
+
+// Kind is what is asked of the citizen.
+type Kind string
+
+// KindSign is a signature under documents.
+const KindSign Kind = "sign"
+
+// Request is what a door hands in. Strings that come from a page are shown
+// quoted and escaped, and prove nothing.
+type Request struct {
+	Door Door
+	// Origin is who asks, as the browser vouches for it; the zero value is the
+	// person at this computer.
+	Origin origins.Origin
+	Kind   Kind
+	// Documents to be signed; exactly one for now.
+	Documents  []Document
+	Output     Output
+	Credential Wanted
+	// Locale is a BCP 47 tag for the prompt; empty leaves it to the prompt.
+	Locale string
+	// Purpose and Reference are the asker's words.
+	Purpose, Reference string
+	// ExpiresIn ends the request; zero means five minutes.
+	ExpiresIn time.Duration
+	// CardWait is how long an absent card is waited for, within ExpiresIn. Zero
+	// fails at once.
+	CardWait time.Duration
+}
+
+// Output is the kind of signature that is asked for.
+type Output struct {
+	Format   signing.Format
+	Baseline signing.Baseline
+	// Reason and Location go into the signature as claims of the signer.
+	Reason, Location string
+}
+
+// Wanted narrows the choice of card and certificate. The usage follows from the
+// kind of request and is no choice.
+type Wanted struct {
+	// Reader is a part of a reader's name.
+	Reader string
+	// CertificateSHA256 is lower-case hex.
+	CertificateSHA256 string
+}
+
+// Snapshot is what can be told of a request at one moment.
+type Snapshot struct {
+	ID     string
+	Door   Door
+	Origin origins.Origin
+	State  State
+	// Seq counts the changes of state and detail, from 1.
+	Seq    int
+	Detail Detail
+	// Err and Code say why the state is failed, expired or declined.
+	Err  error
+	Code Code
+	// Created, Expires and Finished are UTC; Finished is zero until the end.
+	Created, Expires, Finished time.Time
+	// Certificate and Signed are set when the state is done.
+	Certificate *x509.Certificate
+	Signed      []Signed
+}
+
+// CardPresence is what a page may learn of the card while it waits.
+type CardPresence string
+
+// The presences.
+const (
+	CardAbsent      CardPresence = "absent"
+	CardPresent     CardPresence = "present"
+	CardUnsupported CardPresence = "unsupported"
+)
+
+// Detail accompanies a state.
+type Detail struct {
+	// Card is empty while it is not known.
+	Card CardPresence
+	// TriesLeft is nil while it is not known.
+	TriesLeft *int
+	// Document and Of count from 1.
+	Document, Of int
+}
+
+// Signed is a finished document.
+type Signed struct {
+	// N counts from 1 in the order of the request.
+	N    int
+	Name string
+	// Data is the signed document, nil when it went into a file.
+	Data []byte
+	// Path is the file, empty when Data is set.
+	Path string
+	// SHA256 of the signed document.
+	SHA256 [32]byte
+	// Algorithm is the name of the signature algorithm: "ECDSA with SHA-384".
+	Algorithm string
+}
+
+// Hash is the digest algorithm of consent and journal.
+const Hash = crypto.SHA256
+
+// usage is the only usage whose key may serve the kind: an authentication key
+// never signs documents (threats L-33).
+func (k Kind) usage() cardreader.Usage {
+	switch k {
+	case KindSign:
+		return cardreader.UsageSignature
+	}
+	return ""
+}
