@@ -2,11 +2,14 @@ package pcsc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/apdu"
 )
+
+var errClosed = errors.New("card connection is closed")
 
 // connection is a card under transaction. Its methods are for one goroutine.
 type connection struct {
@@ -146,6 +149,7 @@ func (c *connection) Close(reset bool) error {
 		return nil
 	}
 	c.closed = true
+	c.broken = errClosed
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	_, err := c.service.workers.do(ctx, func() error {

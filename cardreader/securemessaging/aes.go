@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// aesMACLength is fixed by ICAO Doc 9303-11 9.8.6.2.
+// aesMACLength is fixed by ICAO Doc 9303-11 9.8.
 const aesMACLength = 8
 
 // aesSuite is AES in CBC mode with the encrypted counter as IV, and CMAC over
-// counter and message (ICAO Doc 9303-11 9.8.6.1).
+// counter and message (ICAO Doc 9303-11 9.8).
 type aesSuite struct {
 	enc, check cipher.Block
 }

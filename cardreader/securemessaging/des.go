@@ -2,12 +2,12 @@ package securemessaging
 
 import (
 	"crypto/cipher"
-	"crypto/des" //nolint:gosec // CWA 14890-1 8.1 fixes two-key 3DES
+	"crypto/des" //nolint:gosec // CWA 14890-1 fixes two-key 3DES
 	"fmt"
 )
 
 // desSuite is 3DES in CBC mode with IV 0, and the retail MAC (ISO/IEC 9797-1
-// algorithm 3) with the counter as its first block (CWA 14890-1 9.6).
+// algorithm 3) with the counter as its first block (CWA 14890-1 clause 9).
 type desSuite struct {
 	enc   cipher.Block // 3DES with the encryption key
 	final cipher.Block // 3DES with the MAC key, for the last block
@@ -26,7 +26,7 @@ func NewDES(enc, mac, counter []byte, macLength int) (*Session, error) {
 		return nil, fmt.Errorf("%w: MAC of %d bytes", ErrKeys, macLength)
 	}
 	triple := func(key []byte) (cipher.Block, []byte, error) {
-		// K3 = K1 (CWA 14890-1 8.1).
+		// Two-key 3DES: K3 = K1.
 		three := append(append(make([]byte, 0, 24), key...), key[:8]...)
 		block, err := des.NewTripleDESCipher(three) //nolint:gosec // as above
 		return block, three, err
@@ -54,7 +54,7 @@ func NewDES(enc, mac, counter []byte, macLength int) (*Session, error) {
 func (s *desSuite) blockSize() int { return des.BlockSize }
 
 func (s *desSuite) encrypt(_, data []byte) {
-	cipher.NewCBCEncrypter(s.enc, make([]byte, des.BlockSize)).CryptBlocks(data, data) //nolint:gosec // IV 0: CWA 14890-1 9.5
+	cipher.NewCBCEncrypter(s.enc, make([]byte, des.BlockSize)).CryptBlocks(data, data) //nolint:gosec // IV 0 is fixed by CWA 14890-1
 }
 
 func (s *desSuite) decrypt(_, data []byte) {

@@ -4,7 +4,7 @@
 //
 //   - NewDES: CWA 14890-1 clause 9 (3DES, retail MAC of 4 or 8 bytes), what the
 //     Spanish DNIe speaks after its device authentication.
-//   - NewAES: ICAO Doc 9303-11 clause 9.8 and BSI TR-03110-3 F.2 (AES, CMAC of 8
+//   - NewAES: ICAO Doc 9303-11 9.8 (AES, CMAC of 8
 //     bytes), what any card speaks after PACE.
 //
 // A Session turns plain commands into protected ones and protected answers into
