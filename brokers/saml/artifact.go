@@ -67,7 +67,8 @@ type Resolver struct {
 
 // Resolve sends one signed ArtifactResolve over SOAP 1.1 and returns the reply
 // unread, with the ID that it has to answer. It never tries twice: the artifact
-// may be used up. The error of a channel that does not work wraps ErrUnavailable.
+// may be used up. (The transport sends a POST again only if no byte of it went
+// out.) The error of a channel that does not work wraps ErrUnavailable.
 func (r *Resolver) Resolve(ctx context.Context, location string, a Artifact) (reply []byte, id string, err error) {
 	id, err = NewID(r.Rand)
 	if err != nil {
@@ -81,7 +82,6 @@ func (r *Resolver) Resolve(ctx context.Context, location string, a Artifact) (re
 	if err != nil {
 		return nil, "", fmt.Errorf("resolving an artifact: %w", err)
 	}
-	request.GetBody = nil // no second try by the transport either
 	request.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	request.Header.Set("SOAPAction", `"http://www.oasis-open.org/committees/security"`)
 	response, err := r.Client.Do(request)

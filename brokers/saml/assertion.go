@@ -2,8 +2,11 @@ package saml
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
 )
 
 // Assertion is what an identity provider said about a person, read from bytes
@@ -51,14 +54,11 @@ type Attribute struct {
 
 // Use records that the assertion is being used, and refuses the second time.
 func (a *Assertion) Use(ctx context.Context, store ReplayStore) error {
-	fresh, err := store.UseAssertionID(ctx, a.Issuer, a.ID, a.Expires.Add(2*a.skew))
-	if err != nil {
-		return err
+	err := store.UseAssertionID(ctx, a.Issuer, a.ID, a.Expires.Add(2*a.skew))
+	if errors.Is(err, brokers.ErrReplayed) {
+		return reject(ReasonReplay, "%w", err)
 	}
-	if !fresh {
-		return reject(ReasonReplay, "assertion was used before")
-	}
-	return nil
+	return err
 }
 
 // assertion reads a verified assertion in the order of the checks.

@@ -38,9 +38,9 @@ type Endpoint struct {
 	Index int
 }
 
-// Endpoint returns the first location for a binding.
-func (e *Entity) Endpoint(list []Endpoint, binding string) (string, bool) {
-	for _, endpoint := range list {
+// SignOn returns the first sign-on service for a binding.
+func (e *Entity) SignOn(binding string) (string, bool) {
+	for _, endpoint := range e.SingleSignOn {
 		if endpoint.Binding == binding {
 			return endpoint.Location, true
 		}

@@ -61,7 +61,21 @@ const (
 // reject makes the error of a failed check. The text is ours: nothing of the
 // message may go into it.
 func reject(reason Reason, format string, args ...any) error {
-	return &brokers.RejectedError{Reason: string(reason), Err: fmt.Errorf(format, args...)}
+	return &brokers.RejectedError{
+		Reason: string(reason), Category: reason.category(), Err: fmt.Errorf(format, args...),
+	}
+}
+
+func (r Reason) category() brokers.Category {
+	switch r {
+	case ReasonBackChannel:
+		return brokers.CategoryUnavailable
+	case ReasonNoResponse:
+		return brokers.CategoryTimeout
+	case ReasonMetadata, ReasonMetadataExpired, ReasonMetadataEndpoint, ReasonMetadataSignature:
+		return brokers.CategoryConfiguration
+	}
+	return brokers.CategoryProtocol
 }
 
 // ReasonOf returns why a message was refused, or "" if err is something else.

@@ -65,6 +65,16 @@ func (s *MetadataSource) Entity(ctx context.Context) (*Entity, error) {
 	return nil, s.lastErr
 }
 
+// Current returns the copy in force without fetching, or nil.
+func (s *MetadataSource) Current() *Entity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil && s.inForce(s.Clock()) {
+		return s.current
+	}
+	return nil
+}
+
 func (s *MetadataSource) inForce(now time.Time) bool {
 	return s.current.ValidUntil.IsZero() || now.Before(s.current.ValidUntil)
 }
