@@ -1,0 +1,333 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/provider"
+)
+
+// TestStore proves that a store keeps the contract of provider.Store. The
+// function makes an empty store for each case.
+func TestStore(t *testing.T, empty func(*testing.T) provider.Store) {
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, provider.Store)
+	}{
+		{"a transaction is found until it expires", transactionLives},
+		{"a relay state finds only the awaited departure", relayState},
+		{"two transactions never share a relay state", relayStateIsUnique},
+		{"of many who advance one does", advanceOnce},
+		{"an old revision cannot advance", advanceOldRevision},
+		{"a code is issued with the step or not at all", issueCode},
+		{"of many who redeem a code one does (O-14)", redeemOnce},
+		{"a replay revokes the token (O-13)", replayRevokes},
+		{"an expired code and an unknown one are not found (O-17)", redeemExpired},
+		{"a token is found until it expires", tokenLives},
+		{"an assertion is used once (X-79)", assertionOnce},
+		{"a session lives until it ends or expires", sessionLives},
+		{"purging removes what has expired and nothing else", purge},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, empty(t)) })
+	}
+}
+
+// noon is the time at which all records of the suite are made.
+func noon() time.Time { return time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC) }
+
+func departed(id, relayState string) *brokers.Transaction {
+	return &brokers.Transaction{
+		ID: id, State: brokers.Departed, Upstream: "fake", CreatedAt: noon(), ExpiresAt: noon().Add(time.Minute),
+		Request:   brokers.AuthorizationRequest{ClientID: "portal", State: "s<>&\u2028"},
+		Departure: &brokers.Departure{Request: brokers.AuthenticationRequest{RelayState: relayState}},
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Fatalf("got error %v, want %v", got, want)
+	}
+}
+
+func transactionLives(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	tx := departed("a", "relay-a")
+	must(t, s.SaveTransaction(ctx, tx))
+	wantErr(t, s.SaveTransaction(ctx, departed("a", "other")), brokers.ErrConflict)
+	got, err := s.Transaction(ctx, "a", noon())
+	must(t, err)
+	if got.Request.State != tx.Request.State || got.State != brokers.Departed {
+		t.Errorf("got %+v", got)
+	}
+	_, err = s.Transaction(ctx, "a", tx.ExpiresAt)
+	wantErr(t, err, brokers.ErrNotFound)
+	_, err = s.Transaction(ctx, "b", noon())
+	wantErr(t, err, brokers.ErrNotFound)
+}
+
+func relayState(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	tx := departed("a", "first")
+	must(t, s.SaveTransaction(ctx, tx))
+	tx.Departure = &brokers.Departure{Request: brokers.AuthenticationRequest{RelayState: "second"}}
+	must(t, s.Advance(ctx, tx, brokers.Departed))
+	_, err := s.TransactionByRelayState(ctx, "first", noon())
+	wantErr(t, err, brokers.ErrNotFound)
+	got, err := s.TransactionByRelayState(ctx, "second", noon())
+	must(t, err)
+	if got.ID != "a" || got.Revision != 1 {
+		t.Errorf("got %+v", got)
+	}
+	_, err = s.TransactionByRelayState(ctx, "second", noon().Add(time.Hour))
+	wantErr(t, err, brokers.ErrNotFound)
+	got.State = brokers.Returning
+	must(t, s.Advance(ctx, got, brokers.Departed))
+	_, err = s.TransactionByRelayState(ctx, "second", noon())
+	wantErr(t, err, brokers.ErrNotFound)
+	_, err = s.TransactionByRelayState(ctx, "", noon())
+	wantErr(t, err, brokers.ErrNotFound)
+}
+
+func relayStateIsUnique(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	must(t, s.SaveTransaction(ctx, departed("a", "same")))
+	wantErr(t, s.SaveTransaction(ctx, departed("b", "same")), brokers.ErrConflict)
+	must(t, s.SaveTransaction(ctx, departed("b", "other")))
+	b := departed("b", "same")
+	wantErr(t, s.Advance(ctx, b, brokers.Departed), brokers.ErrConflict)
+}
+
+// race runs f in so many goroutines at once and returns the errors.
+func race(n int, f func(int) error) []error {
+	errs := make([]error, n)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			errs[i] = f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+	return errs
+}
+
+// oneWinner checks that one succeeded and all others got the error.
+func oneWinner(t *testing.T, errs []error, others error) {
+	t.Helper()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else {
+			wantErr(t, err, others)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d won, want 1", won, len(errs))
+	}
+}
+
+func advanceOnce(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	must(t, s.SaveTransaction(ctx, departed("a", "relay")))
+	oneWinner(t, race(8, func(int) error {
+		tx := departed("a", "relay")
+		tx.State = brokers.Returning
+		return s.Advance(ctx, tx, brokers.Departed)
+	}), brokers.ErrConflict)
+}
+
+func advanceOldRevision(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	must(t, s.SaveTransaction(ctx, departed("a", "first")))
+	wantErr(t, s.Advance(ctx, departed("b", "x"), brokers.Departed), brokers.ErrConflict)
+	again := departed("a", "second")
+	must(t, s.Advance(ctx, again, brokers.Departed))
+	// Same state, but somebody departed anew in between.
+	wantErr(t, s.Advance(ctx, departed("a", "third"), brokers.Departed), brokers.ErrConflict)
+	must(t, s.Advance(ctx, again, brokers.Departed))
+}
+
+func authenticated(id string) *brokers.Transaction {
+	tx := departed(id, "")
+	tx.State = brokers.Authenticated
+	return tx
+}
+
+// issue stores a transaction and a code for it.
+func issue(t *testing.T, s provider.Store, name string) brokers.Hash {
+	t.Helper()
+	ctx := context.Background()
+	tx := authenticated(name)
+	must(t, s.SaveTransaction(ctx, tx))
+	tx.State = brokers.Completed
+	code := brokers.HashOf(name)
+	must(t, s.IssueCode(ctx, tx, brokers.Authenticated, code, grant(name)))
+	return code
+}
+
+func grant(id string) *brokers.Grant {
+	return &brokers.Grant{ID: id, Subject: "s-" + id, CodeExpiresAt: noon().Add(30 * time.Second)}
+}
+
+func issueCode(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	must(t, s.SaveTransaction(ctx, authenticated("a")))
+	oneWinner(t, race(8, func(i int) error {
+		tx := authenticated("a")
+		tx.State = brokers.Completed
+		return s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(fmt.Sprint(i)), grant("a"))
+	}), brokers.ErrConflict)
+	redeemable := 0
+	for i := range 8 {
+		if _, err := s.RedeemCode(ctx, brokers.HashOf(fmt.Sprint(i)), brokers.HashOf(fmt.Sprint("t", i)), noon().Add(time.Minute), noon()); err == nil {
+			redeemable++
+		}
+	}
+	if redeemable != 1 {
+		t.Errorf("%d codes were left behind, want 1", redeemable)
+	}
+	code := issue(t, s, "b")
+	must(t, s.SaveTransaction(ctx, authenticated("c")))
+	tx := authenticated("c")
+	tx.State = brokers.Completed
+	wantErr(t, s.IssueCode(ctx, tx, brokers.Authenticated, code, grant("c")), brokers.ErrConflict)
+	got, err := s.Transaction(ctx, "c", noon())
+	must(t, err)
+	if got.State != brokers.Authenticated || tx.Revision != 0 {
+		t.Errorf("the step was taken without the code: %s, revision %d", got.State, tx.Revision)
+	}
+}
+
+func redeemOnce(t *testing.T, s provider.Store) {
+	for trial := range 40 {
+		code := issue(t, s, fmt.Sprint("code", trial))
+		oneWinner(t, race(8, func(i int) error {
+			_, err := s.RedeemCode(context.Background(), code, brokers.HashOf(fmt.Sprint(trial, i)), noon().Add(time.Minute), noon())
+			return err
+		}), brokers.ErrReplayed)
+	}
+}
+
+func replayRevokes(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	code, token := issue(t, s, "a"), brokers.HashOf("token")
+	_, err := s.RedeemCode(ctx, code, token, noon().Add(5*time.Minute), noon())
+	must(t, err)
+	_, err = s.GrantByToken(ctx, token, noon())
+	must(t, err)
+	// Also after the code's own life is over.
+	g, err := s.RedeemCode(ctx, code, brokers.HashOf("other"), noon().Add(9*time.Minute), noon().Add(time.Minute))
+	wantErr(t, err, brokers.ErrReplayed)
+	if g == nil || g.ID != "a" {
+		t.Errorf("the replay names grant %+v, want a", g)
+	}
+	for _, name := range []string{"token", "other"} {
+		_, err = s.GrantByToken(ctx, brokers.HashOf(name), noon())
+		wantErr(t, err, brokers.ErrNotFound)
+	}
+}
+
+func redeemExpired(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	code := issue(t, s, "a")
+	for _, c := range []brokers.Hash{code, brokers.HashOf("unknown")} {
+		_, err := s.RedeemCode(ctx, c, brokers.HashOf("token"), noon().Add(time.Hour), noon().Add(30*time.Second))
+		wantErr(t, err, brokers.ErrNotFound)
+	}
+}
+
+func tokenLives(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	code, token, end := issue(t, s, "a"), brokers.HashOf("token"), noon().Add(time.Minute)
+	redeemed, err := s.RedeemCode(ctx, code, token, end, noon())
+	must(t, err)
+	got, err := s.GrantByToken(ctx, token, end.Add(-time.Millisecond))
+	must(t, err)
+	if got.Subject != "s-a" || redeemed.Subject != "s-a" {
+		t.Errorf("got subjects %q and %q", redeemed.Subject, got.Subject)
+	}
+	_, err = s.GrantByToken(ctx, token, end)
+	wantErr(t, err, brokers.ErrNotFound)
+	_, err = s.GrantByToken(ctx, brokers.HashOf("unknown"), noon())
+	wantErr(t, err, brokers.ErrNotFound)
+}
+
+func assertionOnce(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	oneWinner(t, race(8, func(int) error {
+		return s.UseAssertionID(ctx, "https://idp.example", "_1", noon().Add(time.Hour))
+	}), brokers.ErrReplayed)
+	must(t, s.UseAssertionID(ctx, "https://other.example", "_1", noon().Add(time.Hour)))
+	must(t, s.UseAssertionID(ctx, "https://idp.example", "_2", noon().Add(time.Hour)))
+}
+
+func sessionLives(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	cookie := brokers.HashOf("cookie")
+	session := &brokers.Session{ID: "a", CookieHash: cookie, ExpiresAt: noon().Add(time.Hour)}
+	must(t, s.SaveSession(ctx, session))
+	wantErr(t, s.SaveSession(ctx, session), brokers.ErrConflict)
+	got, err := s.Session(ctx, cookie, noon())
+	must(t, err)
+	if got.ID != "a" || got.CookieHash != cookie {
+		t.Errorf("got %+v", got)
+	}
+	_, err = s.Session(ctx, cookie, session.ExpiresAt)
+	wantErr(t, err, brokers.ErrNotFound)
+	must(t, s.EndSession(ctx, cookie))
+	must(t, s.EndSession(ctx, cookie))
+	_, err = s.Session(ctx, cookie, noon())
+	wantErr(t, err, brokers.ErrNotFound)
+}
+
+func purge(t *testing.T, s provider.Store) {
+	ctx := context.Background()
+	for i := range 5 {
+		must(t, s.SaveTransaction(ctx, departed(fmt.Sprint(i), fmt.Sprint("r", i))))
+		must(t, s.UseAssertionID(ctx, "idp", fmt.Sprint(i), noon().Add(time.Minute)))
+	}
+	redeemed, _ := issue(t, s, "redeemed"), issue(t, s, "unredeemed")
+	_, err := s.RedeemCode(ctx, redeemed, brokers.HashOf("token"), noon().Add(time.Hour), noon())
+	must(t, err)
+	must(t, s.SaveSession(ctx, &brokers.Session{CookieHash: brokers.HashOf("c"), ExpiresAt: noon().Add(time.Hour)}))
+
+	n, err := s.Purge(ctx, noon(), 100)
+	must(t, err)
+	if n != 0 {
+		t.Errorf("%d records were removed before their time", n)
+	}
+	total := 0
+	for i := range 20 {
+		n, err := s.Purge(ctx, noon().Add(time.Minute), 2)
+		must(t, err)
+		if i == 0 && n > 8 {
+			t.Errorf("a batch removed %d, want at most 2 of each kind", n)
+		}
+		total += n
+	}
+	if total != 13 { // 5 and 2 transactions, 5 assertions, 1 grant
+		t.Errorf("%d records were removed, want 13", total)
+	}
+	_, err = s.GrantByToken(ctx, brokers.HashOf("token"), noon().Add(time.Minute))
+	must(t, err)
+	_, err = s.Session(ctx, brokers.HashOf("c"), noon().Add(time.Minute))
+	must(t, err)
+	must(t, s.SaveTransaction(ctx, departed("0", "r0")))
+	must(t, s.UseAssertionID(ctx, "idp", "0", noon().Add(time.Minute)))
+}

@@ -1,0 +1,224 @@
+// Package pages draws the broker's pages: the choice of a login method, the way
+// to an upstream, waiting, and what went wrong.
+//
+// Pages are plain HTML that works without scripts; the one script only presses a
+// button that is there anyway. Texts are in catalogues, one file for each
+// language, and every page says its language. Nothing comes from other origins.
+// The package decides nothing and sets no headers.
+package pages
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"golang.org/x/text/language"
+
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+//go:embed templates/*.html assets/* catalogues/*.json
+var files embed.FS
+
+// Kind is a situation that a page or a notice tells of. Its texts are in the
+// catalogues under the same name.
+type Kind string
+
+// The situations.
+const (
+	// BadRequest is a request that we do not understand; nobody is redirected.
+	BadRequest Kind = "bad_request"
+	// Unknown is a login that has ended or belongs to another browser.
+	Unknown Kind = "unknown_login"
+	// Finished is a login that was continued or completed elsewhere.
+	Finished Kind = "finished"
+	// Cancelled, TooLow, Refused, Timeout and Unavailable are attempts that
+	// failed.
+	Cancelled   Kind = "cancelled"
+	TooLow      Kind = "too_low"
+	Refused     Kind = "refused"
+	Timeout     Kind = "timeout"
+	Unavailable Kind = "unavailable"
+	// Busy is too many requests.
+	Busy Kind = "busy"
+	// Internal is a fault of ours.
+	Internal Kind = "internal"
+)
+
+// Kinds lists all situations.
+func Kinds() []Kind {
+	return []Kind{BadRequest, Unknown, Finished, Cancelled, TooLow, Refused, Timeout, Unavailable, Busy, Internal}
+}
+
+// Method is a button on the choice page.
+type Method struct {
+	// Value is what the form sends.
+	Value string
+	// Name is the text by language tag, with "en" for all other languages.
+	Name  map[string]string
+	Level levels.Level
+}
+
+// Choice is the page on which the citizen picks a method.
+type Choice struct {
+	Language string
+	// Client is the name of the service to which the citizen logs in.
+	Client string
+	// Level is the least level the service needs.
+	Level levels.Level
+	// Notice tells of the last attempt, with a reference; both may be empty.
+	Notice    Kind
+	Reference string
+	Methods   []Method
+	// Action and Cancel are where the two forms go, Token what they carry.
+	Action, Cancel, Token string
+}
+
+// Problem is a page of fixed text with a reference number.
+type Problem struct {
+	Language  string
+	Kind      Kind
+	Reference string
+	// Retry, if not empty, leads back to the choice; Back, if not empty, is the
+	// form that returns to the service, with Token.
+	Retry, Back, Token string
+}
+
+// Onward sends the browser to an upstream.
+type Onward struct {
+	Language string
+	Location string
+	// Fields, if not nil, are posted; otherwise the page leads there by itself.
+	Fields map[string]string
+}
+
+// Waiting is shown while an answer is being checked. It reloads itself.
+type Waiting struct {
+	Language string
+	Location string
+}
+
+// Pages renders. It may be used by several goroutines.
+type Pages struct {
+	base    string
+	tags    []string
+	matcher language.Matcher
+	// templates has a set for each language, with its texts bound.
+	templates map[string]*template.Template
+}
+
+// New reads catalogues and templates. The base is the path of the issuer, below
+// which the assets are served.
+func New(base string) (*Pages, error) {
+	p := &Pages{base: base, templates: map[string]*template.Template{}}
+	bundle := i18n.NewBundle(language.English)
+	bundle.RegisterUnmarshalFunc("json", json.Unmarshal)
+	var tags []language.Tag
+	for _, name := range []string{"en", "es", "et", "nl"} { // the first is the fallback
+		if _, err := bundle.LoadMessageFileFS(files, "catalogues/active."+name+".json"); err != nil {
+			return nil, fmt.Errorf("pages: catalogue %s: %w", name, err)
+		}
+		p.tags = append(p.tags, name)
+		t := template.New("").Funcs(template.FuncMap{"text": localize(i18n.NewLocalizer(bundle, name))})
+		if _, err := t.ParseFS(files, "templates/*.html"); err != nil {
+			return nil, fmt.Errorf("pages: templates: %w", err)
+		}
+		p.templates[name] = t
+		tags = append(tags, language.MustParse(name))
+	}
+	p.matcher = language.NewMatcher(tags)
+	return p, nil
+}
+
+// Languages lists the languages, as BCP 47 tags.
+func (p *Pages) Languages() []string { return append([]string(nil), p.tags...) }
+
+// Language picks the best of our languages: for the wishes in their order, then
+// for an Accept-Language header, then English. It returns one of Languages,
+// whatever it is given.
+func (p *Pages) Language(wishes []string, acceptLanguage string) string {
+	const longest = 512 // bytes of a header that are worth parsing
+	if len(acceptLanguage) > longest {
+		acceptLanguage = ""
+	}
+	for _, wish := range wishes {
+		if tag, err := language.Parse(wish); err == nil {
+			if _, i, confidence := p.matcher.Match(tag); confidence >= language.High {
+				return p.tags[i]
+			}
+		}
+	}
+	accepted, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	if err != nil {
+		accepted = nil
+	}
+	_, i, _ := p.matcher.Match(accepted...)
+	return p.tags[i]
+}
+
+// Assets serves the style sheet and the script below base/assets/.
+func (p *Pages) Assets() http.Handler {
+	assets, err := fs.Sub(files, "assets")
+	if err != nil {
+		panic("pages: " + err.Error()) // the path is a constant
+	}
+	serve := http.StripPrefix(p.base+"/assets/", http.FileServerFS(assets))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/") { // no listing
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		serve.ServeHTTP(w, r)
+	})
+}
+
+// view is what a template sees: the page's own data beside what every page has.
+type view struct {
+	Lang, Base string
+	Page       any
+}
+
+// Choice renders the choice of a method.
+func (p *Pages) Choice(w io.Writer, c Choice) error { return p.render(w, "choice.html", c.Language, c) }
+
+// Problem renders what went wrong.
+func (p *Pages) Problem(w io.Writer, c Problem) error {
+	return p.render(w, "problem.html", c.Language, c)
+}
+
+// Onward renders the way to an upstream.
+func (p *Pages) Onward(w io.Writer, c Onward) error { return p.render(w, "onward.html", c.Language, c) }
+
+// Waiting renders the page that waits.
+func (p *Pages) Waiting(w io.Writer, c Waiting) error {
+	return p.render(w, "waiting.html", c.Language, c)
+}
+
+func (p *Pages) render(w io.Writer, name, lang string, page any) error {
+	t, ok := p.templates[lang]
+	if !ok {
+		lang, t = "en", p.templates["en"]
+	}
+	if err := t.ExecuteTemplate(w, name, view{lang, p.base, page}); err != nil {
+		return fmt.Errorf("pages: rendering %s: %w", name, err)
+	}
+	return nil
+}
+
+// localize makes the function that templates call as {{text "id" "Name" value}}.
+func localize(texts *i18n.Localizer) func(id string, pairs ...any) (string, error) {
+	return func(id string, pairs ...any) (string, error) {
+		data := map[string]any{}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			data[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		return texts.Localize(&i18n.LocalizeConfig{MessageID: id, TemplateData: data})
+	}
+}

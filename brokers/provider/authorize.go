@@ -1,0 +1,260 @@
+package provider
+
+import (
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
+)
+
+// authorize begins a login. The order of checks is: the form of the request,
+// the client and its redirect URI (until here errors are pages), everything
+// else, whether any method can meet the level, an earlier login, and only then
+// anything is kept or shown.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
+	params, err := readParameters(w, r, maxParameters)
+	if err != nil {
+		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "authorization.refused", "parameters", nil, slog.String("detail", err.Error()))
+		return
+	}
+	client, reason, err := p.knownClient(r, params)
+	if err != nil {
+		p.fault(w, r, "loading client", err, nil)
+		return
+	}
+	if reason != "" {
+		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "authorization.refused", reason, nil)
+		return
+	}
+	request, problem := p.parseRequest(client, params)
+	if problem != nil {
+		p.deny(w, r, request, problem)
+		return
+	}
+	offers := p.offers(client, request)
+	if len(offers) == 0 {
+		p.deny(w, r, request, unmet("no_method", "no login method of this service reaches level "+levelWord(request.Requirement.Least())))
+		return
+	}
+	if done := p.reuse(w, r, client, request); done {
+		return
+	}
+	if request.Silent {
+		p.deny(w, r, request, &oauthError{"login_required", "the citizen has to log in", "silent"})
+		return
+	}
+	if !p.starts.allow(p.cfg.ClientAddress(r), p.cfg.Now()) {
+		w.Header().Set("Retry-After", "60")
+		p.problem(w, r, http.StatusTooManyRequests, pages.Busy, "authorization.refused", "rate", nil)
+		return
+	}
+	p.begin(w, r, client, request, offers)
+}
+
+// knownClient finds the client and checks the redirect URI, byte by byte. A
+// reason means that nobody may be redirected anywhere.
+func (p *Provider) knownClient(r *http.Request, params parameters) (client *Client, reason string, err error) {
+	if params["client_id"] == "" {
+		return nil, "client_id_missing", nil
+	}
+	client, err = p.cfg.Clients.Client(r.Context(), params["client_id"])
+	switch {
+	case errors.Is(err, brokers.ErrNotFound):
+		return nil, "client_unknown", nil
+	case err != nil:
+		return nil, "", err
+	case params["redirect_uri"] == "":
+		return nil, "redirect_uri_missing", nil
+	case !slices.Contains(client.RedirectURIs, params["redirect_uri"]):
+		return nil, "redirect_uri_unregistered", nil
+	case len(params["state"]) > maxValue:
+		return nil, "state_too_long", nil
+	}
+	return client, "", nil
+}
+
+// parseRequest reads the rest. It always returns what is needed to tell the
+// relying party of an error.
+func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.AuthorizationRequest, *oauthError) {
+	request := &brokers.AuthorizationRequest{
+		ClientID: c.ID, RedirectURI: params["redirect_uri"], State: params["state"],
+		Nonce: params["nonce"], CodeChallenge: params["code_challenge"],
+	}
+	for _, unsupported := range []struct{ name, code string }{
+		{"request", "request_not_supported"},
+		{"request_uri", "request_uri_not_supported"},
+		{"registration", "registration_not_supported"},
+	} {
+		if params[unsupported.name] != "" {
+			return request, &oauthError{unsupported.code, "the parameter " + unsupported.name + " is not supported", unsupported.code}
+		}
+	}
+	switch mode := params["response_mode"]; {
+	case params["response_type"] == "":
+		return request, invalidRequest("response_type_missing", "response_type is missing")
+	case params["response_type"] != "code":
+		return request, &oauthError{"unsupported_response_type", "response_type must be code", "response_type"}
+	case mode != "" && mode != "query":
+		return request, invalidRequest("response_mode", "response_mode must be query")
+	case len(request.Nonce) > maxValue:
+		return request, invalidRequest("nonce_too_long", "nonce is too long")
+	case params["code_challenge"] == "":
+		return request, invalidRequest("pkce_missing", "code_challenge is required")
+	case params["code_challenge_method"] != "S256":
+		return request, invalidRequest("pkce_method", "code_challenge_method must be S256")
+	case !isChallenge(params["code_challenge"]):
+		return request, invalidRequest("pkce_challenge", "code_challenge is not a SHA-256 in base64url")
+	}
+	for _, parse := range []func(*Client, parameters, *brokers.AuthorizationRequest) *oauthError{
+		parseScope, parsePrompt, parseMaxAge, p.parseLevel, parseLocales,
+	} {
+		if problem := parse(c, params, request); problem != nil {
+			return request, problem
+		}
+	}
+	return request, nil
+}
+
+// isChallenge reports whether s is an S256 challenge: 32 bytes in base64url.
+func isChallenge(s string) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(raw) == 32
+}
+
+// parseScope keeps the scopes we know and ignores others (OpenID Connect Core
+// 3.1.2.1); one that the registration does not have is an error.
+func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+	scopes, err := params.list("scope")
+	if err != nil {
+		return &oauthError{"invalid_scope", "too many scopes", "scope_flood"}
+	}
+	if !slices.Contains(scopes, "openid") {
+		return &oauthError{"invalid_scope", "scope must contain openid", "scope_openid"}
+	}
+	request.Scopes = []string{"openid"}
+	for _, scope := range scopes {
+		if _, known := scopeClaims(scope); !known || slices.Contains(request.Scopes, scope) {
+			continue
+		}
+		if !slices.Contains(c.Scopes, scope) {
+			return &oauthError{"invalid_scope", "this client may not ask for the scope " + scope, "scope_not_registered"}
+		}
+		request.Scopes = append(request.Scopes, scope)
+	}
+	return nil
+}
+
+func parsePrompt(_ *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+	prompts, err := params.list("prompt")
+	if err != nil {
+		return invalidRequest("prompt", "prompt has too many values")
+	}
+	for _, prompt := range prompts {
+		switch prompt {
+		case "none":
+			request.Silent = true
+		case "login", "select_account":
+			// The upstream alone knows accounts; to choose another is to log in.
+			request.Fresh = true
+		case "consent":
+			// Methods are chosen and levels shown on every login; there is no
+			// consent page that could be skipped.
+		default:
+			return invalidRequest("prompt", "unknown prompt value")
+		}
+	}
+	if request.Silent && len(prompts) > 1 {
+		return invalidRequest("prompt_none", "prompt=none cannot be combined")
+	}
+	return nil
+}
+
+func parseMaxAge(_ *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+	text := params["max_age"]
+	if text == "" {
+		return nil
+	}
+	seconds, err := strconv.Atoi(text)
+	if err != nil || seconds < 0 || seconds > maxSeconds || strconv.Itoa(seconds) != text {
+		return invalidRequest("max_age", "max_age is not a number of seconds")
+	}
+	request.MaxAge = &seconds
+	if seconds == 0 {
+		request.Fresh = true
+	}
+	return nil
+}
+
+func (p *Provider) parseLevel(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+	acrValues, err := params.list("acr_values")
+	if err != nil {
+		return invalidRequest("acr_values", "acr_values has too many values")
+	}
+	claims, acr, err := parseClaims(params["claims"])
+	if err != nil {
+		return invalidRequest("claims", "claims is malformed")
+	}
+	request.Claims = claims
+	var problem *oauthError
+	request.Requirement, request.Preferred, problem = p.require(c, acrValues, acr)
+	return problem
+}
+
+// parseLocales keeps what may be a language tag. A language that we do not speak
+// is no error.
+func parseLocales(_ *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+	locales, err := params.list("ui_locales")
+	if err != nil {
+		return invalidRequest("ui_locales", "ui_locales has too many values")
+	}
+	for _, tag := range locales {
+		if len(tag) <= 35 { // RFC 5646 4.4.1
+			request.UILocales = append(request.UILocales, tag)
+		}
+	}
+	return nil
+}
+
+// begin keeps the request, binds it to the browser, and shows the methods; a
+// single one is not shown but taken.
+func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, offers []offer) {
+	now := p.cfg.Now()
+	id, err := p.random(16)
+	if err != nil {
+		p.fault(w, r, "beginning login", err, nil)
+		return
+	}
+	t := &brokers.Transaction{
+		ID: id, State: brokers.Choosing, Request: *request,
+		CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
+	}
+	if err := p.bindBrowser(w, r, t); err != nil {
+		p.fault(w, r, "beginning login", err, nil)
+		return
+	}
+	p.record(r.Context(), "login.begun", "ok", slog.String("login", t.ID), slog.String("client", c.ID),
+		slog.String("least", levelWord(request.Requirement.Least())))
+	if len(offers) > 1 {
+		if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
+			p.fault(w, r, "keeping login", err, nil)
+			return
+		}
+		http.Redirect(w, r, p.url("login", t.ID), http.StatusSeeOther)
+		return
+	}
+	if err := p.send(r, t, offers[0], p.language(r, t)); err != nil {
+		p.fault(w, r, "starting upstream", err, nil)
+		return
+	}
+	if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
+		p.fault(w, r, "keeping login", err, nil)
+		return
+	}
+	p.onward(w, r, t, strings.EqualFold(r.Method, http.MethodGet))
+}

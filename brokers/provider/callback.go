@@ -1,0 +1,233 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// callback takes an upstream's answer. A GET brings the browser's cookie and is
+// checked against it before anything happens. A POST from another site does not
+// (SameSite=Lax), so its answer is checked and kept, and the cookie is asked for
+// on the page it is then sent to.
+func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
+	upstream, ok := p.upstream[r.PathValue("upstream")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxCallbackBody)
+	if len(r.URL.RawQuery) > maxCallbackBody {
+		p.refuse(w, r, upstream, http.StatusRequestEntityTooLarge, "too_large", nil)
+		return
+	}
+	t, reason, err := p.awaited(r, upstream)
+	if err != nil {
+		p.fault(w, r, "loading login", err, nil)
+		return
+	}
+	if reason != "" {
+		status := http.StatusBadRequest
+		if reason == "too_large" {
+			status = http.StatusRequestEntityTooLarge
+		}
+		p.refuse(w, r, upstream, status, reason, nil)
+		return
+	}
+	from, err := t.Step(brokers.Returning, p.cfg.Now())
+	if err == nil {
+		err = p.cfg.Store.Advance(r.Context(), t, from)
+	}
+	if errors.Is(err, brokers.ErrConflict) {
+		// The same answer twice at once: the other request checks it.
+		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		return
+	}
+	if err != nil {
+		p.fault(w, r, "taking up answer", err, nil)
+		return
+	}
+	p.finish(w, r, upstream, t)
+}
+
+// awaited finds the login that awaits this answer. A reason means that there is
+// none, and that no login was touched.
+func (p *Provider) awaited(r *http.Request, upstream brokers.Upstream) (t *brokers.Transaction, reason string, err error) {
+	relayState, err := upstream.Correlate(r)
+	switch {
+	case err != nil:
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			return nil, "too_large", nil
+		}
+		return nil, "unsolicited", nil
+	case relayState == "" || len(relayState) > maxRelayState:
+		return nil, "relay_state", nil
+	}
+	t, err = p.cfg.Store.TransactionByRelayState(r.Context(), relayState, p.cfg.Now())
+	switch {
+	case errors.Is(err, brokers.ErrNotFound):
+		return nil, "unsolicited", nil
+	case err != nil:
+		return nil, "", err
+	case t.Upstream != upstream.ID():
+		return nil, "mixed_up", nil
+	case r.Method == http.MethodGet && !p.sameBrowser(r, t):
+		return nil, "foreign_browser", nil
+	}
+	return t, "", nil
+}
+
+// finish has the answer checked, judges what it proves, and keeps the event. It
+// goes on when the browser is gone, because an answer can be fetched only once.
+func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishTimeout)
+	defer cancel()
+	event, err := upstream.Finish(ctx, r.WithContext(ctx), t.Departure)
+	var rejected *brokers.RejectedError
+	switch {
+	case err == nil:
+		p.judge(ctx, w, r, upstream, t, event)
+	case errors.Is(err, brokers.ErrCancelled):
+		p.record(ctx, "login.cancelled", "cancelled", slog.String("login", t.ID), slog.String("upstream", t.Upstream))
+		p.backToChoice(ctx, w, r, t, brokers.OutcomeCancelled, "")
+	case errors.As(err, &rejected):
+		p.reject(ctx, w, r, upstream, t, rejected.Reason, err)
+	default:
+		ref := reference()
+		p.record(ctx, "upstream.failed", "unavailable", slog.String("login", t.ID), slog.String("upstream", t.Upstream),
+			slog.String("ref", ref), slog.String("error", err.Error()))
+		if p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeRefused, ref) {
+			p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, t)
+			return
+		}
+		p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, nil)
+	}
+}
+
+// reject ends a refused answer: a page with a reference, and nothing that tells
+// which check failed. The login itself may be tried again.
+func (p *Provider) reject(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, reason string, cause error) {
+	p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeRefused, "")
+	p.refuse(w, r, upstream, http.StatusBadRequest, reason, t, slog.String("login", t.ID), slog.String("error", cause.Error()))
+}
+
+func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, status int, reason string, t *brokers.Transaction, attributes ...slog.Attr) {
+	p.problem(w, r, status, pages.Refused, "upstream.rejected", reason, t,
+		append(attributes, slog.String("upstream", upstream.ID()))...)
+}
+
+// judge decides whether a checked answer is enough. The upstream's level is
+// bounded by what the method can reach, and compared anew with what the request
+// requires.
+func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent) {
+	now := p.cfg.Now()
+	if reason := implausible(event, t, now); reason != "" {
+		p.reject(ctx, w, r, upstream, t, reason, errors.New("event is not plausible"))
+		return
+	}
+	if event.AssertionID != "" {
+		err := p.cfg.Store.UseAssertionID(ctx, event.Issuer, event.AssertionID, now.Add(assertionMemory))
+		if errors.Is(err, brokers.ErrReplayed) {
+			p.reject(ctx, w, r, upstream, t, "replay", err)
+			return
+		}
+		if err != nil {
+			p.fault(w, r, "recording assertion", err, nil)
+			return
+		}
+	}
+	for _, m := range upstream.Methods() {
+		if m.ID == t.Method {
+			event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "method:" + m.ID, Max: m.Level})
+		}
+	}
+	attributes := []slog.Attr{
+		slog.String("login", t.ID), slog.String("event", event.ID), slog.String("upstream", t.Upstream),
+		slog.String("method", t.Method), slog.String("rule", event.Assessment.Rule),
+		slog.String("level", levelWord(event.Assessment.Level)), slog.String("policy", event.Assessment.PolicyVersion),
+	}
+	if _, ok := t.Request.Requirement.Answer(event.Assessment.Level); !ok {
+		p.record(ctx, "login.refused", "loa.too_low", attributes...)
+		p.backToChoice(ctx, w, r, t, brokers.OutcomeTooLow, "")
+		return
+	}
+	if stale(event, t, now) {
+		p.record(ctx, "login.refused", "stale", attributes...)
+		p.backToChoice(ctx, w, r, t, brokers.OutcomeStale, "")
+		return
+	}
+	t.Event = event
+	if !p.returnTo(ctx, t, brokers.Authenticated, brokers.OutcomeNone, "") {
+		p.fault(w, r, "keeping event", brokers.ErrConflict, nil)
+		return
+	}
+	p.record(ctx, "login.authenticated", "ok", attributes...)
+	http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+}
+
+// implausible catches an upstream package that broke its contract, or an event
+// of another login.
+func implausible(e *brokers.AuthenticationEvent, t *brokers.Transaction, now time.Time) string {
+	scheme, identifier := splitKey(e.Subject.Key)
+	switch {
+	case e.Upstream != t.Upstream:
+		return "event_upstream"
+	case e.ID == "" || scheme == "" || identifier == "" || strings.Contains(e.Subject.Key, "\x00"):
+		return "event_subject"
+	case e.AuthTime.IsZero() || e.AuthTime.After(now.Add(skew)):
+		return "event_time"
+	}
+	return ""
+}
+
+// stale reports whether the proof is older than the request allows. A request
+// for a new login is not answered with one from before the request.
+func stale(e *brokers.AuthenticationEvent, t *brokers.Transaction, now time.Time) bool {
+	if t.Request.Fresh && e.AuthTime.Before(t.CreatedAt.Add(-skew)) {
+		return true
+	}
+	return t.Request.MaxAge != nil && !t.Request.Fresh && now.Sub(e.AuthTime) > time.Duration(*t.Request.MaxAge)*time.Second+skew
+}
+
+// returnTo ends the checking of an answer.
+func (p *Provider) returnTo(ctx context.Context, t *brokers.Transaction, state brokers.State, outcome brokers.Outcome, ref string) bool {
+	t.Outcome, t.Reference = outcome, ref
+	from, err := t.Step(state, p.cfg.Now())
+	if err == nil {
+		err = p.cfg.Store.Advance(ctx, t, from)
+	}
+	if err != nil {
+		p.cfg.Log.ErrorContext(ctx, "login was not advanced", "login", t.ID, "to", string(state), "error", err)
+	}
+	return err == nil
+}
+
+// backToChoice lets the citizen choose again, on a page that asks for the
+// browser's cookie.
+func (p *Provider) backToChoice(ctx context.Context, w http.ResponseWriter, r *http.Request, t *brokers.Transaction, outcome brokers.Outcome, ref string) {
+	p.returnTo(ctx, t, brokers.Choosing, outcome, ref)
+	http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+}
+
+// metadata serves what an upstream says of us.
+func (p *Provider) metadata(w http.ResponseWriter, r *http.Request) {
+	describer, ok := p.upstream[r.PathValue("upstream")].(brokers.Describer)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	document, err := describer.Metadata()
+	if err != nil {
+		p.fault(w, r, "making metadata", err, nil)
+		return
+	}
+	w.Header().Set("Content-Type", "application/samlmetadata+xml")
+	_, _ = w.Write(document) // the reader may be gone
+}

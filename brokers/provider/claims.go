@@ -1,0 +1,146 @@
+package provider
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+// personClaim is a claim about the person, with the scope that gives it.
+type personClaim struct {
+	name, scope string
+	// value is the claim, or nil if the upstream did not deliver it.
+	value func(s *brokers.Subject) any
+}
+
+// nationalID is the value of the national_id claim.
+type nationalID struct {
+	Scheme  string `json:"scheme"`
+	Value   string `json:"value"`
+	Country string `json:"country,omitempty"`
+}
+
+// personClaims lists all claims that this provider can give about a person. A
+// client sees one only if its registration has the scope and the request asks.
+func personClaims() []personClaim {
+	optional := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	return []personClaim{
+		{"given_name", "name", func(s *brokers.Subject) any { return optional(s.GivenName) }},
+		{"family_name", "name", func(s *brokers.Subject) any { return optional(s.FamilyName) }},
+		{"name", "name", func(s *brokers.Subject) any { return optional(strings.TrimSpace(s.GivenName + " " + s.FamilyName)) }},
+		{"birthdate", "birthdate", func(s *brokers.Subject) any { return optional(s.Birthdate) }},
+		{"national_id", "national_id", func(s *brokers.Subject) any {
+			scheme, value := splitKey(s.Key)
+			return nationalID{scheme, value, s.Country}
+		}},
+	}
+}
+
+// splitKey takes a subject key apart: "nl-bsn:900029365".
+func splitKey(key string) (scheme, identifier string) {
+	scheme, identifier, _ = strings.Cut(key, ":")
+	return scheme, identifier
+}
+
+// claimScope is the scope that gives a claim, or empty for one we do not have.
+func claimScope(name string) string {
+	for _, c := range personClaims() {
+		if c.name == name {
+			return c.scope
+		}
+	}
+	return ""
+}
+
+// scopeClaims lists the claims of a scope.
+func scopeClaims(scope string) (names []string, known bool) {
+	for _, c := range personClaims() {
+		if c.scope == scope {
+			names = append(names, c.name)
+		}
+	}
+	return names, len(names) > 0
+}
+
+func allScopes() []string {
+	scopes := []string{"openid"}
+	for _, c := range personClaims() {
+		if !slices.Contains(scopes, c.scope) {
+			scopes = append(scopes, c.scope)
+		}
+	}
+	return scopes
+}
+
+func allClaims() []string {
+	names := []string{"iss", "sub", "aud", "exp", "iat", "jti", "nonce", "auth_time", "acr", "amr", "at_hash", "sid"}
+	for _, c := range personClaims() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// released gathers the claims about the person for one place. Single claims come
+// from the request, whole groups from scopes, and nothing beyond the client's
+// registration. A claim whose value is not among the requested ones is left out.
+func released(c *Client, s *brokers.Subject, scopes []string, single map[string][]string) map[string]any {
+	out := map[string]any{}
+	for _, claim := range personClaims() {
+		values, asked := single[claim.name]
+		if !asked && !slices.Contains(scopes, claim.scope) || !slices.Contains(c.Scopes, claim.scope) {
+			continue
+		}
+		if v := claim.value(s); v != nil && acceptable(v, values) {
+			out[claim.name] = v
+		}
+	}
+	return out
+}
+
+// acceptable compares a claim with the wanted values, which are compact JSON.
+func acceptable(value any, wanted []string) bool {
+	if len(wanted) == 0 {
+		return true
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(value) != nil {
+		return false
+	}
+	return slices.Contains(wanted, strings.TrimSuffix(text.String(), "\n"))
+}
+
+// pairwise derives the subject identifier of a person at a client (OpenID
+// Connect Core 8.1): equal within a sector, unrelated across sectors. The keyed
+// hash keeps a nine-digit number from being guessed.
+func (p *Provider) pairwise(c *Client, s *brokers.Subject) string {
+	scheme, identifier := splitKey(s.Key)
+	return p.derive(c.Sector, scheme, identifier)
+}
+
+// sessionID derives the sid that one client sees. No sector is empty, so these
+// inputs never meet those of pairwise.
+func (p *Provider) sessionID(c *Client, sessionID string) string {
+	if sessionID == "" {
+		return ""
+	}
+	return p.derive("", c.ID, sessionID)
+}
+
+func (p *Provider) derive(parts ...string) string {
+	mac := hmac.New(sha256.New, p.cfg.PairwiseSecret)
+	mac.Write([]byte(strings.Join(parts, "\x00")))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,103 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+// acrRequest is what the claims parameter says of acr in the ID token.
+type acrRequest struct {
+	essential bool
+	values    []string
+}
+
+// claimMember is the value of one claim in a claims request (OpenID Connect
+// Core 5.5.1). Values may be of any JSON type.
+type claimMember struct {
+	Essential bool              `json:"essential"`
+	Value     json.RawMessage   `json:"value"`
+	Values    []json.RawMessage `json:"values"`
+}
+
+// accepted returns the acceptable values as compact JSON.
+func (m *claimMember) accepted() ([]string, error) {
+	all := m.Values
+	if m.Value != nil {
+		all = append(all, m.Value)
+	}
+	if len(all) > maxListed {
+		return nil, errors.New("too many values for a claim")
+	}
+	var texts []string
+	for _, raw := range all {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, raw); err != nil {
+			return nil, err
+		}
+		texts = append(texts, compact.String())
+	}
+	return texts, nil
+}
+
+// parseClaims reads the claims parameter. Claims that we do not know are ignored
+// whatever their shape; a claim that we know must have the right one, since
+// dropping it silently could drop a requirement.
+func parseClaims(text string) (brokers.ClaimsRequest, acrRequest, error) {
+	var request brokers.ClaimsRequest
+	var acr acrRequest
+	if text == "" {
+		return request, acr, nil
+	}
+	if len(text) > maxClaims {
+		return request, acr, errors.New("claims is too long")
+	}
+	if err := checkJSON([]byte(text), maxClaimsDepth); err != nil {
+		return request, acr, err
+	}
+	var top map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &top); err != nil || top == nil {
+		return request, acr, errors.New("claims is not an object")
+	}
+	for place, into := range map[string]*map[string][]string{"id_token": &request.IDToken, "userinfo": &request.UserInfo} {
+		var members map[string]json.RawMessage
+		if raw, ok := top[place]; !ok {
+			continue
+		} else if err := json.Unmarshal(raw, &members); err != nil {
+			return request, acr, errors.New(place + " is not an object")
+		}
+		for name, raw := range members {
+			isACR := place == "id_token" && name == "acr"
+			if !isACR && name != "sub" && claimScope(name) == "" {
+				continue
+			}
+			var member claimMember
+			if err := json.Unmarshal(raw, &member); err != nil {
+				return request, acr, errors.New("a claim is neither null nor an object of the right form")
+			}
+			values, err := member.accepted()
+			if err != nil {
+				return request, acr, err
+			}
+			if isACR {
+				acr.essential = member.Essential
+				for _, v := range values {
+					var word string
+					if json.Unmarshal([]byte(v), &word) == nil {
+						acr.values = append(acr.values, word)
+					} else {
+						acr.values = append(acr.values, "") // asked for, and unknown
+					}
+				}
+				continue
+			}
+			if *into == nil {
+				*into = map[string][]string{}
+			}
+			(*into)[name] = values
+		}
+	}
+	return request, acr, nil
+}

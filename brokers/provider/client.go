@@ -1,0 +1,192 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// AuthMethod is how a client proves itself at the token endpoint. It is part of
+// the registration; a request never chooses (RFC 9700).
+type AuthMethod string
+
+// The methods, with their names from OpenID Connect Core 9.
+const (
+	AuthNone  AuthMethod = "none"
+	AuthBasic AuthMethod = "client_secret_basic"
+	AuthPost  AuthMethod = "client_secret_post"
+)
+
+// Semantics is how acr_values are taken.
+type Semantics string
+
+const (
+	// Floor takes the lowest known value as the least level that will do.
+	Floor Semantics = "floor"
+	// Preference takes the values as wishes (OpenID Connect Core 3.1.2.1) and
+	// answers with what was reached.
+	Preference Semantics = "preference"
+)
+
+// Client is a registered relying party.
+type Client struct {
+	ID string
+	// Name is shown to the citizen.
+	Name string
+	// Auth is the client's way to prove itself, SecretHash the SHA-256 of its
+	// secret unless Auth is AuthNone.
+	Auth       AuthMethod
+	SecretHash brokers.Hash
+	// RedirectURIs are compared byte by byte.
+	RedirectURIs []string
+	// Sector groups clients that see the same subjects. Empty is the host that
+	// all redirect URIs share.
+	Sector string
+	// MinLevel is enforced whatever a request asks for. The zero value is
+	// levels.None and refused: a client states what it needs.
+	MinLevel levels.Level
+	// Methods, if not empty, are the only methods offered.
+	Methods []string
+	// Scopes are what the client may ask for beside openid.
+	Scopes []string
+	// Vocabulary is that of acr in both directions, default "broker".
+	Vocabulary string
+	// Semantics is default Floor.
+	Semantics Semantics
+	// HideAMR leaves amr out of ID tokens (the Dutch profile forbids it).
+	HideAMR bool
+	// SingleSignOn lets an earlier login of the same browser count.
+	SingleSignOn bool
+}
+
+// Clients is the registry.
+type Clients interface {
+	// Client returns a client or brokers.ErrNotFound.
+	Client(ctx context.Context, id string) (*Client, error)
+}
+
+// StaticClients is a registry from configuration.
+type StaticClients struct {
+	clients map[string]*Client
+}
+
+// NewStaticClients checks the clients and completes their defaults.
+func NewStaticClients(mapping *levels.Mapping, clients []Client) (*StaticClients, error) {
+	s := &StaticClients{clients: map[string]*Client{}}
+	for _, c := range clients {
+		if err := c.complete(mapping); err != nil {
+			return nil, fmt.Errorf("client %q: %w", c.ID, err)
+		}
+		if s.clients[c.ID] != nil {
+			return nil, fmt.Errorf("client %q is registered twice", c.ID)
+		}
+		s.clients[c.ID] = &c
+	}
+	return s, nil
+}
+
+// Client returns a client or brokers.ErrNotFound.
+func (s *StaticClients) Client(_ context.Context, id string) (*Client, error) {
+	if c := s.clients[id]; c != nil {
+		return c, nil
+	}
+	return nil, brokers.ErrNotFound
+}
+
+func (c *Client) complete(mapping *levels.Mapping) error {
+	if c.ID == "" || len(c.ID) > 128 || strings.ContainsFunc(c.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("an id has 1 to 128 visible ASCII characters")
+	}
+	if c.Auth == "" {
+		c.Auth = AuthBasic
+	}
+	if !slices.Contains([]AuthMethod{AuthNone, AuthBasic, AuthPost}, c.Auth) {
+		return fmt.Errorf("unknown authentication method %q", c.Auth)
+	}
+	if (c.Auth == AuthNone) != (c.SecretHash == brokers.Hash{}) {
+		return errors.New("a client has a secret unless its authentication method is none")
+	}
+	if c.Name == "" {
+		c.Name = c.ID
+	}
+	if c.Vocabulary == "" {
+		c.Vocabulary = defaultVocabulary
+	}
+	if c.Semantics == "" {
+		c.Semantics = Floor
+	}
+	if c.Semantics != Floor && c.Semantics != Preference {
+		return fmt.Errorf("unknown acr semantics %q", c.Semantics)
+	}
+	if !slices.Contains(levels.Scale(), c.MinLevel) || c.MinLevel == levels.None {
+		return errors.New("a client states the least level it accepts: basic, low, substantial or high")
+	}
+	if _, err := mapping.Translate(c.MinLevel, c.Vocabulary); err != nil {
+		return fmt.Errorf("the least level cannot be said to this client: %w", err)
+	}
+	for _, scope := range c.Scopes {
+		if _, known := scopeClaims(scope); !known {
+			return fmt.Errorf("unknown scope %q", scope)
+		}
+	}
+	return c.completeSector()
+}
+
+func (c *Client) completeSector() error {
+	if len(c.RedirectURIs) == 0 {
+		return errors.New("a client has at least one redirect URI")
+	}
+	shared := ""
+	for _, text := range c.RedirectURIs {
+		host, err := checkRedirectURI(text)
+		switch {
+		case err != nil:
+			return err
+		case c.Sector == "" && shared != "" && shared != host:
+			return errors.New("redirect URIs on several hosts need a sector")
+		}
+		shared = host
+	}
+	if c.Sector == "" {
+		c.Sector = shared
+	}
+	return nil
+}
+
+// checkRedirectURI accepts https anywhere and http on this machine only, and
+// nothing that two parsers could read in two ways.
+func checkRedirectURI(text string) (host string, err error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("redirect URI: %w", err)
+	case len(text) > maxRedirectURI:
+		return "", fmt.Errorf("redirect URI is longer than %d bytes", maxRedirectURI)
+	case u.String() != text || strings.ContainsAny(text, "*\\#") || u.User != nil || u.Opaque != "":
+		return "", fmt.Errorf("redirect URI %q has a wildcard, fragment, user or is not in normal form", text)
+	case u.Hostname() == "":
+		return "", fmt.Errorf("redirect URI %q has no host", text)
+	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
+		return u.Hostname(), nil
+	}
+	return "", fmt.Errorf("redirect URI %q is not https; http is for this machine only", text)
+}
+
+// IsLoopback reports whether a host names this very machine, where plain http is
+// acceptable.
+func IsLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// mayUse reports whether the client is offered a method.
+func (c *Client) mayUse(method string) bool {
+	return len(c.Methods) == 0 || slices.Contains(c.Methods, method)
+}

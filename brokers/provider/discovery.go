@@ -1,0 +1,78 @@
+package provider
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// discoveryDocument is the metadata of OpenID Connect Discovery 3 and RFC 8414.
+// It advertises nothing that is not served.
+type discoveryDocument struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	Scopes                []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	Claims                []string `json:"claims_supported"`
+	ClaimTypes            []string `json:"claim_types_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
+	ACRValues             []string `json:"acr_values_supported"`
+	UILocales             []string `json:"ui_locales_supported"`
+	Prompts               []string `json:"prompt_values_supported"`
+	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+}
+
+func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
+	var acr []string
+	for _, word := range p.cfg.Mapping.Words(defaultVocabulary) {
+		acr = append(acr, word.Value)
+	}
+	public(w.Header())
+	p.json(w, http.StatusOK, discoveryDocument{
+		Issuer:                p.cfg.Issuer,
+		AuthorizationEndpoint: p.url("authorize"),
+		TokenEndpoint:         p.url("token"),
+		UserinfoEndpoint:      p.url("userinfo"),
+		JWKSURI:               p.url("jwks"),
+		Scopes:                allScopes(),
+		ResponseTypes:         []string{"code"},
+		ResponseModes:         []string{"query"},
+		GrantTypes:            []string{"authorization_code"},
+		SubjectTypes:          []string{"pairwise"},
+		IDTokenAlgorithms:     []string{"ES256"},
+		TokenAuthMethods:      []string{string(AuthBasic), string(AuthPost), string(AuthNone)},
+		Claims:                allClaims(),
+		ClaimTypes:            []string{"normal"},
+		ClaimsParameter:       true,
+		CodeChallengeMethods:  []string{"S256"},
+		ACRValues:             acr,
+		UILocales:             p.pages.Languages(),
+		Prompts:               []string{"none", "login", "consent", "select_account"},
+		ResponseIss:           true,
+	})
+}
+
+func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
+	public(w.Header())
+	p.json(w, http.StatusOK, json.RawMessage(p.cfg.Keys.json))
+}
+
+func (p *Provider) json(w http.ResponseWriter, status int, body any) {
+	data, err := json.Marshal(body)
+	if err != nil { // only our own types come here
+		status, data = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // the reader may be gone
+}

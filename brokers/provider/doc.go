@@ -1,0 +1,23 @@
+// Package provider is the OpenID Provider: from a relying party's authorization
+// request, by way of an upstream, to tokens.
+//
+// One login takes this way, and each step is a file:
+//
+//	GET /authorize            authorize.go   request checked, level resolved
+//	GET /login/{id}           login.go       the citizen picks a method
+//	POST /login/{id}          login.go       off to the upstream
+//	POST /login/{id}/cancel   login.go       back to the relying party, with an error
+//	… /upstream/{u}/callback  callback.go    the answer, checked once
+//	GET /resume/{id}          resume.go      right browser? then the code
+//	POST /token               token.go       code and verifier for tokens
+//	GET /userinfo             userinfo.go    what the citizen's data are
+//
+// State lives in the store, so that each request may reach another replica.
+// Nothing is redirected before client and redirect URI are known good; after
+// that, errors go to the relying party.
+//
+// It follows OpenID Connect Core 1.0, RFC 6749, RFC 7636 (S256 only), RFC 9207,
+// RFC 8414 and the advice of RFC 9700. It knows the authorization code flow
+// only. Left out so far: pushed and signed requests, sender-constrained and
+// refresh tokens, logout, encrypted tokens.
+package provider

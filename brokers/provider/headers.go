@@ -1,0 +1,79 @@
+package provider
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// protect puts in front of all routes what holds for all of them: headers, the
+// host, the path, and the number of requests at once.
+func (p *Provider) protect(next http.Handler) http.Handler {
+	slots := make(chan struct{}, p.cfg.InFlight)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.secureHeaders(w.Header())
+		if !strings.EqualFold(r.Host, p.issuer.Host) {
+			http.Error(w, "this server does not serve that host", http.StatusMisdirectedRequest)
+			return
+		}
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			http.NotFound(w, r)
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		default:
+			w.Header().Set("Retry-After", "2")
+			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// secureHeaders are the strictest; a handler loosens what it must.
+func (p *Provider) secureHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Content-Security-Policy", policy(false))
+	if p.secure {
+		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	}
+}
+
+// policy is the content security policy of a page whose forms lead to the given
+// origins, directly or by redirection, beside our own.
+func policy(script bool, formOrigins ...string) string {
+	directives := []string{
+		"default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+		"require-trusted-types-for 'script'", "form-action " + strings.Join(append([]string{"'self'"}, formOrigins...), " "),
+	}
+	if script {
+		directives = append(directives, "script-src 'self'")
+	}
+	return strings.Join(directives, "; ")
+}
+
+// origin is the scheme and host of a URL, or empty if the URL has none or one
+// that could break out of a header.
+func origin(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// public marks a document that anybody may read from anywhere and keep a while.
+func public(h http.Header) {
+	h.Set("Cache-Control", "public, max-age=3600")
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+}

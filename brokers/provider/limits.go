@@ -1,0 +1,75 @@
+package provider
+
+import "time"
+
+// Bounds on what comes from outside, in bytes where not said otherwise.
+const (
+	// maxParameters bounds an authorization request, query or form.
+	maxParameters = 16 << 10
+	// maxValue bounds state and nonce.
+	maxValue = 1024
+	// maxTokenBody bounds a token request.
+	maxTokenBody = 16 << 10
+	// maxCallbackBody bounds an upstream's answer: 256 KiB of SAML in base64,
+	// with its parameters.
+	maxCallbackBody = 384 << 10
+	// maxForm bounds the forms of our own pages.
+	maxForm = 4 << 10
+	// maxListed bounds the entries of acr_values, scope and ui_locales.
+	maxListed = 32
+	// maxClaims bounds the claims parameter, maxClaimsDepth its nesting.
+	maxClaims      = 8 << 10
+	maxClaimsDepth = 16
+	// maxRedirectURI bounds a registered redirect URI.
+	maxRedirectURI = 2048
+	// maxRelayState is SAML's bound (bindings 3.4.3).
+	maxRelayState = 80
+	// maxAttempts bounds the departures of one login.
+	maxAttempts = 10
+	// maxLoginCookies bounds the logins pending in one browser.
+	maxLoginCookies = 8
+	// maxSeconds bounds max_age: about thirty years.
+	maxSeconds = 1_000_000_000
+)
+
+// Times that are no matter of taste.
+const (
+	// skew is how far the clocks of an upstream may be off.
+	skew = 60 * time.Second
+	// finishTimeout bounds the checking of an answer, back channel included.
+	finishTimeout = 30 * time.Second
+	// assertionMemory is how long an assertion counts as used: far longer than
+	// any upstream's assertion is valid.
+	assertionMemory = 24 * time.Hour
+)
+
+// Lifetimes are what a deployment may choose. Zero values stand for the default.
+type Lifetimes struct {
+	// Login is the time for one login, default 15 minutes.
+	Login time.Duration
+	// Code is at most 60 seconds (RFC 9700 asks for short), default 30.
+	Code time.Duration
+	// IDToken is default 5 minutes.
+	IDToken time.Duration
+	// AccessToken is default 5 minutes.
+	AccessToken time.Duration
+	// Session is the end of a single sign-on session, default 8 hours.
+	Session time.Duration
+}
+
+func (l *Lifetimes) complete() {
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&l.Login, 15 * time.Minute},
+		{&l.Code, 30 * time.Second},
+		{&l.IDToken, 5 * time.Minute},
+		{&l.AccessToken, 5 * time.Minute},
+		{&l.Session, 8 * time.Hour},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+func levelWord(l levels.Level) string { return l.String() }
+
+// showLogin shows the methods, or where the login is now.
+func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
+	t, ok := p.ours(w, r)
+	if !ok {
+		return
+	}
+	if t.State != brokers.Choosing && t.State != brokers.Departed {
+		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		return
+	}
+	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	if err != nil {
+		p.fault(w, r, "loading client", err, nil)
+		return
+	}
+	language := p.language(r, t)
+	view := pages.Choice{
+		Language: language, Client: client.Name, Notice: notice(t.Outcome), Reference: t.Reference,
+		Level: t.Request.Requirement.Least(), Action: p.url("login", t.ID),
+		Cancel: p.url("login", t.ID, "cancel"), Token: p.formToken(r, t),
+	}
+	destinations := []string{origin(t.Request.RedirectURI)}
+	for _, o := range p.offers(client, &t.Request) {
+		view.Methods = append(view.Methods, pages.Method{Value: o.value(), Name: o.method.Name, Level: o.method.Level})
+		if d, ok := o.upstream.(brokers.Destined); ok {
+			for _, to := range d.Destinations() {
+				destinations = append(destinations, origin(to))
+			}
+		}
+	}
+	slices.Sort(destinations)
+	w.Header().Set("Content-Security-Policy", policy(false, slices.Compact(destinations)...))
+	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Choice(out, view) })
+}
+
+// notice is what the method page says of the last attempt.
+func notice(o brokers.Outcome) pages.Kind {
+	switch o {
+	case brokers.OutcomeCancelled:
+		return pages.Cancelled
+	case brokers.OutcomeTooLow:
+		return pages.TooLow
+	case brokers.OutcomeRefused, brokers.OutcomeStale:
+		return pages.Refused
+	case brokers.OutcomeTimeout:
+		return pages.Timeout
+	case brokers.OutcomeNone:
+	}
+	return ""
+}
+
+// form reads one of our own forms: from the right browser, from our own page.
+func (p *Provider) form(w http.ResponseWriter, r *http.Request) (*brokers.Transaction, parameters, bool) {
+	params, err := readParameters(w, r, maxForm)
+	if err != nil {
+		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "login.refused", "parameters", nil, slog.String("detail", err.Error()))
+		return nil, nil, false
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+		p.problem(w, r, http.StatusForbidden, pages.BadRequest, "login.refused", "cross_site_form", nil)
+		return nil, nil, false
+	}
+	t, ok := p.ours(w, r)
+	if !ok {
+		return nil, nil, false
+	}
+	if !brokers.HashOf(p.formToken(r, t)).Matches(params["token"]) {
+		p.problem(w, r, http.StatusForbidden, pages.BadRequest, "login.refused", "form_token", nil, slog.String("login", t.ID))
+		return nil, nil, false
+	}
+	return t, params, true
+}
+
+// depart takes the citizen's choice and sends the browser to the upstream. A
+// citizen who came back with the back button may choose again; the answer to
+// the earlier departure is then no longer awaited.
+func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
+	t, params, ok := p.form(w, r)
+	if !ok {
+		return
+	}
+	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	if err != nil {
+		p.fault(w, r, "loading client", err, nil)
+		return
+	}
+	offers := p.offers(client, &t.Request)
+	chosen := slices.IndexFunc(offers, func(o offer) bool { return o.value() == params["method"] })
+	if chosen < 0 {
+		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "login.refused", "method_not_offered", t, slog.String("login", t.ID))
+		return
+	}
+	if !t.State.CanBecome(brokers.Departed) {
+		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		return
+	}
+	if t.Attempts >= maxAttempts {
+		p.problem(w, r, http.StatusTooManyRequests, pages.Busy, "login.refused", "attempts", t, slog.String("login", t.ID))
+		return
+	}
+	from := t.State
+	if err := p.send(r, t, offers[chosen], p.pages.Language([]string{params["lang"]}, "")); err != nil {
+		t.State = from
+		p.fault(w, r, "starting upstream", err, t)
+		return
+	}
+	if err := p.cfg.Store.Advance(r.Context(), t, from); err != nil {
+		p.fault(w, r, "keeping departure", err, t)
+		return
+	}
+	_, destined := offers[chosen].upstream.(brokers.Destined)
+	p.onward(w, r, t, destined)
+}
+
+// send starts the upstream and moves the transaction, in memory only.
+func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, language string) error {
+	relayState, err := p.random(16)
+	if err != nil {
+		return err
+	}
+	request := brokers.AuthenticationRequest{
+		Method: o.method.ID, Level: ask(&t.Request, o.method), ForceAuthn: t.Request.ForceAuthn(),
+		Locale: language, RelayState: relayState,
+	}
+	departure, err := o.upstream.Start(r.Context(), request)
+	if err != nil {
+		return fmt.Errorf("upstream %s: %w", o.upstream.ID(), err)
+	}
+	if origin(departure.Location) == "" || departure.Request.RelayState != relayState {
+		return fmt.Errorf("upstream %s: departure has no location or another relay state", o.upstream.ID())
+	}
+	if _, err := t.Step(brokers.Departed, p.cfg.Now()); err != nil {
+		return err
+	}
+	t.Upstream, t.Method, t.Departure = o.upstream.ID(), o.method.ID, departure
+	t.Outcome, t.Reference = brokers.OutcomeNone, ""
+	t.Attempts++
+	p.record(r.Context(), "login.departed", "ok", slog.String("login", t.ID), slog.String("upstream", t.Upstream),
+		slog.String("method", t.Method), slog.String("asked", levelWord(request.Level)))
+	return nil
+}
+
+// onward sends the browser to the upstream: by redirection where the browser
+// will follow it, otherwise by a page.
+func (p *Provider) onward(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, mayRedirect bool) {
+	d := t.Departure
+	if d.Form == nil && mayRedirect {
+		http.Redirect(w, r, d.Location, http.StatusSeeOther)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", policy(d.Form != nil, origin(d.Location)))
+	view := pages.Onward{Language: d.Request.Locale, Location: d.Location, Fields: d.Form}
+	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Onward(out, view) })
+}
+
+// cancel ends the login by the citizen's wish.
+func (p *Provider) cancel(w http.ResponseWriter, r *http.Request) {
+	t, _, ok := p.form(w, r)
+	if !ok {
+		return
+	}
+	if t.State.Final() {
+		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		return
+	}
+	p.abandon(w, r, t, giveUp(t.Outcome))
+}
+
+// giveUp is what a relying party is told when the citizen gives up after this
+// outcome.
+func giveUp(o brokers.Outcome) *oauthError {
+	if o == brokers.OutcomeTooLow {
+		return unmet(string(o), "the login did not reach the required level")
+	}
+	reason := string(o)
+	if o == brokers.OutcomeNone {
+		reason = "given_up"
+	}
+	return &oauthError{"access_denied", "the citizen did not log in", reason}
+}
+
+func (p *Provider) abandon(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, e *oauthError) {
+	from, err := t.Step(brokers.Abandoned, p.cfg.Now())
+	if err == nil {
+		err = p.cfg.Store.Advance(r.Context(), t, from)
+	}
+	if errors.Is(err, brokers.ErrConflict) {
+		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		return
+	}
+	if err != nil {
+		p.fault(w, r, "ending login", err, t)
+		return
+	}
+	p.setCookie(w, loginCookie+t.ID, "", -1)
+	p.deny(w, r, &t.Request, e)
+}

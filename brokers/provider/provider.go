@@ -1,0 +1,259 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// Transactions are the verbs on logins under way.
+type Transactions interface {
+	// SaveTransaction inserts a new transaction; ErrConflict if it is there.
+	SaveTransaction(ctx context.Context, t *brokers.Transaction) error
+	// Transaction loads one that has not expired at now, or ErrNotFound.
+	Transaction(ctx context.Context, id string, now time.Time) (*brokers.Transaction, error)
+	// TransactionByRelayState loads the one that awaits this answer.
+	TransactionByRelayState(ctx context.Context, relayState string, now time.Time) (*brokers.Transaction, error)
+	// Advance stores t, if what is stored is at state from and at t's revision;
+	// otherwise ErrConflict. It increments t.Revision.
+	Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) error
+	// UseAssertionID records an upstream's assertion until a time; ErrReplayed
+	// if it was recorded before.
+	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
+}
+
+// Grants are the verbs on codes and tokens.
+type Grants interface {
+	// IssueCode advances t and stores the grant, both or neither.
+	IssueCode(ctx context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error
+	// RedeemCode turns a code into a token, once. A second time it revokes the
+	// token and returns the grant with ErrReplayed. An unknown or expired code
+	// is ErrNotFound.
+	RedeemCode(ctx context.Context, code, token brokers.Hash, tokenExpiresAt, now time.Time) (*brokers.Grant, error)
+	// GrantByToken loads what a live token stands for, or ErrNotFound.
+	GrantByToken(ctx context.Context, token brokers.Hash, now time.Time) (*brokers.Grant, error)
+}
+
+// Sessions are the verbs on single sign-on sessions.
+type Sessions interface {
+	SaveSession(ctx context.Context, s *brokers.Session) error
+	// Session loads one that has not expired at now, or ErrNotFound.
+	Session(ctx context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error)
+	// EndSession removes one; one that is not there is no error.
+	EndSession(ctx context.Context, cookie brokers.Hash) error
+}
+
+// Store is all that the provider keeps between requests. Every verb is atomic
+// and may be called from several goroutines and replicas.
+type Store interface {
+	Transactions
+	Grants
+	Sessions
+	// Purge removes at most so many expired records of each kind.
+	Purge(ctx context.Context, now time.Time, most int) (int, error)
+}
+
+// Config is what a provider is made of.
+type Config struct {
+	// Issuer is the broker's URL: https, or http on this machine only.
+	Issuer    string
+	Clients   Clients
+	Upstreams []brokers.Upstream
+	Store     Store
+	Keys      *Keys
+	// PairwiseSecret derives subject identifiers, at least 32 bytes. Whoever
+	// loses it loses all subjects; whoever learns it can undo them.
+	PairwiseSecret []byte
+	// Mapping is default levels.Default().
+	Mapping *levels.Mapping
+	// Freshness is how long a login counts for single sign-on; zero is never.
+	Freshness brokers.Freshness
+	Lifetimes Lifetimes
+	// StartsPerMinute bounds the logins begun from one address; zero is no
+	// bound. ClientAddress finds the address, default the peer's.
+	StartsPerMinute int
+	ClientAddress   func(*http.Request) string
+	// InFlight bounds the requests served at once, default 512.
+	InFlight int
+	// Log is the audit log, default slog.Default().
+	Log *slog.Logger
+	// Now and Rand are default time.Now and crypto/rand.
+	Now  func() time.Time
+	Rand io.Reader
+}
+
+// Provider is an http.Handler for everything below the issuer.
+type Provider struct {
+	cfg      Config
+	issuer   *url.URL
+	secure   bool
+	pages    *pages.Pages
+	upstream map[string]brokers.Upstream
+	handler  http.Handler
+	starts   *limiter
+}
+
+// New checks the configuration and refuses to guess what is missing.
+func New(cfg Config) (*Provider, error) {
+	issuer, err := CheckIssuer(cfg.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Clients == nil || cfg.Store == nil || cfg.Keys == nil {
+		return nil, errors.New("provider: clients, store and keys are required")
+	}
+	if len(cfg.PairwiseSecret) < 32 {
+		return nil, errors.New("provider: the pairwise secret has at least 32 bytes")
+	}
+	cfg.Lifetimes.complete()
+	if cfg.Lifetimes.Code > time.Minute {
+		return nil, errors.New("provider: a code lives 60 seconds at most")
+	}
+	if cfg.Mapping == nil {
+		cfg.Mapping = levels.Default()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.InFlight == 0 {
+		cfg.InFlight = 512
+	}
+	if cfg.ClientAddress == nil {
+		cfg.ClientAddress = PeerAddress
+	}
+	p := &Provider{
+		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
+		upstream: map[string]brokers.Upstream{},
+		starts:   newLimiter(cfg.StartsPerMinute),
+	}
+	if p.pages, err = pages.New(issuer.Path); err != nil {
+		return nil, err
+	}
+	for _, u := range cfg.Upstreams {
+		if err := checkUpstream(u); err != nil {
+			return nil, err
+		}
+		if p.upstream[u.ID()] != nil {
+			return nil, fmt.Errorf("provider: upstream %q twice", u.ID())
+		}
+		p.upstream[u.ID()] = u
+	}
+	p.handler = p.protect(p.routes())
+	return p, nil
+}
+
+func checkUpstream(u brokers.Upstream) error {
+	id := u.ID()
+	if id == "" || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return fmt.Errorf("provider: upstream id %q has other than lower-case letters, digits and hyphens", id)
+	}
+	seen := map[string]bool{}
+	for _, m := range u.Methods() {
+		if m.ID == "" || seen[m.ID] || m.Name["en"] == "" {
+			return fmt.Errorf("provider: upstream %s: method %q is unnamed, listed twice or without English name", id, m.ID)
+		}
+		seen[m.ID] = true
+	}
+	return nil
+}
+
+// CheckIssuer accepts an https URL, or http for this machine only, without
+// query, fragment and trailing slash (OpenID Connect Discovery 3).
+func CheckIssuer(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("issuer: %w", err)
+	case u.String() != text || u.User != nil || u.RawQuery != "" || strings.ContainsAny(text, "?#"):
+		return nil, fmt.Errorf("issuer %q has a query, fragment or user, or is not in normal form", text)
+	case strings.HasSuffix(u.Path, "/"):
+		return nil, fmt.Errorf("issuer %q ends in a slash", text)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("issuer %q has no host", text)
+	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
+		return u, nil
+	}
+	return nil, fmt.Errorf("issuer %q is not https; plain http is for this machine only", text)
+}
+
+// ServeHTTP serves the routes of the package comment.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+func (p *Provider) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	base := p.issuer.Path
+	for _, route := range []struct {
+		methods, path string
+		handle        http.HandlerFunc
+	}{
+		{"GET", base + "/.well-known/openid-configuration", p.discovery},
+		{"GET", "/.well-known/oauth-authorization-server" + base, p.discovery},
+		{"GET", base + "/jwks", p.jwks},
+		{"GET POST", base + "/authorize", p.authorize},
+		{"GET", base + "/login/{id}", p.showLogin},
+		{"POST", base + "/login/{id}", p.depart},
+		{"POST", base + "/login/{id}/cancel", p.cancel},
+		{"GET POST", base + "/upstream/{upstream}/callback", p.callback},
+		{"GET", base + "/upstream/{upstream}/metadata", p.metadata},
+		{"GET", base + "/resume/{id}", p.resume},
+		{"POST", base + "/token", p.token},
+		{"GET POST", base + "/userinfo", p.userinfo},
+	} {
+		for method := range strings.FieldsSeq(route.methods) {
+			mux.HandleFunc(method+" "+route.path, route.handle)
+		}
+	}
+	mux.Handle("GET "+base+"/assets/", p.pages.Assets())
+	return mux
+}
+
+// url is an absolute URL below the issuer.
+func (p *Provider) url(parts ...string) string { return p.cfg.Issuer + "/" + strings.Join(parts, "/") }
+
+// random is n random bytes in base64url.
+func (p *Provider) random(n int) (string, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(p.cfg.Rand, b); err != nil {
+		return "", fmt.Errorf("reading randomness: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// Purge removes what has expired, in small batches, until ctx ends.
+func (p *Provider) Purge(ctx context.Context, every time.Duration) {
+	const batch = 500
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for removed := batch; removed >= batch && ctx.Err() == nil; {
+			var err error
+			if removed, err = p.cfg.Store.Purge(ctx, p.cfg.Now(), batch); err != nil {
+				p.cfg.Log.WarnContext(ctx, "expired records were not removed", "error", err)
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package provider
+
+import (
+	"slices"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// defaultVocabulary is the eIDAS URIs, with URNs of our own below low.
+const defaultVocabulary = "broker"
+
+// understand reads the acr words that the client may use and skips others: the
+// parameter is voluntary, so an unknown word is no error.
+func (p *Provider) understand(c *Client, words []string) []levels.Level {
+	var known []levels.Level
+	for _, word := range words {
+		for _, vocabulary := range []string{c.Vocabulary, defaultVocabulary} {
+			if l, err := p.cfg.Mapping.Understand(vocabulary, word); err == nil {
+				known = append(known, l)
+				break
+			}
+		}
+	}
+	return known
+}
+
+// require resolves what the login has to reach. A request can only raise the
+// client's floor. An essential acr binds; one of which no value is known cannot
+// be met.
+func (p *Provider) require(c *Client, acrValues []string, acr acrRequest) (levels.Requirement, levels.Level, *oauthError) {
+	requirement := levels.Requirement{Floor: c.MinLevel}
+	preferred := levels.None
+	voluntary := acrValues
+	if acr.essential && len(acr.values) > 0 {
+		requirement.Answers = p.understand(c, acr.values)
+		if len(requirement.Answers) == 0 {
+			return requirement, preferred, unmet("acr_unknown", "no value of the essential acr claim is known here")
+		}
+	} else {
+		voluntary = append(slices.Clone(voluntary), acr.values...)
+	}
+	if known := p.understand(c, voluntary); len(known) > 0 {
+		if c.Semantics == Preference {
+			preferred = known[0]
+		} else {
+			requirement.Floor = max(requirement.Floor, slices.Min(known))
+		}
+	}
+	return requirement, preferred, nil
+}
+
+// acr says a level to a client in its vocabulary: the best word that does not
+// say more.
+func (p *Provider) acr(c *Client, l levels.Level) (string, error) {
+	return p.cfg.Mapping.Translate(l, c.Vocabulary)
+}
+
+// offer is a method that can meet a request, with its upstream.
+type offer struct {
+	upstream brokers.Upstream
+	method   brokers.Method
+}
+
+func (o offer) value() string { return o.upstream.ID() + "/" + o.method.ID }
+
+// offers lists the methods that can meet a request of the client.
+func (p *Provider) offers(c *Client, r *brokers.AuthorizationRequest) []offer {
+	least := r.Requirement.Least()
+	var list []offer
+	for _, u := range p.cfg.Upstreams {
+		for _, m := range u.Methods() {
+			if m.Level >= least && c.mayUse(m.ID) {
+				list = append(list, offer{u, m})
+			}
+		}
+	}
+	return list
+}
+
+// ask is the level to ask of an upstream for one method: the least that will
+// do, or the preferred one where the method can reach it.
+func ask(r *brokers.AuthorizationRequest, m brokers.Method) levels.Level {
+	least := r.Requirement.Least()
+	if r.Preferred > least && r.Preferred <= m.Level {
+		return r.Preferred
+	}
+	return least
+}

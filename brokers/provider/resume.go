@@ -1,0 +1,222 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// resume is where a browser comes back to after the upstream's answer. Only the
+// browser that began the login gets further.
+func (p *Provider) resume(w http.ResponseWriter, r *http.Request) {
+	t, ok := p.ours(w, r)
+	if !ok {
+		return
+	}
+	switch t.State {
+	case brokers.Authenticated:
+		p.complete(w, r, t, nil)
+	case brokers.Returning:
+		p.wait(w, r, t)
+	case brokers.Choosing:
+		p.again(w, r, t)
+	case brokers.Departed:
+		http.Redirect(w, r, p.url("login", t.ID), http.StatusSeeOther)
+	default:
+		p.problem(w, r, http.StatusConflict, pages.Finished, "login.refused", "finished", nil, slog.String("login", t.ID))
+	}
+}
+
+// again goes on after an attempt that failed. A citizen who cancelled the only
+// method there is wants to leave; anybody else sees the methods and what
+// happened.
+func (p *Provider) again(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
+	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	if err != nil {
+		p.fault(w, r, "loading client", err, nil)
+		return
+	}
+	if t.Outcome == brokers.OutcomeCancelled && len(p.offers(client, &t.Request)) == 1 {
+		p.abandon(w, r, t, giveUp(t.Outcome))
+		return
+	}
+	http.Redirect(w, r, p.url("login", t.ID), http.StatusSeeOther)
+}
+
+// wait shows that the answer is still being checked. If whoever checked it is
+// gone, the citizen may try again.
+func (p *Provider) wait(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
+	if p.cfg.Now().Sub(t.UpdatedAt) > 2*finishTimeout {
+		p.backToChoice(r.Context(), w, r, t, brokers.OutcomeTimeout, "")
+		return
+	}
+	view := pages.Waiting{Language: p.language(r, t), Location: p.url("resume", t.ID)}
+	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Waiting(out, view) })
+}
+
+// complete issues the code. Its step is taken once, so that reloading, a second
+// tab or the back button never yields a second code. A session is the one that
+// was reused, or nil.
+func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, session *brokers.Session) {
+	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	if err != nil {
+		p.fault(w, r, "loading client", err, nil)
+		return
+	}
+	now := p.cfg.Now()
+	level, ok := t.Request.Requirement.Answer(t.Event.Assessment.Level)
+	if !ok {
+		p.abandon(w, r, t, giveUp(brokers.OutcomeTooLow))
+		return
+	}
+	subject := p.pairwise(client, &t.Event.Subject)
+	if wanted := t.Request.Claims.IDToken["sub"]; !acceptable(subject, wanted) {
+		p.abandon(w, r, t, &oauthError{"access_denied", "another person logged in", "subject"})
+		return
+	}
+	opened := ""
+	if session == nil && client.SingleSignOn {
+		if session, opened, err = p.openSession(t.Event, now); err != nil {
+			p.fault(w, r, "opening session", err, t)
+			return
+		}
+	}
+	code, grant, err := p.grant(client, t, session, level, subject, now)
+	if err != nil {
+		p.fault(w, r, "issuing code", err, t)
+		return
+	}
+	from, err := t.Step(brokers.Completed, now)
+	if err == nil {
+		err = p.cfg.Store.IssueCode(r.Context(), t, from, brokers.HashOf(code), grant)
+	}
+	if err != nil {
+		p.fault(w, r, "issuing code", err, nil)
+		return
+	}
+	if opened != "" {
+		if err := p.replaceSession(w, r, session, opened); err != nil {
+			p.fault(w, r, "keeping session", err, nil)
+			return
+		}
+	}
+	p.setCookie(w, loginCookie+t.ID, "", -1)
+	p.record(r.Context(), "code.issued", "ok", slog.String("login", t.ID), slog.String("grant", grant.ID),
+		slog.String("event", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
+	p.answer(w, r, &t.Request, url.Values{"code": {code}})
+}
+
+// grant makes a code and what it stands for. What tokens do not need is not kept.
+func (p *Provider) grant(c *Client, t *brokers.Transaction, session *brokers.Session, level levels.Level, subject string, now time.Time) (string, *brokers.Grant, error) {
+	code, err := p.random(32)
+	if err != nil {
+		return "", nil, err
+	}
+	id, err := p.random(16)
+	if err != nil {
+		return "", nil, err
+	}
+	g := &brokers.Grant{
+		ID: id, Request: t.Request, Event: *t.Event, Level: level, Subject: subject,
+		IssuedAt: now, CodeExpiresAt: now.Add(p.cfg.Lifetimes.Code),
+	}
+	if session != nil {
+		g.SessionID = p.sessionID(c, session.ID)
+	}
+	return code, g, nil
+}
+
+// openSession makes a session with a new secret: a login never continues an
+// earlier cookie.
+func (p *Provider) openSession(event *brokers.AuthenticationEvent, now time.Time) (*brokers.Session, string, error) {
+	secret, err := p.random(32)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := p.random(16)
+	if err != nil {
+		return nil, "", err
+	}
+	return &brokers.Session{
+		ID: id, CookieHash: brokers.HashOf(secret), Events: []brokers.AuthenticationEvent{*event},
+		CreatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Session),
+	}, secret, nil
+}
+
+func (p *Provider) replaceSession(w http.ResponseWriter, r *http.Request, session *brokers.Session, secret string) error {
+	if old, ok := p.cookie(r, sessionCookie); ok {
+		if err := p.cfg.Store.EndSession(r.Context(), brokers.HashOf(old)); err != nil {
+			return fmt.Errorf("ending earlier session: %w", err)
+		}
+	}
+	if err := p.cfg.Store.SaveSession(r.Context(), session); err != nil {
+		return err
+	}
+	p.setCookie(w, sessionCookie, secret, int(p.cfg.Lifetimes.Session.Seconds()))
+	return nil
+}
+
+// reuse answers from an earlier login of the same browser, where client,
+// request, level, age, method and policy allow it. It reports whether it
+// answered.
+func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest) bool {
+	secret, ok := p.cookie(r, sessionCookie)
+	if !ok || !c.SingleSignOn || request.Fresh {
+		return false
+	}
+	now := p.cfg.Now()
+	session, err := p.cfg.Store.Session(r.Context(), brokers.HashOf(secret), now)
+	if err != nil {
+		if !errors.Is(err, brokers.ErrNotFound) {
+			p.cfg.Log.WarnContext(r.Context(), "session was not loaded", "error", err)
+		}
+		return false
+	}
+	event := p.usable(session, c, request, now)
+	if event == nil {
+		return false
+	}
+	id, err := p.random(16)
+	if err != nil {
+		p.fault(w, r, "beginning login", err, nil)
+		return true
+	}
+	t := &brokers.Transaction{
+		ID: id, State: brokers.Authenticated, Request: *request, Upstream: event.Upstream, Method: event.Method,
+		Event: event, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
+	}
+	if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
+		p.fault(w, r, "keeping login", err, nil)
+		return true
+	}
+	p.record(r.Context(), "login.reused", "ok", slog.String("login", t.ID), slog.String("event", event.ID), slog.String("client", c.ID))
+	p.complete(w, r, t, session)
+	return true
+}
+
+// usable finds the event of a session that still meets the request, at the level
+// to which it has decayed.
+func (p *Provider) usable(session *brokers.Session, c *Client, request *brokers.AuthorizationRequest, now time.Time) *brokers.AuthenticationEvent {
+	for _, event := range session.Events {
+		if event.Assessment.PolicyVersion != p.cfg.Mapping.Version() || !c.mayUse(event.Method) {
+			continue
+		}
+		if request.MaxAge != nil && now.Sub(event.AuthTime) > time.Duration(*request.MaxAge)*time.Second {
+			continue
+		}
+		decayed := p.cfg.Freshness.Usable(&event, now)
+		event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "session", Max: decayed})
+		if _, ok := request.Requirement.Answer(event.Assessment.Level); ok {
+			return &event
+		}
+	}
+	return nil
+}
