@@ -152,13 +152,10 @@ type chainOptions struct {
 
 func (l *lab) chain(t testing.TB, o chainOptions) (intermediate, chip []byte) {
 	t.Helper()
-	componentKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	componentKey := must(rsa.GenerateKey(rand.Reader, 1024))
 	rootKey := l.rootKey
 	if o.foreignRoot {
-		rootKey = must(rsa.GenerateKey(rand.Reader, 2048))
+		rootKey = must(rsa.GenerateKey(rand.Reader, 1024))
 	}
 	algorithm := x509.SHA1WithRSA
 	if o.sha512 {
@@ -179,7 +176,7 @@ func (l *lab) chain(t testing.TB, o chainOptions) (intermediate, chip []byte) {
 		ec = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 		public = &ec.PublicKey
 	}
-	intermediate, err = x509.CreateCertificate(rand.Reader, authority, root, public, rootKey)
+	intermediate, err := x509.CreateCertificate(rand.Reader, authority, root, public, rootKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +192,7 @@ func (l *lab) chain(t testing.TB, o chainOptions) (intermediate, chip []byte) {
 		key.N = o.chip
 	}
 	if o.wideKey {
-		key = componentKey.PublicKey
+		key = must(rsa.GenerateKey(rand.Reader, 2048)).PublicKey
 	}
 	parent := &x509.Certificate{Subject: authority.Subject}
 	if o.otherIssuerName {
@@ -203,7 +200,7 @@ func (l *lab) chain(t testing.TB, o chainOptions) (intermediate, chip []byte) {
 	}
 	var signer any = componentKey
 	if o.foreignIssuer {
-		signer = must(rsa.GenerateKey(rand.Reader, 2048))
+		signer = must(rsa.GenerateKey(rand.Reader, 1024))
 	}
 	if ec != nil {
 		signer, leaf.SignatureAlgorithm = ec, x509.ECDSAWithSHA256
