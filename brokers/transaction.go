@@ -71,6 +71,8 @@ const (
 	OutcomeTooLow    Outcome = "level_too_low"
 	OutcomeStale     Outcome = "stale"
 	OutcomeTimeout   Outcome = "timeout"
+	// OutcomeUnavailable is an upstream that could not be reached.
+	OutcomeUnavailable Outcome = "unavailable"
 )
 
 // AuthorizationRequest is a relying party's request after every check: client

@@ -29,7 +29,8 @@ type Upstream interface {
 	// trusting anything else in it.
 	Correlate(r *http.Request) (relayState string, err error)
 	// Finish checks the callback against the departure of the same login and
-	// returns what was proven. Whatever is wrong with the answer is a
+	// returns what was proven. An assertion is accepted once over all
+	// instances, which needs a store that the upstream is given. Whatever is wrong with the answer is a
 	// *RejectedError; a citizen who gave up is ErrCancelled.
 	Finish(ctx context.Context, r *http.Request, d *Departure) (*AuthenticationEvent, error)
 }

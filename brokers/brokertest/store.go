@@ -12,12 +12,20 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
-// TestStore proves that a store keeps the contract of provider.Store. The
-// function makes an empty store for each case.
-func TestStore(t *testing.T, empty func(*testing.T) provider.Store) {
+// Store is what a store offers to the provider and to upstreams.
+type Store interface {
+	provider.Store
+	// UseAssertionID records an upstream's assertion until a time; ErrReplayed
+	// if it was recorded before.
+	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
+}
+
+// TestStore proves that a store keeps its contract. The function makes an empty
+// store for each case.
+func TestStore(t *testing.T, empty func(*testing.T) Store) {
 	for _, c := range []struct {
 		name string
-		run  func(*testing.T, provider.Store)
+		run  func(*testing.T, Store)
 	}{
 		{"a transaction is found until it expires", transactionLives},
 		{"a relay state finds only the awaited departure", relayState},
@@ -62,7 +70,7 @@ func wantErr(t *testing.T, got, want error) {
 	}
 }
 
-func transactionLives(t *testing.T, s provider.Store) {
+func transactionLives(t *testing.T, s Store) {
 	ctx := context.Background()
 	tx := departed("a", "relay-a")
 	must(t, s.SaveTransaction(ctx, tx))
@@ -78,7 +86,7 @@ func transactionLives(t *testing.T, s provider.Store) {
 	wantErr(t, err, brokers.ErrNotFound)
 }
 
-func relayState(t *testing.T, s provider.Store) {
+func relayState(t *testing.T, s Store) {
 	ctx := context.Background()
 	tx := departed("a", "first")
 	must(t, s.SaveTransaction(ctx, tx))
@@ -101,7 +109,7 @@ func relayState(t *testing.T, s provider.Store) {
 	wantErr(t, err, brokers.ErrNotFound)
 }
 
-func relayStateIsUnique(t *testing.T, s provider.Store) {
+func relayStateIsUnique(t *testing.T, s Store) {
 	ctx := context.Background()
 	must(t, s.SaveTransaction(ctx, departed("a", "same")))
 	wantErr(t, s.SaveTransaction(ctx, departed("b", "same")), brokers.ErrConflict)
@@ -142,7 +150,7 @@ func oneWinner(t *testing.T, errs []error, others error) {
 	}
 }
 
-func advanceOnce(t *testing.T, s provider.Store) {
+func advanceOnce(t *testing.T, s Store) {
 	ctx := context.Background()
 	must(t, s.SaveTransaction(ctx, departed("a", "relay")))
 	oneWinner(t, race(8, func(int) error {
@@ -152,7 +160,7 @@ func advanceOnce(t *testing.T, s provider.Store) {
 	}), brokers.ErrConflict)
 }
 
-func advanceOldRevision(t *testing.T, s provider.Store) {
+func advanceOldRevision(t *testing.T, s Store) {
 	ctx := context.Background()
 	must(t, s.SaveTransaction(ctx, departed("a", "first")))
 	wantErr(t, s.Advance(ctx, departed("b", "x"), brokers.Departed), brokers.ErrConflict)
@@ -170,7 +178,7 @@ func authenticated(id string) *brokers.Transaction {
 }
 
 // issue stores a transaction and a code for it.
-func issue(t *testing.T, s provider.Store, name string) brokers.Hash {
+func issue(t *testing.T, s Store, name string) brokers.Hash {
 	t.Helper()
 	ctx := context.Background()
 	tx := authenticated(name)
@@ -185,7 +193,7 @@ func grant(id string) *brokers.Grant {
 	return &brokers.Grant{ID: id, Subject: "s-" + id, CodeExpiresAt: noon().Add(30 * time.Second)}
 }
 
-func issueCode(t *testing.T, s provider.Store) {
+func issueCode(t *testing.T, s Store) {
 	ctx := context.Background()
 	must(t, s.SaveTransaction(ctx, authenticated("a")))
 	oneWinner(t, race(8, func(i int) error {
@@ -214,7 +222,7 @@ func issueCode(t *testing.T, s provider.Store) {
 	}
 }
 
-func redeemOnce(t *testing.T, s provider.Store) {
+func redeemOnce(t *testing.T, s Store) {
 	for trial := range 40 {
 		code := issue(t, s, fmt.Sprint("code", trial))
 		oneWinner(t, race(8, func(i int) error {
@@ -224,7 +232,7 @@ func redeemOnce(t *testing.T, s provider.Store) {
 	}
 }
 
-func replayRevokes(t *testing.T, s provider.Store) {
+func replayRevokes(t *testing.T, s Store) {
 	ctx := context.Background()
 	code, token := issue(t, s, "a"), brokers.HashOf("token")
 	_, err := s.RedeemCode(ctx, code, token, noon().Add(5*time.Minute), noon())
@@ -243,7 +251,7 @@ func replayRevokes(t *testing.T, s provider.Store) {
 	}
 }
 
-func redeemExpired(t *testing.T, s provider.Store) {
+func redeemExpired(t *testing.T, s Store) {
 	ctx := context.Background()
 	code := issue(t, s, "a")
 	for _, c := range []brokers.Hash{code, brokers.HashOf("unknown")} {
@@ -252,7 +260,7 @@ func redeemExpired(t *testing.T, s provider.Store) {
 	}
 }
 
-func tokenLives(t *testing.T, s provider.Store) {
+func tokenLives(t *testing.T, s Store) {
 	ctx := context.Background()
 	code, token, end := issue(t, s, "a"), brokers.HashOf("token"), noon().Add(time.Minute)
 	redeemed, err := s.RedeemCode(ctx, code, token, end, noon())
@@ -268,7 +276,7 @@ func tokenLives(t *testing.T, s provider.Store) {
 	wantErr(t, err, brokers.ErrNotFound)
 }
 
-func assertionOnce(t *testing.T, s provider.Store) {
+func assertionOnce(t *testing.T, s Store) {
 	ctx := context.Background()
 	oneWinner(t, race(8, func(int) error {
 		return s.UseAssertionID(ctx, "https://idp.example", "_1", noon().Add(time.Hour))
@@ -277,7 +285,7 @@ func assertionOnce(t *testing.T, s provider.Store) {
 	must(t, s.UseAssertionID(ctx, "https://idp.example", "_2", noon().Add(time.Hour)))
 }
 
-func sessionLives(t *testing.T, s provider.Store) {
+func sessionLives(t *testing.T, s Store) {
 	ctx := context.Background()
 	cookie := brokers.HashOf("cookie")
 	session := &brokers.Session{ID: "a", CookieHash: cookie, ExpiresAt: noon().Add(time.Hour)}
@@ -296,7 +304,7 @@ func sessionLives(t *testing.T, s provider.Store) {
 	wantErr(t, err, brokers.ErrNotFound)
 }
 
-func purge(t *testing.T, s provider.Store) {
+func purge(t *testing.T, s Store) {
 	ctx := context.Background()
 	for i := range 5 {
 		must(t, s.SaveTransaction(ctx, departed(fmt.Sprint(i), fmt.Sprint("r", i))))

@@ -76,6 +76,8 @@ type Choice struct {
 	Notice    Kind
 	Reference string
 	Methods   []Method
+	// Onward lists the origins that the page's policy lets forms lead to.
+	Onward string
 	// Action and Cancel are where the two forms go, Token what they carry.
 	Action, Cancel, Token string
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/pages"
@@ -256,5 +255,5 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, requ
 		p.fault(w, r, "keeping login", err, nil)
 		return
 	}
-	p.onward(w, r, t, strings.EqualFold(r.Method, http.MethodGet))
+	p.onward(w, r, t, r.Method == http.MethodGet)
 }

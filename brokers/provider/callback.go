@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,17 +99,43 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream broke
 		p.record(ctx, "login.cancelled", "cancelled", slog.String("login", t.ID), slog.String("upstream", t.Upstream))
 		p.backToChoice(ctx, w, r, t, brokers.OutcomeCancelled, "")
 	case errors.As(err, &rejected):
-		p.reject(ctx, w, r, upstream, t, rejected.Reason, err)
+		p.rejected(ctx, w, r, upstream, t, rejected)
 	default:
-		ref := reference()
-		p.record(ctx, "upstream.failed", "unavailable", slog.String("login", t.ID), slog.String("upstream", t.Upstream),
-			slog.String("ref", ref), slog.String("error", err.Error()))
-		if p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeRefused, ref) {
-			p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, t)
-			return
-		}
-		p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, nil)
+		p.unavailable(ctx, w, r, t, "unavailable", err)
 	}
+}
+
+// rejected sorts a refusal by what the citizen may learn of it.
+func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, rejected *brokers.RejectedError) {
+	again := func(outcome brokers.Outcome) {
+		ref := reference()
+		p.record(ctx, "login.refused", rejected.Reason, slog.String("login", t.ID), slog.String("upstream", t.Upstream), slog.String("ref", ref))
+		p.backToChoice(ctx, w, r, t, outcome, ref)
+	}
+	switch rejected.Category {
+	case brokers.CategoryDenied:
+		again(brokers.OutcomeRefused)
+	case brokers.CategoryLevel:
+		again(brokers.OutcomeTooLow)
+	case brokers.CategoryTimeout:
+		again(brokers.OutcomeTimeout)
+	case brokers.CategoryUnavailable, brokers.CategoryConfiguration:
+		p.unavailable(ctx, w, r, t, rejected.Reason, rejected)
+	case brokers.CategoryProtocol:
+		p.reject(ctx, w, r, upstream, t, rejected.Reason, rejected)
+	default:
+		p.reject(ctx, w, r, upstream, t, rejected.Reason, rejected)
+	}
+}
+
+// unavailable ends an attempt for which the upstream, or the way to it, is to
+// blame.
+func (p *Provider) unavailable(ctx context.Context, w http.ResponseWriter, r *http.Request, t *brokers.Transaction, reason string, cause error) {
+	ref := reference()
+	p.record(ctx, "upstream.failed", reason, slog.String("login", t.ID), slog.String("upstream", t.Upstream),
+		slog.String("ref", ref), slog.String("error", cause.Error()))
+	p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeUnavailable, ref)
+	p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, t)
 }
 
 // reject ends a refused answer: a page with a reference, and nothing that tells
@@ -132,25 +159,18 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		p.reject(ctx, w, r, upstream, t, reason, errors.New("event is not plausible"))
 		return
 	}
-	if event.AssertionID != "" {
-		err := p.cfg.Store.UseAssertionID(ctx, event.Issuer, event.AssertionID, now.Add(assertionMemory))
-		if errors.Is(err, brokers.ErrReplayed) {
-			p.reject(ctx, w, r, upstream, t, "replay", err)
-			return
-		}
-		if err != nil {
-			p.fault(w, r, "recording assertion", err, nil)
-			return
-		}
+	// The method that was used bounds the level; it may be stronger than the one
+	// that was chosen.
+	methods := upstream.Methods()
+	used := slices.IndexFunc(methods, func(m brokers.Method) bool { return m.ID == event.Method })
+	if used < 0 {
+		p.reject(ctx, w, r, upstream, t, "event_method", errors.New("event has a method that the upstream does not offer"))
+		return
 	}
-	for _, m := range upstream.Methods() {
-		if m.ID == t.Method {
-			event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "method:" + m.ID, Max: m.Level})
-		}
-	}
+	event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "method:" + event.Method, Max: methods[used].Level})
 	attributes := []slog.Attr{
 		slog.String("login", t.ID), slog.String("event", event.ID), slog.String("upstream", t.Upstream),
-		slog.String("method", t.Method), slog.String("rule", event.Assessment.Rule),
+		slog.String("method", event.Method), slog.String("rule", event.Assessment.Rule),
 		slog.String("level", levelWord(event.Assessment.Level)), slog.String("policy", event.Assessment.PolicyVersion),
 	}
 	if _, ok := t.Request.Requirement.Answer(event.Assessment.Level); !ok {

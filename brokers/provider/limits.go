@@ -38,9 +38,8 @@ const (
 	skew = 60 * time.Second
 	// finishTimeout bounds the checking of an answer, back channel included.
 	finishTimeout = 30 * time.Second
-	// assertionMemory is how long an assertion counts as used: far longer than
-	// any upstream's assertion is valid.
-	assertionMemory = 24 * time.Hour
+	// probeTimeout bounds the question where an upstream will send browsers.
+	probeTimeout = 3 * time.Second
 )
 
 // Lifetimes are what a deployment may choose. Zero values stand for the default.

@@ -1,12 +1,14 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/pages"
@@ -36,17 +38,17 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 		Level: t.Request.Requirement.Least(), Action: p.url("login", t.ID),
 		Cancel: p.url("login", t.ID, "cancel"), Token: p.formToken(r, t),
 	}
-	destinations := []string{origin(t.Request.RedirectURI)}
+	var destinations []string
 	for _, o := range p.offers(client, &t.Request) {
 		view.Methods = append(view.Methods, pages.Method{Value: o.value(), Name: o.method.Name, Level: o.method.Level})
-		if d, ok := o.upstream.(brokers.Destined); ok {
-			for _, to := range d.Destinations() {
-				destinations = append(destinations, origin(to))
+		for _, to := range p.destinations(r.Context(), o) {
+			if !slices.Contains(destinations, to) {
+				destinations = append(destinations, to)
 			}
 		}
 	}
-	slices.Sort(destinations)
-	w.Header().Set("Content-Security-Policy", policy(false, slices.Compact(destinations)...))
+	view.Onward = strings.Join(destinations, " ")
+	w.Header().Set("Content-Security-Policy", policy(false, append(destinations, origin(t.Request.RedirectURI))...))
 	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Choice(out, view) })
 }
 
@@ -61,6 +63,8 @@ func notice(o brokers.Outcome) pages.Kind {
 		return pages.Refused
 	case brokers.OutcomeTimeout:
 		return pages.Timeout
+	case brokers.OutcomeUnavailable:
+		return pages.Unavailable
 	case brokers.OutcomeNone:
 	}
 	return ""
@@ -125,8 +129,36 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 		p.fault(w, r, "keeping departure", err, t)
 		return
 	}
-	_, destined := offers[chosen].upstream.(brokers.Destined)
-	p.onward(w, r, t, destined)
+	// The field only says which origins the page named in its policy, so a forged
+	// one hurts nobody but its forger.
+	named := strings.Fields(params["onward"])
+	p.onward(w, r, t, slices.Contains(named, origin(t.Departure.Location)))
+}
+
+// destinations lists the origins to which a method leads. An upstream that has
+// not read its metadata yet learns them by beginning a login that nobody takes.
+func (p *Provider) destinations(ctx context.Context, o offer) []string {
+	destined, ok := o.upstream.(brokers.Destined)
+	if !ok {
+		return nil
+	}
+	found := destined.Destinations()
+	if len(found) == 0 {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		probe := brokers.AuthenticationRequest{Method: o.method.ID, Level: o.method.Level, Locale: "en", RelayState: "probe"}
+		if _, err := o.upstream.Start(ctx, probe); err != nil {
+			p.cfg.Log.WarnContext(ctx, "upstream cannot begin a login", "upstream", o.upstream.ID(), "error", err)
+		}
+		found = destined.Destinations()
+	}
+	var origins []string
+	for _, to := range found {
+		if o := origin(to); o != "" {
+			origins = append(origins, o)
+		}
+	}
+	return origins
 }
 
 // send starts the upstream and moves the transaction, in memory only.

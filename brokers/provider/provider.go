@@ -29,9 +29,6 @@ type Transactions interface {
 	// Advance stores t, if what is stored is at state from and at t's revision;
 	// otherwise ErrConflict. It increments t.Revision.
 	Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) error
-	// UseAssertionID records an upstream's assertion until a time; ErrReplayed
-	// if it was recorded before.
-	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
 }
 
 // Grants are the verbs on codes and tokens.

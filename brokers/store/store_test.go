@@ -14,12 +14,11 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/brokertest"
-	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
 )
 
 func TestMemoryKeepsTheContract(t *testing.T) {
-	brokertest.TestStore(t, func(*testing.T) provider.Store { return store.NewMemory() })
+	brokertest.TestStore(t, func(*testing.T) brokertest.Store { return store.NewMemory() })
 }
 
 func open(t testing.TB, path string) *store.SQLite {
@@ -37,7 +36,7 @@ func open(t testing.TB, path string) *store.SQLite {
 }
 
 func TestSQLiteKeepsTheContract(t *testing.T) {
-	brokertest.TestStore(t, func(t *testing.T) provider.Store { return open(t, filepath.Join(t.TempDir(), "b r#?%.db")) })
+	brokertest.TestStore(t, func(t *testing.T) brokertest.Store { return open(t, filepath.Join(t.TempDir(), "b r#?%.db")) })
 }
 
 // S-25 in part: what one process acknowledged, the next one knows.
