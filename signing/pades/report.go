@@ -55,16 +55,18 @@ const (
 )
 
 // Changes classifies what later revisions did to the signed one. The class is
-// coarse: what is not proven harmless is ChangesOther.
+// coarse: what is not recognised as harmless is ChangesUndefined.
 type Changes string
 
 // The classes, from harmless to unknown.
 const (
-	ChangesNone      Changes = "NONE"
-	ChangesLTVOnly   Changes = "LTV_ONLY"  // validation data and document time-stamps
-	ChangesFormFill  Changes = "FORM_FILL" // further signatures in hidden or existing fields
-	ChangesOther     Changes = "OTHER"
-	ChangesUndefined Changes = "UNDEFINED" // could not be compared
+	ChangesNone     Changes = "NONE"
+	ChangesLTVOnly  Changes = "LTV_ONLY"  // validation data and document time-stamps
+	ChangesFormFill Changes = "FORM_FILL" // further signatures in hidden or existing fields
+	// ChangesAnnotations: annotations other than signature widgets.
+	ChangesAnnotations Changes = "ANNOTATIONS"
+	ChangesOther       Changes = "OTHER"     // content, structure or the signature itself
+	ChangesUndefined   Changes = "UNDEFINED" // not recognised as harmless
 )
 
 // Check is a stable word for something this package does not examine.
@@ -191,9 +193,15 @@ func (r *Report) Intact() bool {
 	for _, s := range r.Signatures {
 		if s.Integrity != Intact || s.Indication == TotalFailed ||
 			(s.Coverage != WholeFile && s.Coverage != WholeRevision) ||
-			s.ChangesAfter == ChangesOther || s.ChangesAfter == ChangesUndefined {
+			!harmless(s.ChangesAfter) {
 			return false
 		}
 	}
 	return len(r.Signatures) > 0
+}
+
+func (s Signature) covered() bool { return s.Coverage == WholeFile || s.Coverage == WholeRevision }
+
+func harmless(c Changes) bool {
+	return c == ChangesNone || c == ChangesLTVOnly || c == ChangesFormFill
 }

@@ -103,3 +103,6 @@ func appendApart(dst, token []byte) []byte {
 	}
 	return append(dst, token...)
 }
+
+// Changed tells whether anything was set or removed.
+func (e *Edit) Changed() bool { return len(e.order) > 0 || len(e.removed) > 0 }

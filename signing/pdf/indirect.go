@@ -269,3 +269,11 @@ func (d *Document) streamLength(ref Ref) (Object, error) {
 func (d *Document) raw(object Indirect) *io.SectionReader {
 	return io.NewSectionReader(readerAt{d}, object.data, object.length)
 }
+
+// Data returns the undecoded data of a stream, nil for other objects.
+func (d *Document) Data(object Indirect) *io.SectionReader {
+	if !object.Stream() {
+		return nil
+	}
+	return d.raw(object)
+}

@@ -1,0 +1,374 @@
+package cms
+
+import (
+	"bytes"
+	"math/big"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// SignedData is a parsed message. Raw elements are as received.
+type SignedData struct {
+	Version          int64
+	DigestAlgorithms []AlgorithmIdentifier
+	ContentType      OID
+	// Content is the encapsulated content; nil when the signature is detached.
+	Content      []byte
+	Certificates [][]byte // raw Certificate, or another choice of CertificateSet
+	CRLs         [][]byte // raw CertificateList or OtherRevocationInfo
+	SignerInfos  []SignerInfo
+	// Indefinite tells that an outer length was indefinite, so that the message
+	// is BER but not DER.
+	Indefinite bool
+
+	hasContent, hasCertificates, hasCRLs bool
+}
+
+// SignerInfo is one signer (RFC 5652 5.3).
+type SignerInfo struct {
+	Version int64
+	// Issuer (raw Name) and Serial, or SubjectKeyID, name the certificate.
+	Issuer             []byte
+	Serial             *big.Int
+	SubjectKeyID       []byte
+	DigestAlgorithm    AlgorithmIdentifier
+	SignedAttributes   []Attribute // nil when there are none
+	SignatureAlgorithm AlgorithmIdentifier
+	Signature          []byte
+	UnsignedAttributes []Attribute
+
+	signed, unsigned []byte // raw elements with their context tags
+}
+
+// Attribute is an attribute with its raw values.
+type Attribute struct {
+	Type   OID
+	Values [][]byte
+}
+
+// Detached tells whether the content is elsewhere.
+func (d *SignedData) Detached() bool { return !d.hasContent }
+
+// Parse reads a ContentInfo with SignedData that fills b to the last byte.
+// Errors match ErrFormat or ErrLimit.
+func Parse(b []byte) (*SignedData, error) {
+	d, padding, err := parse(b)
+	if err == nil && padding != 0 {
+		err = formatError("bytes behind the message")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// ParsePadded reads a message that is followed by zero bytes, as in the
+// /Contents of a PDF signature, and returns how many there are.
+func ParsePadded(b []byte) (d *SignedData, padding int, err error) {
+	s := cryptobyte.String(b)
+	if len(b) < 2 || b[1] == 0x80 {
+		return parse(b)
+	}
+	var message cryptobyte.String
+	if !s.ReadASN1Element(&message, asn1.SEQUENCE) {
+		return nil, 0, formatError("no ContentInfo")
+	}
+	if !allZero(s) {
+		return nil, 0, formatError("bytes behind the message")
+	}
+	d, _, err = parse(message)
+	return d, len(s), err
+}
+
+// parse reads a message; padding counts zero bytes behind it, which only an
+// indefinite outer length leaves possible.
+func parse(b []byte) (d *SignedData, padding int, err error) {
+	if len(b) > maxMessage {
+		return nil, 0, limitError("message size")
+	}
+	d = new(SignedData)
+	body, open, err := d.outer(b)
+	if err != nil {
+		return nil, 0, err
+	}
+	rest, err := d.parseBody(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !allZero(rest) || len(rest) < 2*open || open == 0 && len(rest) > 0 {
+		return nil, 0, formatError("bytes behind the signers")
+	}
+	return d, len(rest) - 2*open, nil
+}
+
+// outer takes off ContentInfo, its [0] and the SEQUENCE of SignedData, each of
+// which may have an indefinite length. It returns how many end-of-contents
+// octet pairs must follow the body.
+func (d *SignedData) outer(b []byte) (body cryptobyte.String, open int, err error) {
+	s := cryptobyte.String(b)
+	enter := func(tag asn1.Tag) bool {
+		if len(s) >= 2 && s[0] == byte(tag) && s[1] == 0x80 {
+			s = s[2:]
+			open++
+			d.Indefinite = true
+			return true
+		}
+		// A definite length reaches to the end of what is around it, or to the
+		// end-of-contents octets of that.
+		var content cryptobyte.String
+		if !s.ReadASN1(&content, tag) || len(s) != 2*open || !allZero(s) {
+			return false
+		}
+		s, open = content, 0
+		return true
+	}
+	var oid OID
+	if !enter(asn1.SEQUENCE) || !ReadOID(&s, &oid) {
+		return nil, 0, formatError("no ContentInfo")
+	}
+	if oid != OIDSignedData {
+		return nil, 0, formatError("content type is not SignedData")
+	}
+	if !enter(explicit(0)) || !enter(asn1.SEQUENCE) {
+		return nil, 0, formatError("no SignedData")
+	}
+	return s, open, nil
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *SignedData) parseBody(s cryptobyte.String) (rest cryptobyte.String, err error) {
+	var algorithms, content, signers cryptobyte.String
+	if !s.ReadASN1Integer(&d.Version) || !s.ReadASN1(&algorithms, asn1.SET) || !s.ReadASN1(&content, asn1.SEQUENCE) {
+		return nil, formatError("SignedData")
+	}
+	for !algorithms.Empty() {
+		a, ok := readAlgorithm(&algorithms)
+		if !ok {
+			return nil, formatError("digestAlgorithms")
+		}
+		if len(d.DigestAlgorithms) == maxAlgorithms {
+			return nil, limitError("digestAlgorithms")
+		}
+		d.DigestAlgorithms = append(d.DigestAlgorithms, a)
+	}
+	if err := d.parseContent(content); err != nil {
+		return nil, err
+	}
+	if d.Certificates, d.hasCertificates, err = elements(&s, explicit(0), maxCertificates, maxCertificate); err != nil {
+		return nil, err
+	}
+	if d.CRLs, d.hasCRLs, err = elements(&s, explicit(1), maxRevocations, maxMessage); err != nil {
+		return nil, err
+	}
+	if !s.ReadASN1(&signers, asn1.SET) {
+		return nil, formatError("signerInfos")
+	}
+	for !signers.Empty() {
+		if len(d.SignerInfos) == maxSigners {
+			return nil, limitError("signerInfos")
+		}
+		si, err := parseSignerInfo(&signers)
+		if err != nil {
+			return nil, err
+		}
+		d.SignerInfos = append(d.SignerInfos, si)
+	}
+	return s, nil
+}
+
+func (d *SignedData) parseContent(s cryptobyte.String) error {
+	var wrapped cryptobyte.String
+	if !ReadOID(&s, &d.ContentType) || !s.ReadOptionalASN1(&wrapped, &d.hasContent, explicit(0)) || !s.Empty() {
+		return formatError("encapContentInfo")
+	}
+	if !d.hasContent {
+		return nil
+	}
+	var content cryptobyte.String
+	if !wrapped.ReadASN1(&content, asn1.OCTET_STRING) || !wrapped.Empty() {
+		return formatError("eContent")
+	}
+	d.Content = content
+	return nil
+}
+
+// elements reads an optional set of opaque elements.
+func elements(s *cryptobyte.String, tag asn1.Tag, most, size int) (all [][]byte, has bool, err error) {
+	var set cryptobyte.String
+	if !s.ReadOptionalASN1(&set, &has, tag) {
+		return nil, false, formatError("certificates or crls")
+	}
+	for !set.Empty() {
+		var raw cryptobyte.String
+		var inner asn1.Tag
+		if !set.ReadAnyASN1Element(&raw, &inner) {
+			return nil, false, formatError("certificates or crls")
+		}
+		if len(all) == most || len(raw) > size {
+			return nil, false, limitError("certificates or crls")
+		}
+		all = append(all, raw)
+	}
+	return all, has, nil
+}
+
+func parseSignerInfo(in *cryptobyte.String) (SignerInfo, error) {
+	var si SignerInfo
+	var s cryptobyte.String
+	if !in.ReadASN1(&s, asn1.SEQUENCE) || !s.ReadASN1Integer(&si.Version) {
+		return si, formatError("SignerInfo")
+	}
+	if err := si.parseIdentifier(&s); err != nil {
+		return si, err
+	}
+	var ok bool
+	var err error
+	if si.DigestAlgorithm, ok = readAlgorithm(&s); !ok {
+		return si, formatError("digestAlgorithm")
+	}
+	if si.SignedAttributes, si.signed, err = parseAttributes(&s, explicit(0)); err != nil {
+		return si, err
+	}
+	if si.SignatureAlgorithm, ok = readAlgorithm(&s); !ok {
+		return si, formatError("signatureAlgorithm")
+	}
+	var signature cryptobyte.String
+	if !s.ReadASN1(&signature, asn1.OCTET_STRING) {
+		return si, formatError("signature value")
+	}
+	si.Signature = signature
+	if si.UnsignedAttributes, si.unsigned, err = parseAttributes(&s, explicit(1)); err != nil {
+		return si, err
+	}
+	if !s.Empty() {
+		return si, formatError("trailing bytes in SignerInfo")
+	}
+	return si, nil
+}
+
+func (si *SignerInfo) parseIdentifier(s *cryptobyte.String) error {
+	keyID := asn1.Tag(0).ContextSpecific()
+	if s.PeekASN1Tag(keyID) {
+		var id cryptobyte.String
+		if !s.ReadASN1(&id, keyID) {
+			return formatError("subjectKeyIdentifier")
+		}
+		si.SubjectKeyID = append([]byte{}, id...)
+		return nil
+	}
+	var sid, issuer cryptobyte.String
+	si.Serial = new(big.Int)
+	if !s.ReadASN1(&sid, asn1.SEQUENCE) || !sid.ReadASN1Element(&issuer, asn1.SEQUENCE) ||
+		!sid.ReadASN1Integer(si.Serial) || !sid.Empty() {
+		return formatError("issuerAndSerialNumber")
+	}
+	si.Issuer = issuer
+	return nil
+}
+
+func parseAttributes(s *cryptobyte.String, tag asn1.Tag) (attributes []Attribute, raw []byte, err error) {
+	if !s.PeekASN1Tag(tag) {
+		return nil, nil, nil
+	}
+	var element cryptobyte.String
+	if !s.ReadASN1Element(&element, tag) {
+		return nil, nil, formatError("attributes")
+	}
+	raw = element
+	var set cryptobyte.String
+	if !element.ReadASN1(&set, tag) {
+		return nil, nil, formatError("attributes")
+	}
+	attributes = []Attribute{}
+	for !set.Empty() {
+		var seq, values cryptobyte.String
+		var a Attribute
+		if !set.ReadASN1(&seq, asn1.SEQUENCE) || !ReadOID(&seq, &a.Type) ||
+			!seq.ReadASN1(&values, asn1.SET) || !seq.Empty() {
+			return nil, nil, formatError("attribute")
+		}
+		for !values.Empty() {
+			var value cryptobyte.String
+			var inner asn1.Tag
+			if !values.ReadAnyASN1Element(&value, &inner) {
+				return nil, nil, formatError("attribute value")
+			}
+			if len(a.Values) == maxValues {
+				return nil, nil, limitError("attribute values")
+			}
+			a.Values = append(a.Values, value)
+		}
+		if len(attributes) == maxAttributes {
+			return nil, nil, limitError("attributes")
+		}
+		attributes = append(attributes, a)
+	}
+	return attributes, raw, nil
+}
+
+// Append appends the message in DER with every part as received: for a message
+// that was DER, the bytes that were parsed.
+func (d *SignedData) Append(dst []byte) ([]byte, error) {
+	b := cryptobyte.NewBuilder(dst)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		addOID(b, OIDSignedData)
+		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {
+			b.AddASN1(asn1.SEQUENCE, d.addBody)
+		})
+	})
+	return b.Bytes()
+}
+
+func (d *SignedData) addBody(b *cryptobyte.Builder) {
+	b.AddASN1Int64(d.Version)
+	b.AddASN1(asn1.SET, func(b *cryptobyte.Builder) {
+		for _, a := range d.DigestAlgorithms {
+			addAlgorithm(b, a)
+		}
+	})
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		addOID(b, d.ContentType)
+		if d.hasContent {
+			b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1OctetString(d.Content) })
+		}
+	})
+	if d.hasCertificates {
+		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(d.Certificates, nil)) })
+	}
+	if d.hasCRLs {
+		b.AddASN1(explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(d.CRLs, nil)) })
+	}
+	b.AddASN1(asn1.SET, func(b *cryptobyte.Builder) {
+		for i := range d.SignerInfos {
+			d.SignerInfos[i].add(b)
+		}
+	})
+}
+
+func (si *SignerInfo) add(b *cryptobyte.Builder) {
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(si.Version)
+		if si.SubjectKeyID != nil {
+			b.AddASN1(asn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(si.SubjectKeyID) })
+		} else {
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddBytes(si.Issuer)
+				b.AddASN1BigInt(si.Serial)
+			})
+		}
+		addAlgorithm(b, si.DigestAlgorithm)
+		b.AddBytes(si.signed)
+		addAlgorithm(b, si.SignatureAlgorithm)
+		b.AddASN1OctetString(si.Signature)
+		b.AddBytes(si.unsigned)
+	})
+}

@@ -1,0 +1,419 @@
+package pades
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/cms"
+	"github.com/eidbridge/eidbridge/signing/pdf"
+)
+
+// examination is the verdict on one signature in the making. It follows the
+// order of EN 319 102-1 5.3: format, signing certificate, digest and value,
+// certificate path, acceptance. The first failure sets the sub-indication; later
+// ones are still listed.
+type examination struct {
+	v     *verifier
+	s     signedField
+	shape shape
+	out   Signature
+	index int // of the signed revision
+}
+
+// fail records a finding and, if it is the first of its weight, the verdict.
+func (e *examination) fail(to Indication, sub SubIndication, code, format string, args ...any) {
+	e.note(code, format, args...)
+	if e.out.Indication == TotalFailed || e.out.Indication == to && e.out.SubIndication != "" {
+		return
+	}
+	e.out.Indication, e.out.SubIndication = to, sub
+}
+
+func (e *examination) note(code, format string, args ...any) {
+	e.out.Findings = append(e.out.Findings, Finding{Code: code, Text: fmt.Sprintf(format, args...)})
+}
+
+func (e *examination) run(ctx context.Context) error {
+	e.out = Signature{
+		Field:        e.s.field.Name,
+		Findings:     []Finding{},
+		Integrity:    Unknown,
+		Coverage:     Unclear,
+		ChangesAfter: ChangesUndefined,
+	}
+	e.claims()
+	if !e.checkShape() {
+		return nil
+	}
+	e.checkRevision()
+	if err := e.checkCMS(ctx); err != nil {
+		return err
+	}
+	if e.out.Indication == "" {
+		e.out.Indication = TotalPassed
+	}
+	return nil
+}
+
+// claims copies what the signer wrote into the dictionary.
+func (e *examination) claims() {
+	d, dict := e.v.doc, e.s.dict
+	text := func(key string) string {
+		v, err := d.Value(dict, key)
+		if err != nil {
+			return ""
+		}
+		return v.Text()
+	}
+	e.out.SubFilter = dict.Get("SubFilter").Name()
+	e.out.Reason, e.out.Location = text("Reason"), text("Location")
+	e.out.ContactInfo, e.out.ClaimedName = text("ContactInfo"), text("Name")
+	if at, ok := parseDate(text("M")); ok {
+		e.out.ClaimedTime = &at
+	}
+	r := new(restrictions)
+	if err := r.read(d, dict); err == nil {
+		e.out.CertificationLevel = int(r.permission)
+	}
+}
+
+// parseDate reads a date (7.9.4); missing parts are the smallest, a missing zone
+// is UTC.
+func parseDate(s string) (time.Time, bool) {
+	if len(s) < len("D:2006") || s[:2] != "D:" {
+		return time.Time{}, false
+	}
+	digits := 2
+	for digits < len(s) && digits < len("D:20060102150405") && s[digits] >= '0' && s[digits] <= '9' {
+		digits++
+	}
+	const layout = "D:20060102150405"
+	at, err := time.Parse(layout[:digits], s[:digits])
+	if err != nil {
+		return time.Time{}, false
+	}
+	zone := s[digits:]
+	if zone == "" || zone[0] == 'Z' {
+		return at, true
+	}
+	var hours, minutes int
+	if n, _ := fmt.Sscanf(zone[1:], "%02d'%02d", &hours, &minutes); n == 0 || hours > 23 || minutes > 59 {
+		return at, true
+	}
+	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if zone[0] == '-' {
+		offset = -offset
+	}
+	return at.Add(-offset).In(time.FixedZone("", int(offset/time.Second))), true
+}
+
+// checkShape judges dictionary, kind, ByteRange and Contents.
+func (e *examination) checkShape() bool {
+	dict := e.s.dict
+	wrong := func(code, format string, args ...any) bool {
+		e.fail(TotalFailed, FormatFailure, code, format, args...)
+		return false
+	}
+	if e.s.ref != (pdf.Ref{}) {
+		for _, other := range e.v.signed {
+			if other.ref == e.s.ref && other.field.Ref != e.s.field.Ref {
+				return wrong(findShared, "the field %q has the same signature", other.field.Name)
+			}
+		}
+	}
+	kind := dict.Get("Type").Name()
+	if dict.Kind() == pdf.Dictionary && kind != "Sig" && !dict.Get("Type").IsNull() {
+		return wrong(findDictionary, "the signature dictionary has the type %q", kind)
+	}
+	shape, err := readShape(e.s, e.v.doc.Size())
+	if err != nil {
+		return wrong(findByteRange, "%v", err)
+	}
+	e.shape = shape
+	e.out.ByteRange = shape.byteRange()
+	switch dict.Get("Filter").Name() {
+	case "Adobe.PPKLite", "Adobe.PPKMS", "Entrust.PPKEF", "CICI.SignIt":
+	default:
+		return wrong(findSubFilter, "unknown signature handler %q", dict.Get("Filter").Name())
+	}
+	switch e.out.SubFilter {
+	case subFilterCAdES, subFilterPKCS7:
+	case subFilterSHA1, subFilterX509SHA1:
+		e.out.Coverage, _ = e.v.coverage(shape)
+		e.fail(Indeterminate, CryptoConstraintsFailure, findLegacy, "the encoding %s relies on SHA-1 and is not judged", e.out.SubFilter)
+		return false
+	default:
+		return wrong(findSubFilter, "unknown encoding %q", e.out.SubFilter)
+	}
+	return true
+}
+
+// checkRevision judges coverage and what came later.
+func (e *examination) checkRevision() {
+	e.out.Coverage, e.index = e.v.coverage(e.shape)
+	if e.index < 0 {
+		e.fail(TotalFailed, FormatFailure, findRevision, "the signed bytes do not end where a state of the document ends")
+		return
+	}
+	e.out.Revision = e.index + 1
+	if len(e.v.doc.Deviations()) > 0 {
+		e.fail(TotalFailed, FormatFailure, findRepaired, "the file breaks the rules of its format, so that programs may read different documents from it")
+	}
+	view := e.v.doc.At(e.index)
+	if !view.Closed() {
+		e.fail(TotalFailed, FormatFailure, findRevision, "the signed revision refers to bytes that were not signed")
+	}
+	if e.s.ref != (pdf.Ref{}) && !pdf.SameObject(view, e.v.doc, e.s.ref.Number) {
+		e.fail(TotalFailed, FormatFailure, findOverridden, "a later revision replaced the signature dictionary")
+	}
+	e.checkChanges(view)
+}
+
+func (e *examination) checkChanges(view *pdf.Document) {
+	set, ok := e.v.changes[e.index]
+	if !ok {
+		set = compareRevisions(view, e.v.doc)
+		last := e.v.doc.Revisions()[len(e.v.doc.Revisions())-1]
+		if !e.v.blank(last.End, e.v.doc.Size()) {
+			set.raise(ChangesOther, "data was appended outside any revision")
+		}
+		e.v.changes[e.index] = set
+	}
+	e.out.ChangesAfter = set.class
+	permission := e.permission(view)
+	switch set.class {
+	case ChangesNone, ChangesLTVOnly:
+	case ChangesFormFill:
+		if permission == 1 {
+			e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no change, but the document was signed or filled in later")
+		}
+	case ChangesAnnotations:
+		if permission == 1 || permission == 2 {
+			e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no annotations, but some were added")
+		}
+	case ChangesOther:
+		e.fail(TotalFailed, FormatFailure, findChanged, "the document was changed after signing: %s", set.why)
+	}
+}
+
+// permission returns the strictest DocMDP in force in the signed revision.
+func (e *examination) permission(view *pdf.Document) int64 {
+	_, catalog, err := view.Root()
+	if err != nil {
+		return 0
+	}
+	form, err := view.Form()
+	if err != nil {
+		return 0
+	}
+	r, err := readRestrictions(view, form, catalog)
+	if err != nil {
+		return 0
+	}
+	return r.permission
+}
+
+// acceptChanges is the part of signature acceptance (5.2.8) that looks at
+// changes; it comes after the certificate path.
+func (e *examination) acceptChanges() {
+	switch e.out.ChangesAfter {
+	case ChangesAnnotations:
+		e.fail(Indeterminate, SigConstraintsFailure, findAnnotations, "annotations were added or changed after signing: %s", e.v.changes[e.index].why)
+	case ChangesUndefined:
+		e.fail(Indeterminate, SigConstraintsFailure, findUnclassified, "the document was changed after signing in ways that were not recognised as harmless: %s", e.v.changes[e.index].why)
+	}
+}
+
+// checkCMS judges the CMS, then path and acceptance.
+func (e *examination) checkCMS(ctx context.Context) error {
+	wrong := func(format string, args ...any) error {
+		e.fail(TotalFailed, FormatFailure, findCMS, format, args...)
+		return nil
+	}
+	message, _, err := cms.ParsePadded(e.shape.contents)
+	switch {
+	case err != nil:
+		return wrong("%v", err)
+	case len(message.SignerInfos) != 1:
+		return wrong("the CMS has %d signers instead of one", len(message.SignerInfos))
+	case !message.Detached():
+		return wrong("the CMS carries content of its own")
+	case message.ContentType != cms.OIDData:
+		return wrong("the CMS is about another type of content")
+	case message.Indefinite && e.out.SubFilter == subFilterCAdES:
+		return wrong("the CMS is not in DER")
+	}
+	si := &message.SignerInfos[0]
+	digest, err := e.digest(ctx, si)
+	if err != nil {
+		return err
+	}
+	result, err := message.Verify(si, digest)
+	e.describe(si, result)
+	if e.verdict(err) {
+		e.checkPath(message, result)
+		e.accept(result)
+	}
+	e.acceptChanges()
+	e.baseline(si, result)
+	if len(si.UnsignedAttribute(cms.OIDSignatureTimeStamp)) > 0 {
+		e.note(findTimeStampListed, "the signature carries a time-stamp, which is not checked")
+	}
+	return nil
+}
+
+// digest makes the digest of the signed bytes; nil when its algorithm is not
+// known or the examination leaves it out.
+func (e *examination) digest(ctx context.Context, si *cms.SignerInfo) ([]byte, error) {
+	hash, err := si.Digest()
+	if err != nil || !hash.Available() || e.v.hashOnly != "" && e.v.hashOnly != e.s.field.Name {
+		return nil, nil //nolint:nilerr // Verify reports the unknown digest
+	}
+	h := hash.New()
+	for _, r := range [][2]int64{{0, e.shape.start}, {e.shape.end, e.shape.total}} {
+		if err := copyRange(ctx, h, e.v.src, r[0], r[1]); err != nil {
+			return nil, fmt.Errorf("reading the signed bytes: %w", err)
+		}
+	}
+	return h.Sum(nil), nil
+}
+
+func (e *examination) describe(si *cms.SignerInfo, r *cms.Verified) {
+	if r == nil {
+		return
+	}
+	if r.Digest != 0 {
+		e.out.DigestAlgorithm = r.Digest.String()
+	}
+	if r.Algorithm.Scheme != "" {
+		e.out.SignatureAlgorithm = r.Algorithm.String()
+	} else {
+		e.out.SignatureAlgorithm = string(si.SignatureAlgorithm.Algorithm)
+	}
+	if e.out.ClaimedTime == nil && !r.SigningTime.IsZero() {
+		at := r.SigningTime
+		e.out.ClaimedTime = &at
+	}
+	if r.Certificate != nil {
+		e.out.Signer = newSigner(r.Certificate, e.v.opts.ShowIdentifiers)
+	}
+}
+
+// verdict translates the outcome of the CMS check; true means that digest and
+// value are right.
+func (e *examination) verdict(err error) bool {
+	switch {
+	case err == nil:
+		e.out.Integrity = Intact
+		return true
+	case errors.Is(err, cms.ErrFormat), errors.Is(err, cms.ErrLimit):
+		e.fail(TotalFailed, FormatFailure, findCMS, "%v", err)
+	case errors.Is(err, cms.ErrDigest):
+		e.out.Integrity = Broken
+		e.fail(TotalFailed, HashFailure, findDigest, "the signed bytes were changed: their digest is not the signed one")
+	case errors.Is(err, cms.ErrSignature):
+		e.out.Integrity = Broken
+		e.fail(TotalFailed, SigCryptoFailure, findValue, "the signature value does not verify with the key of the signer")
+	case errors.Is(err, cms.ErrNoCertificate):
+		e.fail(Indeterminate, NoSigningCertificateFound, findNoCertificate, "the signature does not carry the certificate of the signer")
+	case errors.Is(err, cms.ErrBinding):
+		e.fail(Indeterminate, SigConstraintsFailure, findBinding, "%v", err)
+	default:
+		e.fail(Indeterminate, CryptoConstraintsFailure, findAlgorithm, "the signature cannot be checked: %v", err)
+	}
+	return false
+}
+
+// checkPath builds a certificate path to one of the roots (5.2.6, without
+// revocation). Only the signer's own path counts, and nothing from the message
+// is trusted.
+func (e *examination) checkPath(message *cms.SignedData, r *cms.Verified) {
+	now := e.v.opts.now()
+	if len(e.v.opts.Roots) == 0 {
+		e.fail(Indeterminate, NoCertificateChainFound, findNoChain, "no trust anchors were given, so it is not known whether the certificate can be relied on")
+		e.checkValidity(r.Certificate, now)
+		return
+	}
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range e.v.opts.Roots {
+		roots.AddCert(c)
+	}
+	for _, c := range e.v.opts.Intermediates {
+		intermediates.AddCert(c)
+	}
+	for _, raw := range message.Certificates {
+		if c, err := x509.ParseCertificate(raw); err == nil {
+			intermediates.AddCert(c)
+		}
+	}
+	_, err := r.Certificate.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	var invalid x509.CertificateInvalidError
+	switch {
+	case err == nil:
+		e.out.Signer.ChainBuilt = true
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		e.fail(Indeterminate, OutOfBoundsNoPOE, findValidity, "a certificate of the path is outside its validity, and nothing proves when the signature was made")
+	case errors.As(err, &invalid):
+		e.fail(Indeterminate, NoCertificateChainFound, findChain, "the certificate path breaks a rule: %v", invalid)
+	default:
+		e.fail(Indeterminate, NoCertificateChainFound, findNoChain, "no path leads from the certificate to a trust anchor")
+	}
+}
+
+func (e *examination) checkValidity(c *x509.Certificate, now time.Time) {
+	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
+		e.fail(Indeterminate, OutOfBoundsNoPOE, findValidity, "the certificate is outside its validity")
+	}
+}
+
+// accept is signature acceptance (5.2.8): attributes and algorithms.
+func (e *examination) accept(r *cms.Verified) {
+	c := r.Certificate
+	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageContentCommitment|x509.KeyUsageDigitalSignature) == 0 {
+		e.fail(Indeterminate, SigConstraintsFailure, findKeyUsage, "the certificate is not meant for signatures")
+	}
+	if !r.SignedAttributes {
+		e.fail(Indeterminate, SigConstraintsFailure, findNoAttributes, "nothing but the bytes is signed, so the value may have been made for another purpose")
+	} else if !r.Bound && e.out.SubFilter == subFilterCAdES {
+		e.fail(Indeterminate, SigConstraintsFailure, findNoBinding, "the signature does not name its certificate")
+	}
+	if !r.Sorted && e.out.SubFilter == subFilterCAdES {
+		e.fail(Indeterminate, SigConstraintsFailure, findCMS, "the signed attributes are not in DER order")
+	}
+	weak := slices.Contains([]crypto.Hash{crypto.SHA1, crypto.SHA224}, r.Digest) || r.Algorithm.Digest == crypto.SHA1
+	if weak {
+		e.fail(Indeterminate, CryptoConstraintsFailure, findWeak, "the digest %s is no longer reliable", r.Digest)
+	}
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 1900 { // TS 119 312
+		e.fail(Indeterminate, CryptoConstraintsFailure, findWeak, "an RSA key of %d bits is no longer reliable", key.N.BitLen())
+	}
+}
+
+// baseline tells whether the signature has all of PAdES-B-B
+// (EN 319 142-1 6.3).
+func (e *examination) baseline(si *cms.SignerInfo, r *cms.Verified) {
+	if e.out.SubFilter != subFilterCAdES || r == nil {
+		return
+	}
+	dict := e.s.dict
+	if !r.Bound || !r.Sorted || !r.SigningTime.IsZero() || len(si.Attribute(cms.OIDSigningCertificateV2)) != 1 ||
+		dict.Get("M").IsNull() || !dict.Get("Cert").IsNull() {
+		e.note(findNotBaseline, "the signature departs from PAdES baseline B-B")
+		return
+	}
+	if e.out.Reason != "" && len(si.Attribute(cms.OIDCommitmentType))+len(si.Attribute(cms.OIDSignaturePolicy)) > 0 {
+		e.note(findNotBaseline, "the signature has both a reason and a commitment type or policy")
+		return
+	}
+	e.out.Baseline = signing.BaselineB
+}

@@ -1,0 +1,266 @@
+package pades
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/cms"
+	"github.com/eidbridge/eidbridge/signing/pdf"
+)
+
+// layout is a new revision while it is decided on.
+type layout struct {
+	doc      *pdf.Document
+	update   *pdf.Update
+	form     *pdf.Form
+	root     pdf.Ref
+	catalog  *pdf.Edit
+	changed  bool // the catalog
+	template *cms.Template
+	opts     Options
+	at       time.Time
+
+	target   target
+	field    string
+	newField bool
+	earlier  int
+
+	signature   pdf.Ref
+	fieldObject pdf.Ref // set for a new field
+	byteRange   int     // offset of the array in the signature dictionary
+	hole        int     // offset of /Contents in it
+	holeLength  int
+	tail        []byte
+	holeStart   int // in tail
+}
+
+// maxSize is what ten digits of a ByteRange number hold, in bytes.
+const maxSize = 9_999_999_999
+
+// newLayout reads the document, refuses what must be refused, and builds the
+// tail with its empty hole.
+func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Credential, o Options) (*layout, error) {
+	l := &layout{opts: o, at: o.SigningTime}
+	if l.at.IsZero() {
+		l.at = time.Now()
+	}
+	l.at = l.at.Truncate(time.Second)
+	if err := l.useCredential(cred); err != nil {
+		return nil, err
+	}
+	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	l.doc = doc
+	if err := l.inspect(); err != nil {
+		return nil, err
+	}
+	if l.update, err = doc.NewUpdate(); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{l.putField, l.putForm, l.putExtension, l.putSignature, l.render} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// useCredential checks that the certificate may sign and sets the template.
+func (l *layout) useCredential(cred signing.Credential) error {
+	c := cred.Certificate
+	if c == nil {
+		return refuse(RefusedCertificate, "", "the credential has no certificate")
+	}
+	if cred.Signer != nil {
+		key, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+		if !ok || !key.Equal(cred.Signer.Public()) {
+			return refuse(RefusedKey, "choose the certificate that belongs to the key", "key and certificate do not belong together")
+		}
+	}
+	if l.at.Before(c.NotBefore) {
+		return refuse(RefusedCertificate, "check the clock of the computer", "the certificate is not valid before %s", c.NotBefore.Format(time.DateOnly))
+	}
+	if l.at.After(c.NotAfter) {
+		return refuse(RefusedCertificate, "renew the certificate or the card", "the certificate expired on %s", c.NotAfter.Format(time.DateOnly))
+	}
+	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageContentCommitment|x509.KeyUsageDigitalSignature) == 0 {
+		return refuse(RefusedCertificate, "choose the signature certificate", "the certificate is not meant for signatures")
+	}
+	algorithm, err := cms.AlgorithmFor(c.PublicKey, l.opts.Digest, l.opts.PSS)
+	if err != nil {
+		return refuse(RefusedKey, "use another key", "the key cannot be used: %v", err)
+	}
+	l.template = &cms.Template{Certificate: c, Chain: cred.Chain, Algorithm: algorithm}
+	return nil
+}
+
+// inspect looks for reasons not to sign and chooses the field.
+func (l *layout) inspect() error {
+	d := l.doc
+	if d.Encrypted() {
+		return fmt.Errorf("signing: %w", pdf.ErrEncrypted)
+	}
+	if d.HeaderOffset() > 0 {
+		return refuse(RefusedPrefixData, "save the document again with a PDF program",
+			"%d bytes stand before the PDF header, and no signature would cover them as part of the document", d.HeaderOffset())
+	}
+	if d.Size() > maxSize/2 {
+		return refuse(RefusedTooLarge, "", "the document is larger than a signature can describe")
+	}
+	root, catalog, err := d.Root()
+	if err != nil {
+		return err
+	}
+	if err := unambiguous(catalog, "the catalog"); err != nil {
+		return err
+	}
+	l.root, l.catalog = root, pdf.NewEdit(catalog)
+	if l.form, err = d.Form(); err != nil {
+		return err
+	}
+	if err := unambiguous(l.form.Dict, "the form"); err != nil {
+		return err
+	}
+	restrictions, err := readRestrictions(d, l.form, catalog)
+	if err != nil {
+		return err
+	}
+	l.earlier = restrictions.signatures
+	if restrictions.permission == 1 {
+		return refuse(RefusedCertifiedNoChanges, "ask the author for a version that may be signed",
+			"the author certified the document and allowed no changes; a further signature would break that certification")
+	}
+	return l.chooseTarget(restrictions)
+}
+
+func unambiguous(dict pdf.Object, what string) error {
+	if key := dict.Duplicate(); key != "" {
+		return refuse(RefusedAmbiguous, "save the document again with a PDF program",
+			"%s has two entries /%s, so programs may show different documents", what, key)
+	}
+	return nil
+}
+
+// render lays the update out and fills in the byte range.
+func (l *layout) render() error {
+	if l.changed {
+		l.update.Put(l.root, l.catalog.Bytes())
+	}
+	l.update.SetID(l.newID())
+	tail, err := l.update.Bytes()
+	if err != nil {
+		return err
+	}
+	body := int(l.update.BodyOffset(l.signature) - l.doc.Size())
+	l.tail, l.holeStart = tail, body+l.hole
+	start := l.doc.Size() + int64(l.holeStart)
+	end := start + int64(l.holeLength)
+	total := l.doc.Size() + int64(len(tail))
+	if total > maxSize {
+		return refuse(RefusedTooLarge, "", "the signed document would be larger than a signature can describe")
+	}
+	text := fmt.Sprintf("[0 %d %d %d", start, end, total-end)
+	copy(tail[body+l.byteRange:], fmt.Sprintf("%-*s]", byteRangeWidth-1, text))
+	return nil
+}
+
+// newID derives the changing half of the file identifier (14.4) from what makes
+// this revision different from others.
+func (l *layout) newID() []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %s %s ", l.doc.Size(), l.at.UTC().Format(time.RFC3339), l.field)
+	h.Write(l.template.Certificate.Raw)
+	h.Write(l.doc.Trailer().Raw())
+	return h.Sum(nil)[:16]
+}
+
+// plan finishes the message digest, of which h has seen the source, and builds
+// the signed attributes.
+func (l *layout) plan(h hash.Hash) (*Plan, error) {
+	end := l.holeStart + l.holeLength
+	h.Write(l.tail[:l.holeStart])
+	h.Write(l.tail[end:])
+	p := &Plan{
+		SourceSize:        l.doc.Size(),
+		Tail:              l.tail,
+		HoleStart:         l.holeStart,
+		HoleEnd:           end,
+		MessageDigest:     h.Sum(nil),
+		Certificates:      [][]byte{l.template.Certificate.Raw},
+		DigestAlgorithm:   l.template.Algorithm.Digest.String(),
+		PSS:               l.template.Algorithm.Scheme == cms.RSAPSS,
+		Field:             l.field,
+		NewField:          l.newField,
+		SigningTime:       l.at,
+		EarlierSignatures: l.earlier,
+	}
+	for _, c := range l.template.Chain {
+		p.Certificates = append(p.Certificates, c.Raw)
+	}
+	var err error
+	p.SignedAttributes, err = l.template.SignedAttributes(p.MessageDigest)
+	return p, err
+}
+
+// byteRangeWidth is the room for the array: brackets, a zero, three numbers of
+// ten digits and the blanks between them.
+const byteRangeWidth = len("[0 0000000000 0000000000 0000000000]")
+
+// putSignature writes the signature dictionary (ISO 32000-2 table 255) with
+// empty room for ByteRange and Contents, whose places are remembered.
+func (l *layout) putSignature() error {
+	size, err := l.template.Size()
+	if err != nil {
+		return refuse(RefusedCertificate, "", "the certificates cannot be put into a signature: %v", err)
+	}
+	body := []byte("<<\n/Type /Sig\n/Filter /Adobe.PPKLite\n/SubFilter /ETSI.CAdES.detached\n/ByteRange ")
+	l.byteRange = len(body)
+	body = append(body, bytes.Repeat([]byte{' '}, byteRangeWidth)...)
+	body = append(body, "\n/Contents "...)
+	l.hole, l.holeLength = len(body), 2*size+len("<>")
+	body = append(body, '<')
+	body = append(body, bytes.Repeat([]byte{'0'}, 2*size)...)
+	body = append(body, ">\n/M "...)
+	body = pdf.AppendLiteral(body, []byte(pdfDate(l.at)))
+	for _, e := range []struct{ key, text string }{
+		{"Name", l.opts.Name},
+		{"Location", l.opts.Location},
+		{"Reason", l.opts.Reason},
+		{"ContactInfo", l.opts.ContactInfo},
+	} {
+		if e.text != "" {
+			body = append(body, "\n/"+e.key+" "...)
+			body = pdf.AppendText(body, e.text)
+		}
+	}
+	if len(l.target.references) > 0 {
+		body = append(body, "\n/Reference ["...)
+		body = append(body, bytes.Join(l.target.references, []byte{' '})...)
+		body = append(body, ']')
+	}
+	l.update.Put(l.signature, append(body, "\n>>"...))
+	return nil
+}
+
+// pdfDate writes a date (7.9.4) in the zone of the time.
+func pdfDate(t time.Time) string {
+	_, offset := t.Zone()
+	if offset == 0 {
+		return t.Format("D:20060102150405Z")
+	}
+	sign := '+'
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	return fmt.Sprintf("%s%c%02d'%02d", t.Format("D:20060102150405"), sign, offset/3600, offset/60%60)
+}

@@ -1,0 +1,152 @@
+package pades
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// WriteText writes the report for people, in English. Every claim of the signer
+// is marked as one, and what was not checked stands at the end.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	switch len(r.Signatures) {
+	case 0:
+		b.WriteString("The document carries no signature.\n")
+	case 1:
+		b.WriteString("The document carries 1 signature.\n")
+	default:
+		fmt.Fprintf(&b, "The document carries %d signatures.\n", len(r.Signatures))
+	}
+	for _, f := range r.Warnings {
+		fmt.Fprintf(&b, "Warning: %s.\n", f.Text)
+	}
+	for i := range r.Signatures {
+		r.Signatures[i].writeText(&b, i+1)
+	}
+	for _, t := range r.TimeStamps {
+		fmt.Fprintf(&b, "\nDocument time-stamp in field %q: %s; not checked.\n", clean(t.Field), coverageText(t.Coverage))
+	}
+	if len(r.NotChecked) > 0 && len(r.Signatures) > 0 {
+		b.WriteString("\nNot checked:\n")
+		for _, c := range r.NotChecked {
+			fmt.Fprintf(&b, "  - %s\n", checkText(c))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (s *Signature) writeText(b *strings.Builder, number int) {
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(b, "  %-15s %s\n", label+":", fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(b, "\nSignature %d in field %q\n", number, clean(s.Field))
+	verdict := string(s.Indication)
+	if s.SubIndication != "" {
+		verdict += " / " + string(s.SubIndication)
+	}
+	line("Verdict", "%s", verdict)
+	line("Integrity", "%s", integrityText(s.Integrity))
+	line("Covers", "%s", coverageText(s.Coverage))
+	line("Changes after", "%s", changesText(s.ChangesAfter))
+	if s.Signer != nil {
+		line("Signer", "%s", clean(s.Signer.Subject))
+		line("Issuer", "%s", clean(s.Signer.Issuer))
+		line("Valid", "%s to %s", s.Signer.NotBefore.UTC().Format(time.DateOnly), s.Signer.NotAfter.UTC().Format(time.DateOnly))
+		if len(s.Signer.KeyUsage) > 0 {
+			line("Key usage", "%s", strings.Join(s.Signer.KeyUsage, ", "))
+		}
+		if len(s.Signer.QCStatements) > 0 {
+			line("Claims to be", "%s", strings.Join(s.Signer.QCStatements, ", "))
+		}
+	}
+	if s.Baseline != "" {
+		line("Level", "PAdES %s", s.Baseline)
+	}
+	if s.SignatureAlgorithm != "" {
+		line("Algorithm", "%s", s.SignatureAlgorithm)
+	}
+	if s.ClaimedTime != nil {
+		line("Claimed time", "%s", s.ClaimedTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	for _, c := range []struct{ label, text string }{
+		{"Claimed name", s.ClaimedName}, {"Reason", s.Reason}, {"Location", s.Location}, {"Contact", s.ContactInfo},
+	} {
+		if c.text != "" {
+			line(c.label, "%s", clean(c.text))
+		}
+	}
+	for _, f := range s.Findings {
+		line("Finding", "%s (%s)", clean(f.Text), f.Code)
+	}
+}
+
+// clean keeps text of strangers from steering a terminal or imitating further
+// lines of the report.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ', r >= 0x7F && r < 0xA0, r >= 0x200E && r <= 0x200F, r >= 0x2028 && r <= 0x202E, r >= 0x2066 && r <= 0x2069:
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func integrityText(i Integrity) string {
+	switch i {
+	case Intact:
+		return "intact: the signed bytes are as they were when signed"
+	case Broken:
+		return "BROKEN: the signed bytes or the signature were changed"
+	default:
+		return "unknown"
+	}
+}
+
+func coverageText(c Coverage) string {
+	switch c {
+	case WholeFile:
+		return "the whole file"
+	case WholeRevision:
+		return "a complete earlier version of the file"
+	case Partial:
+		return "only PART of the file"
+	default:
+		return "unclear"
+	}
+}
+
+func changesText(c Changes) string {
+	switch c {
+	case ChangesNone:
+		return "none"
+	case ChangesLTVOnly:
+		return "validation data only"
+	case ChangesFormFill:
+		return "further signatures only"
+	case ChangesAnnotations:
+		return "ANNOTATIONS were added or changed"
+	case ChangesOther:
+		return "the DOCUMENT was changed"
+	default:
+		return "not recognised as harmless"
+	}
+}
+
+func checkText(c Check) string {
+	switch c {
+	case CheckRevocation:
+		return "whether the certificate had been revoked"
+	case CheckTrustedList:
+		return "whether the issuer is on an EU trusted list, and so whether the signature is qualified"
+	case CheckTimeStamps:
+		return "time-stamps: the time of signing is the word of the signer"
+	case CheckChain:
+		return "who issued the certificate: no trust anchors were given"
+	default:
+		return string(c)
+	}
+}

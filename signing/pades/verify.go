@@ -1,0 +1,295 @@
+package pades
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing/pdf"
+)
+
+// Values of /SubFilter (ISO 32000-2 12.8.3, EN 319 142-1 and -2).
+const (
+	subFilterCAdES    = "ETSI.CAdES.detached"
+	subFilterPKCS7    = "adbe.pkcs7.detached"
+	subFilterRFC3161  = "ETSI.RFC3161"
+	subFilterSHA1     = "adbe.pkcs7.sha1"
+	subFilterX509SHA1 = "adbe.x509.rsa_sha1"
+)
+
+// Codes of findings. A program may rely on them.
+const (
+	findByteRange       = "byte_range"           // ByteRange or Contents have not the required shape
+	findDictionary      = "signature_dictionary" // the dictionary is malformed
+	findSubFilter       = "sub_filter"           // unknown or misplaced encoding
+	findLegacy          = "legacy_encoding"      // recognised, not judged
+	findRevision        = "not_a_revision"       // the signed bytes are no complete state of the file
+	findOverridden      = "signature_overridden" // the dictionary was changed by a later revision
+	findShared          = "shared_signature"     // two fields claim one signature
+	findRepaired        = "ambiguous_structure"  // the file needed tolerance to be read
+	findCMS             = "cms_format"           // malformed or unsuitable CMS
+	findDigest          = "message_digest"       // signed bytes were changed
+	findValue           = "signature_value"      // value is wrong under the key
+	findNoCertificate   = "no_signing_certificate"
+	findBinding         = "certificate_binding" // signing-certificate does not fit
+	findNoBinding       = "no_signing_certificate_attribute"
+	findNoAttributes    = "no_signed_attributes"
+	findAlgorithm       = "algorithm_unknown"
+	findWeak            = "algorithm_weak"
+	findNoChain         = "no_certificate_chain"
+	findChain           = "certificate_chain"
+	findValidity        = "certificate_validity"
+	findKeyUsage        = "key_usage"
+	findChanged         = "changed_after_signing"
+	findUnclassified    = "changes_unclassified"
+	findAnnotations     = "annotations_added"
+	findCertification   = "docmdp_violation"
+	findRemoved         = "signature_removed"
+	findTrailing        = "trailing_data"
+	findPrefix          = "prefix_data"
+	findNotBaseline     = "not_baseline"
+	findTimeStampListed = "time_stamps_not_checked"
+)
+
+// Verify examines every signature that the form fields of a document lead to.
+// An error means that the document could not be read at all: ErrNotPDF,
+// ErrEncrypted, *FormatError and *LimitError of package pdf, or an error of src.
+// A bad signature is no error but a verdict.
+func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*Report, error) {
+	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{doc: doc, src: src, opts: o}
+	return v.report(ctx)
+}
+
+// verifier examines one document.
+type verifier struct {
+	doc  *pdf.Document
+	src  io.ReaderAt
+	opts VerifyOptions
+	// hashOnly names the one field whose signed bytes are digested; empty means
+	// all of them.
+	hashOnly string
+	signed   []signedField
+	changes  map[int]changeSet // by index of the signed revision
+}
+
+// signedField is a signature field with its value.
+type signedField struct {
+	field pdf.Field
+	ref   pdf.Ref // of the signature dictionary, zero when direct
+	dict  pdf.Object
+}
+
+func (v *verifier) report(ctx context.Context) (*Report, error) {
+	r := &Report{
+		Size:       v.doc.Size(),
+		Revisions:  len(v.doc.Revisions()),
+		Encrypted:  v.doc.Encrypted(),
+		Signatures: []Signature{},
+		TimeStamps: []TimeStamp{},
+		Warnings:   []Finding{},
+		NotChecked: []Check{CheckRevocation, CheckTrustedList, CheckTimeStamps},
+	}
+	if len(v.opts.Roots) == 0 {
+		r.NotChecked = append(r.NotChecked, CheckChain)
+	}
+	v.changes = make(map[int]changeSet)
+	form, err := v.doc.Form()
+	if err != nil {
+		return nil, err
+	}
+	if err := v.collect(form); err != nil {
+		return nil, err
+	}
+	v.warn(r)
+	for _, s := range v.signed {
+		if stamp, ok := v.timeStamp(s); ok {
+			r.TimeStamps = append(r.TimeStamps, stamp)
+			continue
+		}
+		e := &examination{v: v, s: s}
+		if err := e.run(ctx); err != nil {
+			return nil, err
+		}
+		r.Signatures = append(r.Signatures, e.out)
+	}
+	slices.SortStableFunc(r.Signatures, func(a, b Signature) int { return cmp.Compare(a.Revision, b.Revision) })
+	return r, nil
+}
+
+// collect lists the signature fields that have a value.
+func (v *verifier) collect(form *pdf.Form) error {
+	for _, f := range form.Fields {
+		if f.Type != "Sig" || f.Value.IsNull() {
+			continue
+		}
+		if len(v.signed) == v.doc.Limits().Signatures {
+			return &pdf.LimitError{What: "signatures", Limit: int64(v.doc.Limits().Signatures)}
+		}
+		s := signedField{field: f}
+		s.ref, _ = f.Value.Ref()
+		dict, err := v.doc.Resolve(f.Value)
+		var format *pdf.FormatError
+		if err != nil && !errors.As(err, &format) {
+			return err
+		}
+		s.dict = dict
+		v.signed = append(v.signed, s)
+	}
+	return nil
+}
+
+// warn adds what concerns the file as a whole.
+func (v *verifier) warn(r *Report) {
+	add := func(code, format string, args ...any) {
+		r.Warnings = append(r.Warnings, Finding{Code: code, Text: fmt.Sprintf(format, args...)})
+	}
+	if n := v.doc.HeaderOffset(); n > 0 {
+		add(findPrefix, "%d bytes stand before the PDF header", n)
+	}
+	for _, d := range v.doc.Deviations() {
+		add(findRepaired, "%s (byte %d)", d.What, d.Offset)
+	}
+	if revisions := v.doc.Revisions(); !v.blank(revisions[len(revisions)-1].End, v.doc.Size()) {
+		add(findTrailing, "data follows the end of the document")
+	}
+	for i := len(v.doc.Revisions()) - 2; i >= 0; i-- {
+		if removed := v.removedSince(i); removed != "" {
+			add(findRemoved, "the signature in field %q of an earlier revision is no longer there", removed)
+			break
+		}
+	}
+}
+
+// removedSince returns a signed field of an earlier revision that the present
+// document lacks (P-17).
+func (v *verifier) removedSince(revision int) string {
+	form, err := v.doc.At(revision).Form()
+	if err != nil {
+		return ""
+	}
+	for _, f := range form.Fields {
+		if f.Type != "Sig" || f.Value.IsNull() {
+			continue
+		}
+		if !slices.ContainsFunc(v.signed, func(s signedField) bool { return s.field.Name == f.Name }) {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// timeStamp recognises a document time-stamp (EN 319 142-1 5.4.3).
+func (v *verifier) timeStamp(s signedField) (TimeStamp, bool) {
+	if s.dict.Get("SubFilter").Name() != subFilterRFC3161 {
+		return TimeStamp{}, false
+	}
+	stamp := TimeStamp{Field: s.field.Name, Coverage: Unclear}
+	shape, err := readShape(s, v.doc.Size())
+	if err != nil {
+		return stamp, true
+	}
+	stamp.ByteRange = shape.byteRange()
+	stamp.Coverage, _ = v.coverage(shape)
+	return stamp, true
+}
+
+// shape is a ByteRange with its hole (ISO 32000-2 12.8.1, threats of 17).
+type shape struct {
+	start, end, total int64 // hole [start,end), signed bytes end at total
+	contents          []byte
+}
+
+func (s shape) byteRange() []int64 { return []int64{0, s.start, s.end, s.total - s.end} }
+
+// readShape demands four direct integers, the first zero, and a gap that is to
+// the byte the hexadecimal string of this very dictionary.
+func readShape(s signedField, size int64) (shape, error) {
+	var out shape
+	if s.dict.Kind() != pdf.Dictionary {
+		return out, errors.New("the signature field has no signature dictionary")
+	}
+	if key := s.dict.Duplicate(); key != "" {
+		return out, fmt.Errorf("the signature dictionary has two entries /%s", key)
+	}
+	if s.dict.Offset() < 0 {
+		return out, errors.New("the signature dictionary lies in an object stream")
+	}
+	numbers := s.dict.Get("ByteRange")
+	if numbers.Kind() != pdf.Array || len(numbers.Items()) != 4 {
+		return out, errors.New("/ByteRange is no array of four numbers")
+	}
+	var n [4]int64
+	for i, item := range numbers.Items() {
+		value, ok := item.Int()
+		if !ok || value < 0 || value > size {
+			return out, errors.New("/ByteRange holds something else than offsets of this file")
+		}
+		n[i] = value
+	}
+	contents := s.dict.Get("Contents")
+	if !contents.IsHex() {
+		return out, errors.New("/Contents is no hexadecimal string")
+	}
+	out = shape{start: n[1], end: n[2], total: n[2] + n[3]}
+	if n[0] != 0 || out.start >= out.end || out.total > size {
+		return out, errors.New("/ByteRange does not describe two ranges of this file")
+	}
+	if contents.Offset() != out.start || contents.Offset()+int64(len(contents.Raw())) != out.end {
+		return out, errors.New("the gap of /ByteRange is not the /Contents of this signature")
+	}
+	if len(bytes.TrimRight(contents.Raw()[1:len(contents.Raw())-1], "0")) == 0 {
+		return out, errors.New("/Contents is empty")
+	}
+	out.contents, _ = contents.Bytes()
+	return out, nil
+}
+
+// coverage finds the revision that the signed bytes are, by index.
+func (v *verifier) coverage(s shape) (Coverage, int) {
+	revisions := v.doc.Revisions()
+	i := len(revisions) - 1
+	for i >= 0 && revisions[i].EOF > s.total {
+		i--
+	}
+	switch {
+	case i < 0 || s.start > revisions[i].EOF || !v.blank(revisions[i].EOF, s.total):
+		return Partial, -1
+	case i == len(revisions)-1 && v.blank(s.total, v.doc.Size()):
+		return WholeFile, i
+	default:
+		return WholeRevision, i
+	}
+}
+
+// blank tells whether a stretch of the file holds nothing but at most some white
+// space.
+func (v *verifier) blank(from, to int64) bool {
+	const most = 1024
+	if to <= from {
+		return true
+	}
+	if to-from > most {
+		return false
+	}
+	buf := make([]byte, to-from)
+	if n, err := v.src.ReadAt(buf, from); n < len(buf) && err != nil {
+		return false
+	}
+	return len(bytes.Trim(buf, " \t\r\n\f\x00")) == 0
+}
+
+func (o VerifyOptions) now() time.Time {
+	if o.Time.IsZero() {
+		return time.Now()
+	}
+	return o.Time
+}
