@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/desktop/origins"
 	"github.com/eidbridge/eidbridge/signing"
 )
 
@@ -209,13 +210,10 @@ func (s *Service) Do(ctx context.Context, r Request) (Snapshot, error) {
 // AskPairing puts a pairing before the person, after the question that is there
 // now. It returns nil when the person agreed.
 func (s *Service) AskPairing(ctx context.Context, p PairingQuestion) error {
-	origin := p.Origin.String()
-	s.mu.Lock()
-	wait := s.quiet(origin, s.Now())
-	s.mu.Unlock()
-	if wait > 0 {
-		return &BusyError{RetryAfter: wait}
+	if err := s.Hears(p.Origin); err != nil {
+		return err
 	}
+	origin := p.Origin.String()
 	id, err := s.NewID()
 	if err != nil {
 		return err
@@ -227,6 +225,17 @@ func (s *Service) AskPairing(ctx context.Context, p PairingQuestion) error {
 	s.remember(origin, err)
 	s.note(Entry{ID: id, Door: DoorLocalAPI, Origin: origin, Kind: kindPairing, Outcome: stateOf(err), Code: CodeOf(err)})
 	return err
+}
+
+// Hears tells whether an origin may put a question now: a *BusyError while it is
+// kept quiet for having been refused too often.
+func (s *Service) Hears(o origins.Origin) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wait := s.quiet(o.String(), s.Now()); wait > 0 {
+		return &BusyError{RetryAfter: wait}
+	}
+	return nil
 }
 
 // Close takes no more requests, cancels those that are open, and returns when

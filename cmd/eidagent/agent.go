@@ -1,0 +1,121 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/desktop/journal"
+	"github.com/eidbridge/eidbridge/desktop/prompt"
+)
+
+// dataDir returns the folder of journal and pairings and makes it if need be (XDG
+// Base Directory Specification, XDG_DATA_HOME).
+func (p *program) dataDir() (string, error) {
+	dir := p.Data
+	if dir == "" {
+		base := os.Getenv("XDG_DATA_HOME")
+		if !filepath.IsAbs(base) {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", fmt.Errorf("%w: %w", errNoData, err)
+			}
+			base = filepath.Join(home, ".local", "share")
+		}
+		dir = filepath.Join(base, "eidbridge")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	return dir, nil
+}
+
+// service makes the desktop service of a command. The returned function closes
+// what it opened.
+func (p *program) service(cards *cardreader.Cards, prompter desktop.Prompter, log *slog.Logger) (*desktop.Service, string, func(), error) {
+	dir, err := p.dataDir()
+	if err != nil {
+		return nil, "", nil, err
+	}
+	j, err := journal.Open(filepath.Join(dir, "journal.jsonl"))
+	if err != nil {
+		return nil, "", nil, err
+	}
+	s, err := desktop.New(desktop.Config{
+		Cards: desktop.CardReader(cards), Prompter: prompter, Journal: j,
+		Now: time.Now, Random: rand.Reader, Log: log,
+	})
+	if err != nil {
+		return nil, "", nil, errors.Join(err, j.Close())
+	}
+	return s, dir, func() { j.Close() }, nil
+}
+
+// asking are the options that say how to ask for the PIN.
+type asking struct {
+	Pinentry string `placeholder:"PROGRAM" help:"Ask with this pinentry program."`
+	Lang     string `placeholder:"TAG" help:"Language of the questions: es, et, nl, en (default: the desktop's)."`
+}
+
+// pinentry asks in windows, or on the terminal with a pinentry for it.
+func (a asking) pinentry(texts *prompt.Texts) (*prompt.Pinentry, error) {
+	path, err := prompt.Find(a.Pinentry, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &prompt.Pinentry{
+		Program: path, Texts: texts, Terminal: terminalName(), Getenv: os.Getenv, Now: time.Now,
+	}, nil
+}
+
+// prompter is the way for a command in a terminal: a named pinentry, else one with
+// windows where there is a desktop, else the terminal itself.
+func (a asking) prompter(texts *prompt.Texts) (desktop.Prompter, error) {
+	desktopRuns := os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""
+	if a.Pinentry != "" {
+		return a.pinentry(texts)
+	}
+	if desktopRuns && os.Getenv("SSH_CONNECTION") == "" {
+		if p, err := a.pinentry(texts); err == nil {
+			return p, nil
+		}
+	}
+	return prompt.Terminal{Path: prompt.DefaultTerminal, Texts: texts}, nil
+}
+
+// terminalName finds the device of the terminal behind the standard streams, for
+// pinentry's ttyname; empty where there is none.
+func terminalName() string {
+	for _, f := range []*os.File{os.Stdin, os.Stderr, os.Stdout} {
+		info, err := f.Stat()
+		if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+			continue
+		}
+		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+		if err == nil && filepath.IsAbs(name) && name != os.DevNull {
+			return name
+		}
+	}
+	return ""
+}
+
+// pinFile wraps the descriptor of --pin-fd.
+func pinFile(fd int) (io.ReadCloser, error) {
+	f := os.NewFile(uintptr(fd), "pin-fd")
+	if f == nil {
+		return nil, &problem{exit: exitUsage, message: fmt.Sprintf("descriptor %d cannot be used", fd)}
+	}
+	if _, err := f.Stat(); err != nil {
+		return nil, &problem{exit: exitUsage, message: fmt.Sprintf("descriptor %d of --pin-fd is not open", fd), hints: []string{
+			"Example: eidagent sign --pin-fd 3 FILE.pdf 3<pin.txt",
+		}}
+	}
+	return f, nil
+}

@@ -1,0 +1,98 @@
+// Command eidagent is the citizen's desktop signing agent: it lists cards, signs
+// and verifies PDF documents, and serves the loopback API for portals.
+//
+// Results go to standard output, everything else to standard error, questions to
+// the terminal or a pinentry program. A mistake gets one line saying what
+// happened and further lines, marked as hints, saying what to do next.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/eidbridge/eidbridge/desktop/hardening"
+	"github.com/eidbridge/eidbridge/desktop/localapi"
+)
+
+// version is set by the linker for releases.
+const version = "0.1.0-dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// program is what commands share.
+type program struct {
+	Service cardService `name:"card-service" default:"pcsc" placeholder:"SERVICE" help:"How to reach readers: pcsc, or vpcd://127.0.0.1:PORT for one emulated card without pcscd."`
+	VPCD    string      `name:"vpcd" placeholder:"HOST:PORT" help:"Short for --card-service vpcd://HOST:PORT."`
+	Data    string      `placeholder:"DIR" help:"Folder of journal and pairings (default: ~/.local/share/eidbridge)."`
+
+	Cards   cardsCommand   `cmd:"" help:"List readers, cards and certificates."`
+	Sign    signCommand    `cmd:"" help:"Sign a PDF with the card (PAdES baseline B-B)."`
+	Verify  verifyCommand  `cmd:"" help:"Check the signatures of a PDF."`
+	Run     runCommand     `cmd:"" help:"Serve portals on the loopback address."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	p := &program{ctx: ctx, stdout: stdout, stderr: stderr}
+	// kong ends the program itself after --help.
+	exited := -1
+	parser, err := kong.New(p,
+		kong.Name("eidagent"), kong.Description("Sign with your national identity card."),
+		kong.Vars{"ports": fmt.Sprint(localapi.Ports())}, kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+	if err != nil {
+		return p.fail(err)
+	}
+	if err := hardening.Process(); err != nil {
+		return p.fail(err)
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		return p.fail(&problem{exit: exitUsage, message: err.Error(), hints: []string{"eidagent --help lists commands and options."}})
+	}
+	if err := command.Run(p); err != nil {
+		return p.fail(err)
+	}
+	return exitDone
+}
+
+// fail prints what went wrong and what to do, and returns the exit code.
+func (p *program) fail(err error) int {
+	e := explain(err)
+	if e.message != "" {
+		fmt.Fprintf(p.stderr, "eidagent: %s\n", e.message)
+	}
+	for _, hint := range e.hints {
+		fmt.Fprintf(p.stderr, "eidagent: hint: %s\n", hint)
+	}
+	return e.exit
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(p *program) error {
+	_, err := fmt.Fprintln(p.stdout, "eidagent "+version)
+	return err
+}
+
+// quiet wraps an exit code whose explanation is on standard output already.
+func quiet(code int) error { return &problem{exit: code} }
+
+var errNoData = errors.New("no folder for the agent's data")

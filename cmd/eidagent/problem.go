@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/pin"
+	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/pdf"
+)
+
+// Exit codes, the same for all commands.
+const (
+	exitDone          = 0
+	exitOther         = 1
+	exitUsage         = 2
+	exitReader        = 3 // no reader service or reader
+	exitCard          = 4 // no card, or removed
+	exitPINWrong      = 5
+	exitPINBlocked    = 6
+	exitRefused       = 7 // refused or timed out
+	exitDocument      = 8 // document refused
+	exitFailed        = 10
+	exitIndeterminate = 11
+)
+
+// problem is an error with its exit code, a sentence and the next steps. An empty
+// message prints nothing.
+type problem struct {
+	exit    int
+	message string
+	hints   []string
+}
+
+func (p *problem) Error() string { return p.message }
+
+// explain finds sentence, next step and exit code for an error.
+func explain(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if e, ok := errors.AsType[*cardreader.PINError](err); ok {
+		return explainPIN(e)
+	}
+	if p := explainDocument(err); p != nil {
+		return p
+	}
+	if e, ok := errors.AsType[*cardreader.AmbiguousError](err); ok {
+		return explainChoice(e)
+	}
+	for _, row := range causes() {
+		if errors.Is(err, row.err) {
+			return &problem{exit: row.exit, message: row.message, hints: row.hints}
+		}
+	}
+	return &problem{exit: exitOther, message: err.Error()}
+}
+
+// cause is an error that always means the same.
+type cause struct {
+	err     error
+	exit    int
+	message string
+	hints   []string
+}
+
+func causes() []cause {
+	again := "Nothing was signed. Run the command again."
+	return []cause{
+		{cardreader.ErrNoService, exitReader, "the smart-card service (pcscd) is not running", []string{
+			"Start it: sudo systemctl start pcscd.socket, or sudo pcscd where there is no systemd.",
+			"If it is not installed: sudo apt install pcscd.",
+		}},
+		{cardreader.ErrNoReader, exitReader, "no smart-card reader is connected", []string{
+			"Plug in a reader and run the command again.",
+			"If it is plugged in, its driver may be missing: sudo apt install libccid.",
+		}},
+		{cardreader.ErrReaderGone, exitReader, "the smart-card reader is not there, or was unplugged", []string{
+			"Plug it in again; eidagent cards shows the readers and their names.",
+		}},
+		{cardreader.ErrNoCard, exitCard, "no card is in the reader", []string{
+			"Insert your identity card, chip first, and run the command again.",
+		}},
+		{cardreader.ErrCardRemoved, exitCard, "the card was removed half-way", []string{
+			again, "Leave the card in the reader until the command has ended.",
+		}},
+		{cardreader.ErrCardChanged, exitCard, "another card was inserted half-way", []string{
+			again, "The PIN was not sent to the other card.",
+		}},
+		{cardreader.ErrCardMute, exitCard, "the card does not answer", []string{
+			"Take it out, wipe the chip, insert it chip first, and try again.",
+		}},
+		{cardreader.ErrCardUnsupported, exitOther, "the card is not of a supported kind", []string{
+			"Supported: Estonian ID-card (2018). eidagent cards shows what is inserted.",
+		}},
+		{cardreader.ErrCardBusy, exitOther, "another program is using the card", []string{
+			"Close browsers and other card programs, then try again.",
+		}},
+		{cardreader.ErrCardReset, exitOther, "another program disturbed the card", []string{
+			again, "Close browsers and other card programs.",
+		}},
+		{cardreader.ErrCardProtocol, exitOther, "the card answered in a way it should not", []string{
+			again, "If it happens again, please report it with the output of eidagent cards --json.",
+		}},
+		{cardreader.ErrNoCredential, exitOther, "the card holds no matching signature certificate", []string{
+			"eidagent cards lists the certificates.",
+		}},
+		{desktop.ErrCertificateExpired, exitOther, "the card's signature certificate is not valid today", []string{
+			"Renew the card or its certificates; eidagent cards shows the dates.",
+		}},
+		{pin.ErrLength, exitPINWrong, "the entry is too long for a PIN", []string{
+			"The card was not asked, so no try was used. Run the command again.",
+		}},
+		{desktop.ErrDeclined, exitRefused, "refused: nothing was signed", nil},
+		{desktop.ErrCancelled, exitRefused, "cancelled: nothing was signed", nil},
+		{context.Canceled, exitRefused, "cancelled: nothing was signed", nil},
+		{desktop.ErrTimeout, exitRefused, "no answer in time: nothing was signed", []string{"Run the command again."}},
+		{desktop.ErrNoPrompt, exitRefused, "there is no way to ask you", []string{
+			"Run it in a terminal, install a pinentry program (sudo apt install pinentry-gnome3), or use --pin-fd.",
+			"The last try of a PIN needs a yes in a terminal or pinentry; --pin-fd cannot give it.",
+		}},
+		{errNoData, exitOther, "there is no folder for journal and pairings", []string{
+			"Name one with --data, or set HOME.",
+		}},
+	}
+}
+
+func explainPIN(e *cardreader.PINError) *problem {
+	left := ""
+	switch {
+	case e.TriesLeft == 1:
+		left = "One try is left. After another wrong entry the PIN is blocked."
+	case e.TriesLeft > 1:
+		left = fmt.Sprintf("%d tries are left.", e.TriesLeft)
+	}
+	var p *problem
+	switch e.Reason {
+	case cardreader.PINBlocked:
+		return blocked(e.PIN)
+	case cardreader.PINFormat:
+		p = &problem{exit: exitPINWrong, message: e.PIN + " has the wrong length or characters", hints: []string{
+			"The card was not asked, so no try was used. " + e.PIN + " is made of digits only.",
+		}}
+	case cardreader.PINMustChange:
+		p = &problem{exit: exitOther, message: e.PIN + " must be changed before its first use", hints: []string{
+			"Set your own PIN with the card issuer's program, then try again.",
+		}}
+	default:
+		if e.TriesLeft == 0 {
+			return blocked(e.PIN)
+		}
+		p = &problem{exit: exitPINWrong, message: e.PIN + " is wrong: nothing was signed", hints: []string{
+			"Run the command again with the right PIN. Signatures take PIN2, not PIN1.",
+		}}
+	}
+	if left != "" {
+		p.hints = append(p.hints, left)
+	}
+	return p
+}
+
+func blocked(name string) *problem {
+	return &problem{exit: exitPINBlocked, message: name + " is blocked", hints: []string{
+		"Unblock it with the PUK from the envelope that came with the card, using the card issuer's program.",
+		"Without the PUK, the issuer's service point gives out new codes.",
+	}}
+}
+
+// explainDocument is about the document and the output, nil for other errors.
+func explainDocument(err error) *problem {
+	refused, isRefused := errors.AsType[*pades.RefusedError](err)
+	broken, isBroken := errors.AsType[*pdf.FormatError](err)
+	limit, isLimit := errors.AsType[*pdf.LimitError](err)
+	missing, isMissing := errors.AsType[*fs.PathError](err)
+	switch {
+	case errors.Is(err, pades.ErrExists):
+		return &problem{exit: exitOther, message: "the output file exists already", hints: []string{
+			"Name another one with --out, or let it be replaced with --force.",
+		}}
+	case errors.Is(err, pdf.ErrNotPDF):
+		return &problem{exit: exitDocument, message: "the file is not a PDF", hints: []string{
+			"Only PDF documents can be signed and verified now. Export the document as PDF first.",
+		}}
+	case errors.Is(err, pdf.ErrEncrypted):
+		return &problem{exit: exitDocument, message: "the PDF is encrypted", hints: []string{
+			"Remove the protection with its password first, for example: qpdf --decrypt --password=… in.pdf out.pdf",
+		}}
+	case isRefused:
+		p := &problem{exit: exitDocument, message: "the document cannot be signed: " + refused.Why}
+		if refused.Advice != "" {
+			p.hints = []string{refused.Advice}
+		}
+		return p
+	case isBroken:
+		return &problem{exit: exitDocument, message: broken.Error(), hints: []string{
+			"Open it in the program that made it and save it again, or repair it: qpdf in.pdf out.pdf",
+		}}
+	case isLimit:
+		return &problem{exit: exitDocument, message: limit.Error()}
+	case errors.Is(err, pades.ErrSourceChanged):
+		return &problem{exit: exitDocument, message: "the file was changed while it was being signed", hints: []string{
+			"Nothing was signed. Close the program that writes to it and try again.",
+		}}
+	case isMissing && errors.Is(err, fs.ErrNotExist):
+		return &problem{exit: exitUsage, message: "there is no file " + missing.Path}
+	case isMissing && errors.Is(err, fs.ErrPermission):
+		return &problem{exit: exitOther, message: "not allowed to open " + missing.Path}
+	}
+	return nil
+}
+
+func explainChoice(e *cardreader.AmbiguousError) *problem {
+	p := &problem{exit: exitUsage, message: "several certificates could sign", hints: []string{
+		"Choose a reader with --reader NAME. Readers with such a card:",
+	}}
+	for _, f := range e.Candidates {
+		p.hints = append(p.hints, "  "+strings.ToValidUTF8(f.Inserted.Reader.Name, "?"))
+	}
+	return p
+}
