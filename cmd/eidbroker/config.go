@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+//go:embed default.toml
+var defaultConfig []byte
+
+// maxConfig bounds the configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// config is the configuration file; default.toml says what each key means.
+type config struct {
+	Issuer          string         `toml:"issuer"`
+	Listen          string         `toml:"listen"`
+	TrustedProxies  []netip.Prefix `toml:"trusted_proxies"`
+	Database        string         `toml:"database"`
+	SigningKey      string         `toml:"signing_key"`
+	PublishedKeys   []string       `toml:"published_keys"`
+	PairwiseSecret  string         `toml:"pairwise_secret"`
+	StartsPerMinute int            `toml:"starts_per_minute"`
+	LogFormat       string         `toml:"log_format"`
+	Lifetimes       struct {
+		Login       duration `toml:"login"`
+		Code        duration `toml:"code"`
+		IDToken     duration `toml:"id_token"`
+		AccessToken duration `toml:"access_token"`
+		Session     duration `toml:"session"`
+	} `toml:"lifetimes"`
+	SingleSignOn struct {
+		Low         duration `toml:"low"`
+		Substantial duration `toml:"substantial"`
+		High        duration `toml:"high"`
+	} `toml:"single_sign_on"`
+	Clients []clientConfig `toml:"clients"`
+	DigiD   *digidConfig   `toml:"digid"`
+}
+
+type clientConfig struct {
+	ID           string       `toml:"id"`
+	Name         string       `toml:"name"`
+	Auth         string       `toml:"auth"`
+	SecretSHA256 string       `toml:"secret_sha256"`
+	RedirectURIs []string     `toml:"redirect_uris"`
+	Sector       string       `toml:"sector"`
+	MinLevel     levels.Level `toml:"min_level"`
+	Methods      []string     `toml:"methods"`
+	Scopes       []string     `toml:"scopes"`
+	Vocabulary   string       `toml:"acr_vocabulary"`
+	Semantics    string       `toml:"acr_semantics"`
+	HideAMR      bool         `toml:"hide_amr"`
+	SingleSignOn bool         `toml:"single_sign_on"`
+}
+
+type digidConfig struct {
+	EntityID               string       `toml:"entity_id"`
+	ServiceName            string       `toml:"service_name"`
+	SigningKey             string       `toml:"signing_key"`
+	Certificate            string       `toml:"certificate"`
+	MetadataFile           string       `toml:"metadata_file"`
+	MetadataURL            string       `toml:"metadata_url"`
+	MetadataCertificates   string       `toml:"metadata_certificates"`
+	IdPEntityID            string       `toml:"idp_entity_id"`
+	BackChannelKey         string       `toml:"back_channel_key"`
+	BackChannelCertificate string       `toml:"back_channel_certificate"`
+	BackChannelRoots       string       `toml:"back_channel_roots"`
+	MaxLevel               levels.Level `toml:"max_level"`
+}
+
+// duration reads "15m".
+type duration time.Duration
+
+// UnmarshalText parses Go's duration syntax and refuses negative ones.
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("%q is not a duration such as 90s, 15m or 8h", text)
+	}
+	*d = duration(parsed)
+	return nil
+}
+
+// standard holds the defaults that default.toml documents.
+func standard() config {
+	c := config{
+		Issuer: "http://localhost:8181", Listen: "127.0.0.1:8181",
+		Database: "broker.db", SigningKey: "signing-key.pem", PairwiseSecret: "pairwise-secret",
+		StartsPerMinute: 600, LogFormat: "json",
+	}
+	c.SingleSignOn.Low = duration(8 * time.Hour)
+	c.SingleSignOn.Substantial = duration(30 * time.Minute)
+	c.SingleSignOn.High = duration(5 * time.Minute)
+	return c
+}
+
+// readConfig reads a configuration file strictly. Errors name the line.
+func readConfig(path string) (config, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return config{}, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
+	if err != nil {
+		return config{}, err
+	}
+	if len(text) > maxConfig {
+		return config{}, fmt.Errorf("%s is larger than %d bytes", path, maxConfig)
+	}
+	c := standard()
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&c); err != nil {
+		return config{}, explain(path, err)
+	}
+	return c, nil
+}
+
+// explain puts file and line in front of a decoding error.
+func explain(path string, err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		var lines []string
+		for _, e := range unknown.Errors {
+			row, _ := e.Position()
+			lines = append(lines, fmt.Sprintf("%s:%d: unknown setting %s", path, row, strings.Join(e.Key(), ".")))
+		}
+		return errors.New(strings.Join(lines, "\n"))
+	}
+	var wrong *toml.DecodeError
+	if errors.As(err, &wrong) {
+		row, _ := wrong.Position()
+		return fmt.Errorf("%s:%d: %w", path, row, err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// clients turns the sections into registrations.
+func (c config) clients() ([]provider.Client, error) {
+	var list []provider.Client
+	for _, s := range c.Clients {
+		client := provider.Client{
+			ID: s.ID, Name: s.Name, Auth: provider.AuthMethod(s.Auth), RedirectURIs: s.RedirectURIs, Sector: s.Sector,
+			MinLevel: s.MinLevel, Methods: s.Methods, Scopes: s.Scopes, Vocabulary: s.Vocabulary,
+			Semantics: provider.Semantics(s.Semantics), HideAMR: s.HideAMR, SingleSignOn: s.SingleSignOn,
+		}
+		if s.SecretSHA256 != "" {
+			hash, err := hex.DecodeString(s.SecretSHA256)
+			if err != nil || len(hash) != len(client.SecretHash) {
+				return nil, fmt.Errorf("client %q: secret_sha256 is not a SHA-256 in hexadecimal", s.ID)
+			}
+			client.SecretHash = [32]byte(hash)
+		}
+		list = append(list, client)
+	}
+	return list, nil
+}
+
+// directory resolves the files of a configuration.
+type directory string
+
+func (d directory) file(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(string(d), name)
+}

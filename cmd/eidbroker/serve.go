@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// The budget of the HTTP server.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 16 << 10
+	maxConnections    = 1000
+	// shutdownTimeout is how long requests under way may take at the end.
+	shutdownTimeout = 15 * time.Second
+	purgeInterval   = 30 * time.Second
+)
+
+type serveCommand struct {
+	Config string `help:"Configuration file; made if it is missing." default:"eidbroker.toml" type:"path"`
+	Data   string `help:"Directory of database and keys; by default that of the configuration." type:"path"`
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context, s streams) error {
+	if _, err := os.Stat(c.Config); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(c.Config), 0o750); err != nil {
+			return err
+		}
+		if err := writeNew(c.Config, defaultConfig, 0o640); err != nil {
+			return fmt.Errorf("writing the default configuration: %w", err)
+		}
+		fmt.Fprintf(s.err, "eidbroker: wrote the default configuration to %s\n", c.Config)
+	}
+	settings, err := readConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	data := c.Data
+	if data == "" {
+		data = filepath.Dir(c.Config)
+	}
+	if err := os.MkdirAll(data, 0o750); err != nil {
+		return err
+	}
+	log, err := newLog(settings.LogFormat, s.err)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, settings, directory(data), log, s.err)
+}
+
+func newLog(format string, w io.Writer) (*slog.Logger, error) {
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	}
+	return nil, fmt.Errorf("log_format %q is neither text nor json", format)
+}
+
+// serve wires the parts and runs the server.
+func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready io.Writer) error {
+	if _, err := provider.CheckIssuer(c.Issuer); err != nil {
+		return err
+	}
+	secrets, err := loadSecrets(c, dir)
+	if err != nil {
+		return err
+	}
+	database, err := store.OpenSQLite(ctx, dir.file(c.Database))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := database.Close(); err != nil {
+			log.Error("database was not closed", "error", err)
+		}
+	}()
+	p, err := assemble(c, dir, secrets, database, log)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	purging, stop := context.WithCancel(ctx)
+	defer stop()
+	go p.Purge(purging, purgeInterval)
+	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
+	return listen(ctx, listener, withHealth(p), log)
+}
+
+// assemble makes the provider.
+func assemble(c config, dir directory, s *secrets, database *store.SQLite, log *slog.Logger) (*provider.Provider, error) {
+	mapping := levels.Default()
+	registrations, err := c.clients()
+	if err != nil {
+		return nil, err
+	}
+	clients, err := provider.NewStaticClients(mapping, registrations)
+	if err != nil {
+		return nil, err
+	}
+	var upstreams []brokers.Upstream
+	if c.DigiD != nil {
+		upstream, err := c.DigiD.connect(c.Issuer, dir, database)
+		if err != nil {
+			return nil, err
+		}
+		upstreams = append(upstreams, upstream)
+	}
+	if len(registrations) == 0 || len(upstreams) == 0 {
+		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
+	}
+	return provider.New(provider.Config{
+		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database,
+		Keys: s.keys, PairwiseSecret: s.pairwise, Mapping: mapping, Log: log,
+		StartsPerMinute: c.StartsPerMinute, ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
+		Freshness: brokers.Freshness{
+			Low: time.Duration(c.SingleSignOn.Low), Substantial: time.Duration(c.SingleSignOn.Substantial),
+			High: time.Duration(c.SingleSignOn.High),
+		},
+		Lifetimes: provider.Lifetimes{
+			Login: time.Duration(c.Lifetimes.Login), Code: time.Duration(c.Lifetimes.Code),
+			IDToken: time.Duration(c.Lifetimes.IDToken), AccessToken: time.Duration(c.Lifetimes.AccessToken),
+			Session: time.Duration(c.Lifetimes.Session),
+		},
+	})
+}
+
+// withHealth answers /healthz for whoever watches the process, under any host
+// name, and tells nothing but that it lives.
+func withHealth(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" && r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = io.WriteString(w, "ok\n") // the watcher may be gone
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// listen serves until ctx ends, then lets the requests under way finish.
+func listen(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(netutil.LimitListener(l, maxConnections)) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
+		return fmt.Errorf("ending: %w", err)
+	}
+	log.Info("ended")
+	return nil
+}
