@@ -1,0 +1,420 @@
+package levels_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+func scale() []levels.Level { return levels.Scale() }
+
+func comparisons() []levels.Comparison {
+	return []levels.Comparison{levels.Exact, levels.Minimum, levels.Better, levels.Maximum}
+}
+
+// The heart of the package: every row under every two ceilings, compared in
+// every way with every one or two requested levels, never yields more than the
+// row or any ceiling allows (broker.md 8.5 rule 1; O-60, X-86).
+func TestNothingEverRaises(t *testing.T) {
+	m := levels.Default()
+	bounds := append(scale(), -1, 7, 15, 100)
+	for _, scheme := range m.Schemes() {
+		for _, row := range m.Rows(scheme) {
+			for _, first := range bounds {
+				for _, second := range bounds {
+					a, err := m.Assess(scheme, row.Value, levels.Ceiling{Source: "upstream", Max: first}, levels.Ceiling{Source: "method", Max: second})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := max(min(row.Level, first, second), levels.None); a.Level != want {
+						t.Fatalf("%s under %d and %d is %d, want %d", row.Rule, first, second, a.Level, want)
+					}
+					if a.Notified && (!row.Notified || a.Level != row.Level) {
+						t.Errorf("%s under %d and %d claims to be notified at %s", row.Rule, first, second, a.Level)
+					}
+					if lower := a.Lower(levels.Ceiling{Source: "session", Max: levels.Low}); lower.Level > a.Level {
+						t.Errorf("%s: lowering raised %s to %s", row.Rule, a.Level, lower.Level)
+					}
+					checkAnswers(t, a.Level)
+				}
+			}
+			for _, vocabulary := range m.Vocabularies() {
+				checkTranslation(t, m, row.Level, vocabulary)
+			}
+		}
+	}
+}
+
+// checkAnswers tries all requirements and comparisons against one level.
+func checkAnswers(t *testing.T, actual levels.Level) {
+	t.Helper()
+	for _, one := range scale() {
+		for _, two := range scale() {
+			requested := []levels.Level{one, two}
+			for _, comparison := range comparisons() {
+				if levels.Satisfies(comparison, actual, requested) != wantSatisfied(comparison, actual, one, two) {
+					t.Fatalf("%s %s %v: wrong verdict", actual, comparison, requested)
+				}
+			}
+			for _, r := range []levels.Requirement{{Floor: one}, {Floor: one, Answers: []levels.Level{two}}, {Floor: levels.Low, Answers: requested}} {
+				answer, ok := r.Answer(actual)
+				if answer > actual || ok && (answer < r.Floor || answer == levels.None) {
+					t.Fatalf("%+v answers %s to %s", r, answer, actual)
+				}
+				if ok && len(r.Answers) > 0 && !slices.Contains(r.Answers, answer) {
+					t.Fatalf("%+v answers %s, which nobody asked for", r, answer)
+				}
+				if _, reachable := r.Answer(r.Least()); r.Least() <= levels.High && !reachable {
+					t.Fatalf("%+v is not met by its own least level %s", r, r.Least())
+				}
+				if ok && actual < r.Least() {
+					t.Fatalf("%+v is met by %s, less than its least %s", r, actual, r.Least())
+				}
+			}
+		}
+	}
+}
+
+// wantSatisfied is the definition of broker.md 8.5 rule 5, written out.
+func wantSatisfied(c levels.Comparison, actual, one, two levels.Level) bool {
+	if actual == levels.None {
+		return false
+	}
+	switch c {
+	case levels.Exact:
+		return actual == one || actual == two
+	case levels.Minimum:
+		return actual >= one || actual >= two
+	case levels.Better:
+		return actual > one && actual > two
+	case levels.Maximum:
+		return actual <= one && actual <= two
+	}
+	return false
+}
+
+func checkTranslation(t *testing.T, m *levels.Mapping, l levels.Level, vocabulary string) {
+	t.Helper()
+	word, err := m.Translate(l, vocabulary)
+	if err != nil {
+		if !errors.Is(err, levels.ErrNoClass) {
+			t.Fatal(err)
+		}
+		return
+	}
+	back, err := m.Understand(vocabulary, word)
+	if err != nil || back > l {
+		t.Errorf("%s in %s is %q, which means %s (%v)", l, vocabulary, word, back, err)
+	}
+}
+
+func TestSatisfiesNothingWithoutARequest(t *testing.T) {
+	for _, c := range append(comparisons(), "unheard of") {
+		if levels.Satisfies(c, levels.High, nil) {
+			t.Errorf("%s is satisfied by an empty request", c)
+		}
+	}
+	if levels.Satisfies("unheard of", levels.High, scale()) {
+		t.Error("an unknown comparison is satisfied")
+	}
+}
+
+// The table of broker.md 8.3, row by row.
+func TestMappingIsTheReferenceTable(t *testing.T) {
+	const saml, eidas = "urn:oasis:names:tc:SAML:2.0:ac:classes:", "http://eidas.europa.eu/LoA/"
+	m := levels.Default()
+	for _, c := range []struct {
+		scheme, value string
+		level         levels.Level
+		notified      bool
+		journal       string
+	}{
+		{"digid", saml + "PasswordProtectedTransport", levels.BelowLow, false, ""},
+		{"digid", saml + "MobileTwoFactorContract", levels.Low, false, ""},
+		{"digid", saml + "Smartcard", levels.Substantial, true, "OJ 2020/C 276/02"},
+		{"digid", saml + "SmartcardPKI", levels.High, true, "OJ 2020/C 276/02"},
+		{"digid4", "http://eID.logius.nl/LoA/basic", levels.BelowLow, false, ""},
+		{"digid4", "http://eid.logius.nl/LoA/basic", levels.BelowLow, false, ""},
+		{"digid4", eidas + "low", levels.Low, false, ""},
+		{"digid4", eidas + "substantial", levels.Substantial, true, "OJ 2020/C 276/02"},
+		{"digid4", eidas + "high", levels.High, true, "OJ 2020/C 276/02"},
+		{"clave", eidas + "low", levels.Low, false, ""},
+		{"clave", eidas + "substantial", levels.Substantial, false, ""},
+		{"clave", eidas + "high", levels.High, false, ""},
+		{"eidas", eidas + "low", levels.Low, true, ""},
+		{"eidas", eidas + "substantial", levels.Substantial, true, ""},
+		{"eidas", eidas + "high", levels.High, true, ""},
+		{"eidas", eidas + "NotNotified/low", levels.None, false, ""},
+		{"eidas", eidas + "NotNotified/substantial", levels.None, false, ""},
+		{"eidas", eidas + "NotNotified/high", levels.None, false, ""},
+		{"tara", "low", levels.Low, false, ""},
+		{"tara", "substantial", levels.Substantial, false, ""},
+		{"tara", "high", levels.High, false, ""},
+		{"ee-card", "idcard", levels.High, true, "OJ 2018/C 401/08"},
+		{"mobile-id", "mobile-id", levels.High, true, "OJ 2018/C 401/08"},
+		{"smart-id", "QUALIFIED", levels.High, false, ""},
+		{"smart-id", "ADVANCED", levels.Low, false, ""},
+	} {
+		a, err := m.Assess(c.scheme, c.value)
+		if err != nil {
+			t.Errorf("%s %s: %v", c.scheme, c.value, err)
+			continue
+		}
+		if a.Level != c.level || a.Notified != c.notified || a.OfficialJournal != c.journal {
+			t.Errorf("%s %s: got %s, notified %t %q", c.scheme, c.value, a.Level, a.Notified, a.OfficialJournal)
+		}
+		if a.Scheme != c.scheme || a.Value != c.value || a.Rule == "" || a.PolicyVersion != m.Version() {
+			t.Errorf("receipt is incomplete: %+v", a)
+		}
+	}
+	if a, _ := m.Assess("digid", saml+"MobileTwoFactorContract"); !slices.Equal(a.AMR, []string{"mfa"}) {
+		t.Errorf("DigiD Midden has amr %v; whether app or text message is not known", a.AMR)
+	}
+}
+
+func TestAssessRefusesUnknownClasses(t *testing.T) {
+	m := levels.Default()
+	for _, c := range []struct{ scheme, value string }{
+		{"digid", ""},
+		{"digid", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"},
+		{"digid", "urn:oasis:names:tc:SAML:2.0:ac:classes:smartcardpki"},
+		{"digid", "urn:oasis:names:tc:SAML:2.0:ac:classes:SmartcardPKI "},
+		{"digid4", "http://eIDAS.europa.eu/LoA/high"},
+		{"digid4", "http://e\u0130d.logius.nl/LoA/basic"},
+		{"eidas", "http://eidas.europa.eu/LoA/High"},
+		{"eidas", "http://eidas.europa.eu/LoA/"},
+		{"eidas", "http://eidas.europa.eu/LoA/high/"},
+		{"eidas", "http://eidas.europa.eu/loa/notnotified/high"},
+		{"clave", "http://eidas.europa.eu/LoA/NotNotified/high"},
+		{"tara", "HIGH"},
+	} {
+		_, err := m.Assess(c.scheme, c.value)
+		var unknown *levels.UnknownClassError
+		if !errors.As(err, &unknown) || unknown.Scheme != c.scheme || unknown.Value != c.value {
+			t.Errorf("%s %q: got %v, want an UnknownClassError", c.scheme, c.value, err)
+		}
+	}
+	if _, err := m.Assess("nobody", "x"); !errors.Is(err, levels.ErrUnknownScheme) {
+		t.Errorf("got %v, want %v", err, levels.ErrUnknownScheme)
+	}
+	_, err := m.Assess("tara", strings.Repeat("x", 1000)+"\n")
+	if len(err.Error()) > 300 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("an attacker's value fills the error: %q", err)
+	}
+}
+
+func TestClassIsTheSmallestThatSuffices(t *testing.T) {
+	m := levels.Default()
+	for _, c := range []struct {
+		scheme string
+		least  levels.Level
+		rule   string
+	}{
+		{"digid", levels.None, "digid.basis"},
+		{"digid", levels.BelowLow, "digid.basis"},
+		{"digid", levels.Low, "digid.midden"},
+		{"digid", 15, "digid.substantieel"},
+		{"digid", levels.High, "digid.hoog"},
+		{"clave", levels.BelowLow, "clave.bajo"},
+		{"eidas", levels.None, "eidas.low"},
+		{"smart-id", levels.Substantial, "smart-id.qualified"},
+	} {
+		value, rule, err := m.Class(c.scheme, c.least)
+		if err != nil || rule != c.rule {
+			t.Errorf("%s at least %s: got %s, %v; want %s", c.scheme, c.least, rule, err, c.rule)
+		}
+		if a, err := m.Assess(c.scheme, value); err != nil || a.Level < c.least {
+			t.Errorf("%s: the class asked for gives %s", c.scheme, a.Level)
+		}
+	}
+	if _, _, err := m.Class("digid", levels.High+1); !errors.Is(err, levels.ErrNoClass) {
+		t.Errorf("got %v, want %v", err, levels.ErrNoClass)
+	}
+	if _, _, err := m.Class("nobody", levels.Low); !errors.Is(err, levels.ErrUnknownScheme) {
+		t.Errorf("got %v, want %v", err, levels.ErrUnknownScheme)
+	}
+}
+
+// Equal-looking labels of different countries are not comparable (broker.md 8.4).
+func TestTranslateGoesByVocabularyNotByNumber(t *testing.T) {
+	m := levels.Default()
+	for _, c := range []struct {
+		vocabulary, word string
+		level            levels.Level
+	}{
+		{"bundid", "STORK-QAA-Level-1", levels.Low},
+		{"stork", "1", levels.BelowLow},
+		{"spid", "https://www.spid.gov.it/SpidL2", levels.Substantial},
+		{"franceconnect", "eidas2", levels.Substantial},
+		{"iso29115", "LoA2", levels.Low},
+		{"ftn", "http://ftn.ficora.fi/2017/loa2", levels.Substantial},
+		{"sweden", "http://id.elegnamnden.se/loa/1.0/loa2", levels.Low},
+		{"idporten", "Level4", levels.High},
+		{"eherkenning", "urn:etoegang:core:assurance-class:loa2plus", levels.Low},
+		{"broker", "urn:broker:loa:basic", levels.BelowLow},
+		{"words", "basic", levels.BelowLow},
+	} {
+		if l, err := m.Understand(c.vocabulary, c.word); err != nil || l != c.level {
+			t.Errorf("%s %s means %s (%v), want %s", c.vocabulary, c.word, l, err, c.level)
+		}
+	}
+	for _, c := range []struct {
+		vocabulary string
+		level      levels.Level
+		word       string
+	}{
+		{"ftn", levels.Low, ""}, // cannot be said
+		{"eidas", levels.BelowLow, ""},
+		{"eidas", levels.None, ""},
+		{"words", levels.None, ""},
+		{"eherkenning", levels.Low, "urn:etoegang:core:assurance-class:loa2"},
+		{"tara", 25, "substantial"},
+	} {
+		if word, err := m.Translate(c.level, c.vocabulary); word != c.word || (c.word == "") != errors.Is(err, levels.ErrNoClass) {
+			t.Errorf("%s in %s is %q (%v), want %q", c.level, c.vocabulary, word, err, c.word)
+		}
+	}
+	if _, err := m.Translate(levels.Low, "klingon"); !errors.Is(err, levels.ErrUnknownScheme) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := m.Understand("klingon", "x"); !errors.Is(err, levels.ErrUnknownScheme) {
+		t.Errorf("got %v", err)
+	}
+	var unknown *levels.UnknownClassError
+	if _, err := m.Understand("words", "LOW"); !errors.As(err, &unknown) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLevelsAreWrittenAndReadAlike(t *testing.T) {
+	for _, l := range scale() {
+		text, err := json.Marshal(l)
+		var back levels.Level
+		if err != nil || json.Unmarshal(text, &back) != nil || back != l {
+			t.Errorf("%s became %s, then %s (%v)", l, text, back, err)
+		}
+		if parsed, err := levels.ParseURI(l.URI()); err != nil || parsed != l {
+			t.Errorf("%s has URI %s, which reads as %s (%v)", l, l.URI(), parsed, err)
+		}
+	}
+	half := levels.Level(15)
+	if half.URI() != levels.Low.URI() || half.String() != "level(15)" {
+		t.Errorf("a half-step is named %s, %s", half.URI(), half)
+	}
+	if _, err := half.MarshalText(); err == nil {
+		t.Error("a half-step was written, though it cannot be read")
+	}
+	if levels.Level(-3).URI() != levels.None.URI() || levels.Level(99).URI() != levels.High.URI() {
+		t.Error("levels off the scale have wrong URIs")
+	}
+	for _, wrong := range []string{"", "Low", "low ", "10", "http://eidas.europa.eu/LoA/low"} {
+		if l, err := levels.Parse(wrong); !errors.Is(err, levels.ErrUnknownLevel) || l != levels.None {
+			t.Errorf("%q reads as %s, %v", wrong, l, err)
+		}
+	}
+	for _, word := range []string{"exact", "minimum", "better", "maximum"} {
+		if c, err := levels.ParseComparison(word); err != nil || string(c) != word {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+	if _, err := levels.ParseComparison("Minimum"); err == nil {
+		t.Error("a comparison in another case was read")
+	}
+}
+
+func TestLoadRefusesAmbiguousMappings(t *testing.T) {
+	const row = `{"rule":"r","value":"v","level":"low","notified":false,"source":"s"}`
+	scheme := func(rows string) string {
+		return `{"version":"1","schemes":[{"id":"x","name":"X","rows":[` + rows + `]}],"vocabularies":[]}`
+	}
+	for name, text := range map[string]string{
+		"no version":             `{"schemes":[],"vocabularies":[]}`,
+		"unknown member":         `{"version":"1","schemes":[],"vocabularies":[],"extra":1}`,
+		"text after the end":     `{"version":"1","schemes":[],"vocabularies":[]} {}`,
+		"not JSON":               `version: 1`,
+		"unknown level":          scheme(strings.Replace(row, "low", "lower", 1)),
+		"row without source":     scheme(strings.Replace(row, `"s"`, `""`, 1)),
+		"row without value":      scheme(strings.Replace(row, `"v"`, `""`, 1)),
+		"value twice":            scheme(row + "," + strings.Replace(row, `"r"`, `"q"`, 1)),
+		"rule twice":             scheme(row + "," + strings.Replace(row, `"v"`, `"w"`, 1)),
+		"value twice by folding": scheme(strings.Replace(row, `"v"`, `"V","fold":true`, 1) + "," + strings.Replace(row, `"r"`, `"q"`, 1)),
+		"notified below low":     scheme(strings.Replace(strings.Replace(row, "low", "basic", 1), "false", "true", 1)),
+		"worth more than claim":  scheme(strings.Replace(row, `"low"`, `"high","claimed":"low"`, 1)),
+		"scheme twice":           `{"version":"1","schemes":[{"id":"x","rows":[` + row + `]},{"id":"x","rows":[]}],"vocabularies":[]}`,
+		"unnamed scheme":         `{"version":"1","schemes":[{"id":"","rows":[]}],"vocabularies":[]}`,
+		"word twice":             `{"version":"1","schemes":[],"vocabularies":[{"id":"v","source":"s","words":[{"value":"a","level":"low"},{"value":"a","level":"high"}]}]}`,
+		"vocabulary sourceless":  `{"version":"1","schemes":[],"vocabularies":[{"id":"v","words":[]}]}`,
+		"one over the bound":     strings.Repeat(" ", 1<<20+1),
+	} {
+		if _, err := levels.Load([]byte(text)); err == nil {
+			t.Errorf("%s: loaded", name)
+		}
+	}
+	if _, err := levels.Load([]byte(scheme(row))); err != nil {
+		t.Errorf("a good mapping: %v", err)
+	}
+}
+
+func TestMappingCannotBeChangedFromOutside(t *testing.T) {
+	m := levels.Default()
+	m.Rows("digid")[0].Level = levels.High
+	m.Words("words")[0].Level = levels.High
+	a, err := m.Assess("digid", m.Rows("digid")[0].Value)
+	if err != nil || a.Level != levels.BelowLow || m.Words("words")[0].Level != levels.BelowLow {
+		t.Error("a copy changed the mapping")
+	}
+	a.AMR[0] = "changed"
+	if b, _ := m.Assess("digid", a.Value); b.AMR[0] != "pwd" {
+		t.Error("a receipt changed the mapping")
+	}
+}
+
+// Whatever is read as a URI is written as the same one.
+func FuzzParseURI(f *testing.F) {
+	for _, l := range levels.Scale() {
+		f.Add(l.URI())
+	}
+	f.Add("http://eidas.europa.eu/LoA/NotNotified/high")
+	f.Add("HTTP://EIDAS.EUROPA.EU/LOA/HIGH")
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := levels.ParseURI(text)
+		if err != nil {
+			if l != levels.None {
+				t.Errorf("%q is an error and still %s", text, l)
+			}
+			return
+		}
+		if l.URI() != text {
+			t.Errorf("%q was read as %s, which is written %q", text, l, l.URI())
+		}
+	})
+}
+
+// No text that is not in a scheme's rows is ever worth anything.
+func FuzzAssess(f *testing.F) {
+	m := levels.Default()
+	for _, scheme := range m.Schemes() {
+		for _, row := range m.Rows(scheme) {
+			f.Add(scheme, row.Value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, scheme, value string) {
+		a, err := m.Assess(scheme, value)
+		if err != nil {
+			if a.Level != levels.None {
+				t.Errorf("an error came with level %s", a.Level)
+			}
+			return
+		}
+		for _, row := range m.Rows(scheme) {
+			if strings.EqualFold(row.Value, value) && row.Rule == a.Rule && a.Level <= row.Level {
+				return
+			}
+		}
+		t.Errorf("%s %q was worth %s by %s", scheme, value, a.Level, a.Rule)
+	})
+}
