@@ -3,6 +3,7 @@ package desktop
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/pdf"
 )
 
 // Document is one thing to be signed, with the place where its signed form goes.
@@ -45,9 +47,12 @@ type pdfBytes struct {
 	data []byte
 }
 
-func (d pdfBytes) Describe(context.Context) (Description, error) {
+func (d pdfBytes) Describe(ctx context.Context) (Description, error) {
 	if len(d.data) > MaxDocument {
 		return Description{}, ErrTooLarge
+	}
+	if err := readable(ctx, bytes.NewReader(d.data), int64(len(d.data))); err != nil {
+		return Description{}, err
 	}
 	return Description{
 		Name: d.name, MediaType: MediaTypePDF,
@@ -55,18 +60,28 @@ func (d pdfBytes) Describe(context.Context) (Description, error) {
 	}, nil
 }
 
-func (d pdfBytes) Sign(ctx context.Context, shown Description, credential signing.Credential, o Output) (Signed, error) {
-	var out bytes.Buffer
-	result, err := pades.Sign(ctx, bytes.NewReader(d.data), int64(len(d.data)), &out, credential, padesOptions(o))
+// Sign needs no look at what was shown: the bytes are the same ones.
+func (d pdfBytes) Sign(ctx context.Context, _ Description, credential signing.Credential, o Output) (Signed, error) {
+	src := bytes.NewReader(d.data)
+	plan, err := pades.Prepare(ctx, src, int64(len(d.data)), credential, padesOptions(o))
 	if err != nil {
 		return Signed{}, err
 	}
-	if err := check(ctx, bytes.NewReader(out.Bytes()), int64(out.Len()), shown, credential); err != nil {
+	_, digest := plan.Digest()
+	value, err := credential.Signer.Sign(rand.Reader, digest, plan.SignerOpts())
+	if err != nil {
+		return Signed{}, err
+	}
+	var out bytes.Buffer
+	if err := plan.Complete(ctx, src, &out, value); err != nil {
+		return Signed{}, err
+	}
+	if err := plan.Check(ctx, src, bytes.NewReader(out.Bytes())); err != nil {
 		return Signed{}, err
 	}
 	return Signed{
 		Name: d.name, Data: out.Bytes(), SHA256: sha256.Sum256(out.Bytes()),
-		Algorithm: result.SignatureAlgorithm,
+		Algorithm: plan.Result().SignatureAlgorithm,
 	}, nil
 }
 
@@ -99,6 +114,9 @@ func (d pdfFile) Describe(ctx context.Context) (Description, error) {
 		return Description{}, fmt.Errorf("%s: %w: not a regular file", d.in, ErrInvalid)
 	}
 	shown := Description{Name: filepath.Base(d.in), MediaType: MediaTypePDF, Size: info.Size()}
+	if err := readable(ctx, f, shown.Size); err != nil {
+		return Description{}, err
+	}
 	shown.SHA256, err = digest(ctx, f, shown.Size)
 	return shown, err
 }
@@ -118,44 +136,32 @@ func (d pdfFile) Sign(ctx context.Context, shown Description, credential signing
 	defer f.Close()
 	// The file may have been replaced between the question and SignFile's own
 	// reading of it (threats P-49): then the signature is one nobody agreed to.
-	err = check(ctx, f, result.Size, shown, credential)
+	before, err := digest(ctx, f, shown.Size)
+	if err == nil && before != shown.SHA256 {
+		err = fmt.Errorf("%w: it is not the one that was shown", pades.ErrSourceChanged)
+	}
 	if err == nil {
 		signed.SHA256, err = digest(ctx, f, result.Size)
 	}
-	if err != nil && !d.overwrite {
+	if err != nil {
 		return Signed{}, errors.Join(err, os.Remove(d.out))
 	}
-	return signed, err
+	return signed, nil
 }
 
 func padesOptions(o Output) pades.Options {
 	return pades.Options{Reason: o.Reason, Location: o.Location}
 }
 
-// check makes sure that a signed document is the shown one with one more
-// signature, made with this certificate, over all of it.
-func check(ctx context.Context, signed io.ReaderAt, size int64, shown Description, credential signing.Credential) error {
-	if size <= shown.Size {
-		return fmt.Errorf("%w: shorter than the document", pades.ErrCheck)
-	}
-	before, err := digest(ctx, signed, shown.Size)
+// readable finds out before anybody is asked whether this is a PDF that can be
+// signed at all.
+func readable(ctx context.Context, src io.ReaderAt, size int64) error {
+	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
 	if err != nil {
 		return err
 	}
-	if before != shown.SHA256 {
-		return fmt.Errorf("%w: not the one that was shown", pades.ErrSourceChanged)
-	}
-	report, err := pades.Verify(ctx, signed, size, pades.VerifyOptions{})
-	if err != nil {
-		return fmt.Errorf("%w: %w", pades.ErrCheck, err)
-	}
-	if len(report.Signatures) == 0 {
-		return fmt.Errorf("%w: no signature", pades.ErrCheck)
-	}
-	last := report.Signatures[len(report.Signatures)-1]
-	if last.Integrity != pades.Intact || last.Coverage != pades.WholeFile ||
-		last.Signer == nil || !last.Signer.Certificate.Equal(credential.Certificate) {
-		return fmt.Errorf("%w: last signature is not ours or not whole", pades.ErrCheck)
+	if doc.Encrypted() {
+		return pdf.ErrEncrypted
 	}
 	return nil
 }

@@ -182,6 +182,10 @@ func explainDocument(err error) *problem {
 		return &problem{exit: exitOther, message: "the output file exists already", hints: []string{
 			"Name another one with --out, or let it be replaced with --force.",
 		}}
+	case errors.Is(err, pades.ErrOutput):
+		return &problem{exit: exitOther, message: err.Error(), hints: []string{
+			"The original is unchanged. Name another place with --out.",
+		}}
 	case errors.Is(err, pdf.ErrNotPDF):
 		return &problem{exit: exitDocument, message: "the file is not a PDF", hints: []string{
 			"Only PDF documents can be signed and verified now. Export the document as PDF first.",
