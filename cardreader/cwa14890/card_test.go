@@ -25,13 +25,12 @@ type card struct {
 	// wrongKey makes the chip sign with a key that is not in its certificate.
 	wrongKey *rawKey
 
-	rootReference []byte
-	keys          map[string]cardKey // by reference, 8 or 12 bytes
-	selected      []byte             // reference of the key for the next certificate
-	terminal      *cardKey
-	rndIFD        []byte
-	rndICC, kICC  []byte
-	waiting       []byte
+	keys         map[string]cardKey // by reference, 8 or 12 bytes
+	selected     []byte             // reference of the key for the next certificate
+	terminal     *cardKey
+	rndIFD       []byte
+	rndICC, kICC []byte
+	waiting      []byte
 
 	session, next *cardSession
 	macLength     int

@@ -49,7 +49,7 @@ func (c *Channel) Transmit(ctx context.Context, command []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	answer, err := exchange(ctx, c.transport, wrapped)
+	answer, err := SendOnce(ctx, c.transport, wrapped)
 	if err != nil {
 		// The card's counter is not known any more.
 		c.end()
@@ -85,11 +85,13 @@ func (c *Channel) release() cardreader.Transport {
 	return c.transport
 }
 
-// exchange sends the protected command exactly once. A corrected length (6Cxx) is
-// not followed: the card would see the same counter twice, and a VERIFY must not
-// be repeated because a card says so. GET RESPONSE goes outside of the channel.
-func exchange(ctx context.Context, t cardreader.Transport, wrapped []byte) ([]byte, error) {
-	answer, err := t.Transmit(ctx, wrapped)
+// SendOnce sends an encoded command exactly once and collects its answer, status
+// word included. A corrected length (6Cxx) is not followed: a protected command
+// would be seen twice with the same counter, and neither a VERIFY nor a password
+// token may be repeated because a card says so. GET RESPONSE goes outside of any
+// protection. The errors are apdu.ErrProtocol and those of t.
+func SendOnce(ctx context.Context, t cardreader.Transport, command []byte) ([]byte, error) {
+	answer, err := t.Transmit(ctx, command)
 	if err != nil {
 		return nil, err
 	}
