@@ -9,7 +9,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/tlv"
 )
 
-// Data objects of a card-verifiable certificate (CWA 14890-1 clause 14; values
+// Data objects of a card-verifiable certificate (CWA 14890-1; values
 // as found in the certificates of the DNIe).
 const (
 	tagCertificate tlv.Tag = 0x7F21

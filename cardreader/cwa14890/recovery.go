@@ -79,7 +79,7 @@ func (m *modulus) negate(x []byte) ([]byte, error) {
 }
 
 // recover opens a signature and gives the part of the message that travels in
-// it and the hash. Signers may store S or N - S (ISO/IEC 9796-2 B.6); negating
+// it and the hash. Signers may store S or N - S (ISO/IEC 9796-2); negating
 // the result serves both, the exponent being odd.
 func (m *modulus) recover(signature []byte) (recovered, hash []byte, err error) {
 	message, err := m.public(signature)

@@ -208,7 +208,7 @@ func (h *handshake) mapNonce(ctx context.Context) error {
 	}
 	nonce := make([]byte, len(encrypted))
 	defer clear(nonce)
-	// The nonce is random and encrypted once: IV 0 (ICAO Doc 9303-11 4.4.4.2).
+	// The nonce is random and encrypted once: IV 0 (ICAO Doc 9303-11 4.4).
 	cipher.NewCBCDecrypter(block, make([]byte, aes.BlockSize)).CryptBlocks(nonce, encrypted)
 
 	_, _, shared, err := h.diffieHellman(ctx, h.curve.base, tagMapIFD, tagMapICC)

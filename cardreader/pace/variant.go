@@ -38,7 +38,7 @@ func paceProtocols() asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{0, 4, 0, 127, 0, 7, 2, 2, 4}
 }
 
-// Numbers of standardised domain parameters (ICAO Doc 9303-11 table 6).
+// Numbers of standardised domain parameters (ICAO Doc 9303-11 9.5).
 const (
 	parameterP256            = 12
 	parameterBrainpoolP256r1 = 13

@@ -8,14 +8,14 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/tlv"
 )
 
-// Data objects of secure messaging (ISO/IEC 7816-4 table 48).
+// Data objects of secure messaging (ISO/IEC 7816-4 clause 10).
 const (
 	tagCryptogram tlv.Tag = 0x87 // padding indicator and encrypted data
 	tagLe         tlv.Tag = 0x97
 	tagStatus     tlv.Tag = 0x99
 	tagMAC        tlv.Tag = 0x8E
 
-	// paddedISO is the padding indicator for 80 00… (ISO/IEC 7816-4 table 51).
+	// paddedISO is the padding indicator for 80 00… (ISO/IEC 7816-4 clause 10).
 	paddedISO = 0x01
 
 	// secureClass marks a command whose header enters the MAC (ISO/IEC 7816-4

@@ -220,6 +220,13 @@ func TestSessionsRefuseKeysOfAWrongSize(t *testing.T) {
 
 func second(_ *Session, err error) error { return err }
 
+func TestUnwrapRefusesAnAnswerOneByteOverTheLimit(t *testing.T) {
+	s := vectorSession(t, "d31ac8ec7ba0fe78", 8)
+	if _, err := s.Unwrap(make([]byte, maxAnswer+1)); !isLost(err) {
+		t.Errorf("got %v, want a lost channel", err)
+	}
+}
+
 func TestCounterCarriesOverAllBytes(t *testing.T) {
 	s := &Session{counter: []byte{0x00, 0xFF, 0xFF}}
 	s.advance()
