@@ -30,8 +30,9 @@ func (c *connection) open() (err error) {
 	if c.session, err = c.service.system.establish(); err != nil {
 		return err
 	}
+	complete := false // stays so when the binding panics, too
 	defer func() {
-		if err != nil {
+		if !complete {
 			c.giveBack(false)
 		}
 	}()
@@ -57,6 +58,7 @@ func (c *connection) open() (err error) {
 	if len(c.answer) == 0 || len(c.answer) > maxATR {
 		return fmt.Errorf("%w: answer to reset of %d bytes", cardreader.ErrCardUnsupported, len(c.answer))
 	}
+	complete = true
 	return nil
 }
 

@@ -71,6 +71,10 @@ func (w *watch) session(ctx context.Context, system system) error {
 			slots[i].known = w.seen[slots[i].name].now
 			slots[i].now, slots[i].atr = slots[i].known, w.seen[slots[i].name].atr
 		}
+		timeout := watchTimeout
+		if w.lost(slots) {
+			timeout = 0 // reported at once
+		}
 		asked := slots
 		if w.pnp {
 			asked = append(slices.Clip(slots), slot{name: pnpReader, known: pnpState})
@@ -80,7 +84,7 @@ func (w *watch) session(ctx context.Context, system system) error {
 			pause(ctx, watchTimeout) // the call with no slots at all would fail
 			continue
 		}
-		err = session.status(w.role, asked, watchTimeout)
+		err = session.status(w.role, asked, timeout)
 		if err != nil && code(err) != codeTimeout && code(err) != codeUnknownReader {
 			return err
 		}
@@ -91,6 +95,16 @@ func (w *watch) session(ctx context.Context, system system) error {
 		w.update(asked[:len(slots)])
 	}
 	return nil
+}
+
+// lost tells whether a reader of the last look is not listed any more.
+func (w *watch) lost(listed []slot) bool {
+	for name := range w.seen {
+		if !slices.ContainsFunc(listed, func(s slot) bool { return s.name == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // update reports the differences to the last look.

@@ -181,8 +181,9 @@ type connection struct {
 	service *Service
 	conn    net.Conn
 	atr     []byte
-	broken  bool
-	closed  sync.Once
+	// broken is why nothing more may be sent.
+	broken error
+	closed sync.Once
 }
 
 // ATR implements cardreader.Connection.
@@ -192,15 +193,13 @@ func (c *connection) ATR() []byte { return c.atr }
 // sent: an answer that arrives late would be taken for the next one's.
 func (c *connection) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	switch {
-	case c.broken:
-		return nil, cardreader.ErrCardRemoved
+	case c.broken != nil:
+		return nil, c.broken
 	case len(command) < minCommand || len(command) > maxCommand:
 		return nil, fmt.Errorf("%w: command of %d bytes", cardreader.ErrCardProtocol, len(command))
 	}
 	answer, err := c.exchange(ctx, command, true)
-	if err != nil {
-		c.broken = true
-	}
+	c.broken = err
 	return answer, err
 }
 
@@ -210,7 +209,7 @@ func (c *connection) Close(withReset bool) error {
 	c.closed.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		if withReset && !c.broken {
+		if withReset && c.broken == nil {
 			_, _ = c.exchange(ctx, []byte{reset}, false)
 		}
 		_, _ = c.exchange(ctx, []byte{powerOff}, false)
