@@ -38,7 +38,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	offers := p.offers(client, request)
 	if len(offers) == 0 {
-		p.deny(w, r, request, unmet("no_method", "no login method of this service reaches level "+levelWord(request.Requirement.Least())))
+		p.deny(w, r, request, unmet("no_method", "no login method that this client may use reaches the required level"))
 		return
 	}
 	if done := p.reuse(w, r, client, request); done {

@@ -169,7 +169,7 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "method:" + event.Method, Max: methods[used].Level})
 	attributes := []slog.Attr{
-		slog.String("login", t.ID), slog.String("event", event.ID), slog.String("upstream", t.Upstream),
+		slog.String("login", t.ID), slog.String("authentication", event.ID), slog.String("upstream", t.Upstream),
 		slog.String("method", event.Method), slog.String("rule", event.Assessment.Rule),
 		slog.String("level", levelWord(event.Assessment.Level)), slog.String("policy", event.Assessment.PolicyVersion),
 	}

@@ -110,7 +110,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	}
 	p.setCookie(w, loginCookie+t.ID, "", -1)
 	p.record(r.Context(), "code.issued", "ok", slog.String("login", t.ID), slog.String("grant", grant.ID),
-		slog.String("event", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
+		slog.String("authentication", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
 	p.answer(w, r, &t.Request, url.Values{"code": {code}})
 }
 
@@ -197,7 +197,7 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 		p.fault(w, r, "keeping login", err, nil)
 		return true
 	}
-	p.record(r.Context(), "login.reused", "ok", slog.String("login", t.ID), slog.String("event", event.ID), slog.String("client", c.ID))
+	p.record(r.Context(), "login.reused", "ok", slog.String("login", t.ID), slog.String("authentication", event.ID), slog.String("client", c.ID))
 	p.complete(w, r, t, session)
 	return true
 }
