@@ -7,8 +7,8 @@
 // the signed attributes, whose digest is signed, then assembles the message
 // around the value; its size is known beforehand.
 //
-// Parse is strict DER, with indefinite lengths allowed in the outer three
-// levels because some signers stream those. Everything received keeps its
+// Parse is strict DER, with indefinite lengths allowed in ContentInfo,
+// SignedData and its direct fields because some signers stream those. Everything received keeps its
 // bytes: Append writes a parsed message as it was, and a signature is verified
 // over the attributes as received. The signer is the certificate that the
 // signing-certificate attribute and the signer identifier name, never the one

@@ -147,7 +147,7 @@ func allZero(b []byte) bool {
 
 func (d *SignedData) parseBody(s cryptobyte.String) (rest cryptobyte.String, err error) {
 	var algorithms, content, signers cryptobyte.String
-	if !s.ReadASN1Integer(&d.Version) || !s.ReadASN1(&algorithms, asn1.SET) || !s.ReadASN1(&content, asn1.SEQUENCE) {
+	if !s.ReadASN1Integer(&d.Version) || !s.ReadASN1(&algorithms, asn1.SET) || !d.take(&s, &content, asn1.SEQUENCE) {
 		return nil, formatError("SignedData")
 	}
 	for !algorithms.Empty() {
@@ -163,10 +163,10 @@ func (d *SignedData) parseBody(s cryptobyte.String) (rest cryptobyte.String, err
 	if err := d.parseContent(content); err != nil {
 		return nil, err
 	}
-	if d.Certificates, d.hasCertificates, err = elements(&s, explicit(0), maxCertificates, maxCertificate); err != nil {
+	if d.Certificates, d.hasCertificates, err = d.elements(&s, explicit(0), maxCertificates, maxCertificate); err != nil {
 		return nil, err
 	}
-	if d.CRLs, d.hasCRLs, err = elements(&s, explicit(1), maxRevocations, maxMessage); err != nil {
+	if d.CRLs, d.hasCRLs, err = d.elements(&s, explicit(1), maxRevocations, maxMessage); err != nil {
 		return nil, err
 	}
 	if !s.ReadASN1(&signers, asn1.SET) {
@@ -187,11 +187,15 @@ func (d *SignedData) parseBody(s cryptobyte.String) (rest cryptobyte.String, err
 
 func (d *SignedData) parseContent(s cryptobyte.String) error {
 	var wrapped cryptobyte.String
-	if !ReadOID(&s, &d.ContentType) || !s.ReadOptionalASN1(&wrapped, &d.hasContent, explicit(0)) || !s.Empty() {
+	if !ReadOID(&s, &d.ContentType) {
 		return formatError("encapContentInfo")
 	}
-	if !d.hasContent {
+	if s.Empty() {
 		return nil
+	}
+	d.hasContent = true
+	if !d.take(&s, &wrapped, explicit(0)) || !s.Empty() {
+		return formatError("encapContentInfo")
 	}
 	var content cryptobyte.String
 	if !wrapped.ReadASN1(&content, asn1.OCTET_STRING) || !wrapped.Empty() {
@@ -201,12 +205,40 @@ func (d *SignedData) parseContent(s cryptobyte.String) error {
 	return nil
 }
 
+// take reads an element that may have an indefinite length, whose content then
+// has none.
+func (d *SignedData) take(s, content *cryptobyte.String, tag asn1.Tag) bool {
+	if len(*s) < 2 || (*s)[0] != byte(tag) || (*s)[1] != 0x80 {
+		return s.ReadASN1(content, tag)
+	}
+	d.Indefinite = true
+	body := (*s)[2:]
+	rest := body
+	for len(rest) >= 2 && (rest[0] != 0 || rest[1] != 0) {
+		var element cryptobyte.String
+		var inner asn1.Tag
+		if !rest.ReadAnyASN1Element(&element, &inner) {
+			return false
+		}
+	}
+	if len(rest) < 2 {
+		return false
+	}
+	*content = body[:len(body)-len(rest)]
+	*s = rest[2:]
+	return true
+}
+
 // elements reads an optional set of opaque elements.
-func elements(s *cryptobyte.String, tag asn1.Tag, most, size int) (all [][]byte, has bool, err error) {
+func (d *SignedData) elements(s *cryptobyte.String, tag asn1.Tag, most, size int) (all [][]byte, has bool, err error) {
 	var set cryptobyte.String
-	if !s.ReadOptionalASN1(&set, &has, tag) {
+	if len(*s) == 0 || (*s)[0] != byte(tag) {
+		return nil, false, nil
+	}
+	if !d.take(s, &set, tag) {
 		return nil, false, formatError("certificates or crls")
 	}
+	has = true
 	for !set.Empty() {
 		var raw cryptobyte.String
 		var inner asn1.Tag

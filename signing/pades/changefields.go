@@ -1,6 +1,7 @@
 package pades
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -43,8 +44,9 @@ func (c *comparison) compareFields() error {
 	return nil
 }
 
-// newSignature classifies a field that was added: a signature or time-stamp
-// without a visible widget is harmless, anything that can cover text is not.
+// newSignature classifies a field that was added: a signature or a time-stamp is
+// harmless. A visible one can cover text, so it is pointed out, and a certified
+// document must not get one (threats P-31).
 func (c *comparison) newSignature(f pdf.Field) (Changes, error) {
 	if f.Type != "Sig" {
 		return ChangesUndefined, nil
@@ -54,8 +56,11 @@ func (c *comparison) newSignature(f pdf.Field) (Changes, error) {
 		if err != nil {
 			return ChangesUndefined, err
 		}
-		if visible {
+		if visible && c.certified {
 			return ChangesUndefined, nil
+		}
+		if visible {
+			c.set.notes = append(c.set.notes, fmt.Sprintf("the visible signature field %q was added later and may cover text", f.Name))
 		}
 	}
 	dict, err := c.after.Resolve(f.Value)

@@ -14,6 +14,7 @@ import (
 type changeSet struct {
 	class Changes
 	why   string // the first reason for the class
+	notes []string
 }
 
 // weight orders the classes.
@@ -47,6 +48,7 @@ type comparison struct {
 	root          pdf.Ref
 	oldForm       *pdf.Form
 	newForm       *pdf.Form
+	certified     bool                // by DocMDP
 	signatures    map[pdf.Ref]Changes // widgets of fields signed later, with their class
 }
 
@@ -93,6 +95,15 @@ func (c *comparison) run() error {
 	if c.newForm, err = c.after.Form(); err != nil {
 		return err
 	}
+	_, catalog, err := c.before.Root()
+	if err != nil {
+		return err
+	}
+	r, err := readRestrictions(c.before, c.oldForm, catalog)
+	if err != nil {
+		return err
+	}
+	c.certified = r.permission != 0
 	for _, step := range []func() error{c.compareFields, c.compareCatalogs, c.compareRest} {
 		if err := step(); err != nil {
 			return err
@@ -258,10 +269,10 @@ func (c *comparison) compareCatalogs() error {
 		case "AcroForm":
 		case "Extensions", "DSS", "Metadata", "Version":
 			c.set.raise(ChangesLTVOnly, "catalog entry /%s", key)
-		case "Perms":
-			c.set.raise(ChangesUndefined, "the permissions in the catalog changed")
-		default:
+		case "Pages", "OpenAction", "AA", "OCProperties", "Collection":
 			c.set.raise(ChangesOther, "the catalog entry /%s changed", key)
+		default:
+			c.set.raise(ChangesUndefined, "the catalog entry /%s changed", key)
 		}
 	}
 	c.explain(before.Get("Extensions"), ChangesLTVOnly, c.under("Extensions"))

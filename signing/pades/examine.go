@@ -187,6 +187,9 @@ func (e *examination) checkChanges(view *pdf.Document) {
 		e.v.changes[e.index] = set
 	}
 	e.out.ChangesAfter = set.class
+	for _, note := range set.notes {
+		e.note(findVisibleSignature, "%s", note)
+	}
 	permission := e.permission(view)
 	switch set.class {
 	case ChangesNone, ChangesLTVOnly:
@@ -247,8 +250,6 @@ func (e *examination) checkCMS(ctx context.Context) error {
 		return wrong("the CMS carries content of its own")
 	case message.ContentType != cms.OIDData:
 		return wrong("the CMS is about another type of content")
-	case message.Indefinite && e.out.SubFilter == subFilterCAdES:
-		return wrong("the CMS is not in DER")
 	}
 	si := &message.SignerInfos[0]
 	digest, err := e.digest(ctx, si)
@@ -262,7 +263,7 @@ func (e *examination) checkCMS(ctx context.Context) error {
 		e.accept(result)
 	}
 	e.acceptChanges()
-	e.baseline(si, result)
+	e.baseline(message, si, result)
 	if len(si.UnsignedAttribute(cms.OIDSignatureTimeStamp)) > 0 {
 		e.note(findTimeStampListed, "the signature carries a time-stamp, which is not checked")
 	}
@@ -326,7 +327,7 @@ func (e *examination) verdict(err error) bool {
 	case errors.Is(err, cms.ErrBinding):
 		e.fail(Indeterminate, SigConstraintsFailure, findBinding, "%v", err)
 	default:
-		e.fail(Indeterminate, CryptoConstraintsFailure, findAlgorithm, "the signature cannot be checked: %v", err)
+		e.fail(Indeterminate, CryptoConstraintsFailureNoPOE, findAlgorithm, "the signature cannot be checked: %v", err)
 	}
 	return false
 }
@@ -401,12 +402,12 @@ func (e *examination) accept(r *cms.Verified) {
 
 // baseline tells whether the signature has all of PAdES-B-B
 // (EN 319 142-1 6.3).
-func (e *examination) baseline(si *cms.SignerInfo, r *cms.Verified) {
+func (e *examination) baseline(message *cms.SignedData, si *cms.SignerInfo, r *cms.Verified) {
 	if e.out.SubFilter != subFilterCAdES || r == nil {
 		return
 	}
 	dict := e.s.dict
-	if !r.Bound || !r.Sorted || !r.SigningTime.IsZero() || len(si.Attribute(cms.OIDSigningCertificateV2)) != 1 ||
+	if message.Indefinite || !r.Bound || !r.Sorted || !r.SigningTime.IsZero() || len(si.Attribute(cms.OIDSigningCertificateV2)) != 1 ||
 		dict.Get("M").IsNull() || !dict.Get("Cert").IsNull() {
 		e.note(findNotBaseline, "the signature departs from PAdES baseline B-B")
 		return

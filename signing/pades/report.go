@@ -22,14 +22,15 @@ type SubIndication string
 
 // The sub-indications that this package gives.
 const (
-	FormatFailure             SubIndication = "FORMAT_FAILURE"
-	HashFailure               SubIndication = "HASH_FAILURE"
-	SigCryptoFailure          SubIndication = "SIG_CRYPTO_FAILURE"
-	SigConstraintsFailure     SubIndication = "SIG_CONSTRAINTS_FAILURE"
-	CryptoConstraintsFailure  SubIndication = "CRYPTO_CONSTRAINTS_FAILURE"
-	NoSigningCertificateFound SubIndication = "NO_SIGNING_CERTIFICATE_FOUND"
-	NoCertificateChainFound   SubIndication = "NO_CERTIFICATE_CHAIN_FOUND"
-	OutOfBoundsNoPOE          SubIndication = "OUT_OF_BOUNDS_NO_POE"
+	FormatFailure                 SubIndication = "FORMAT_FAILURE"
+	HashFailure                   SubIndication = "HASH_FAILURE"
+	SigCryptoFailure              SubIndication = "SIG_CRYPTO_FAILURE"
+	SigConstraintsFailure         SubIndication = "SIG_CONSTRAINTS_FAILURE"
+	CryptoConstraintsFailure      SubIndication = "CRYPTO_CONSTRAINTS_FAILURE"
+	CryptoConstraintsFailureNoPOE SubIndication = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
+	NoSigningCertificateFound     SubIndication = "NO_SIGNING_CERTIFICATE_FOUND"
+	NoCertificateChainFound       SubIndication = "NO_CERTIFICATE_CHAIN_FOUND"
+	OutOfBoundsNoPOE              SubIndication = "OUT_OF_BOUNDS_NO_POE"
 )
 
 // Integrity answers one question alone: are digest and signature value right

@@ -24,36 +24,37 @@ const (
 
 // Codes of findings. A program may rely on them.
 const (
-	findByteRange       = "byte_range"           // ByteRange or Contents have not the required shape
-	findDictionary      = "signature_dictionary" // the dictionary is malformed
-	findSubFilter       = "sub_filter"           // unknown or misplaced encoding
-	findLegacy          = "legacy_encoding"      // recognised, not judged
-	findRevision        = "not_a_revision"       // the signed bytes are no complete state of the file
-	findOverridden      = "signature_overridden" // the dictionary was changed by a later revision
-	findShared          = "shared_signature"     // two fields claim one signature
-	findRepaired        = "ambiguous_structure"  // the file needed tolerance to be read
-	findCMS             = "cms_format"           // malformed or unsuitable CMS
-	findDigest          = "message_digest"       // signed bytes were changed
-	findValue           = "signature_value"      // value is wrong under the key
-	findNoCertificate   = "no_signing_certificate"
-	findBinding         = "certificate_binding" // signing-certificate does not fit
-	findNoBinding       = "no_signing_certificate_attribute"
-	findNoAttributes    = "no_signed_attributes"
-	findAlgorithm       = "algorithm_unknown"
-	findWeak            = "algorithm_weak"
-	findNoChain         = "no_certificate_chain"
-	findChain           = "certificate_chain"
-	findValidity        = "certificate_validity"
-	findKeyUsage        = "key_usage"
-	findChanged         = "changed_after_signing"
-	findUnclassified    = "changes_unclassified"
-	findAnnotations     = "annotations_added"
-	findCertification   = "docmdp_violation"
-	findRemoved         = "signature_removed"
-	findTrailing        = "trailing_data"
-	findPrefix          = "prefix_data"
-	findNotBaseline     = "not_baseline"
-	findTimeStampListed = "time_stamps_not_checked"
+	findByteRange        = "byte_range"           // ByteRange or Contents have not the required shape
+	findDictionary       = "signature_dictionary" // the dictionary is malformed
+	findSubFilter        = "sub_filter"           // unknown or misplaced encoding
+	findLegacy           = "legacy_encoding"      // recognised, not judged
+	findRevision         = "not_a_revision"       // the signed bytes are no complete state of the file
+	findOverridden       = "signature_overridden" // the dictionary was changed by a later revision
+	findShared           = "shared_signature"     // two fields claim one signature
+	findRepaired         = "ambiguous_structure"  // the file needed tolerance to be read
+	findCMS              = "cms_format"           // malformed or unsuitable CMS
+	findDigest           = "message_digest"       // signed bytes were changed
+	findValue            = "signature_value"      // value is wrong under the key
+	findNoCertificate    = "no_signing_certificate"
+	findBinding          = "certificate_binding" // signing-certificate does not fit
+	findNoBinding        = "no_signing_certificate_attribute"
+	findNoAttributes     = "no_signed_attributes"
+	findAlgorithm        = "algorithm_unknown"
+	findWeak             = "algorithm_weak"
+	findNoChain          = "no_certificate_chain"
+	findChain            = "certificate_chain"
+	findValidity         = "certificate_validity"
+	findKeyUsage         = "key_usage"
+	findChanged          = "changed_after_signing"
+	findUnclassified     = "changes_unclassified"
+	findAnnotations      = "annotations_added"
+	findVisibleSignature = "visible_signature_added"
+	findCertification    = "docmdp_violation"
+	findRemoved          = "signature_removed"
+	findTrailing         = "trailing_data"
+	findPrefix           = "prefix_data"
+	findNotBaseline      = "not_baseline"
+	findTimeStampListed  = "time_stamps_not_checked"
 )
 
 // Verify examines every signature that the form fields of a document lead to.
