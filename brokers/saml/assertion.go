@@ -96,12 +96,21 @@ func (j *judgement) subject(e *element, a *Assertion) error {
 	if len(j.NameIDFormats) > 0 && !slices.Contains(j.NameIDFormats, a.NameID.Format) {
 		return reject(ReasonSubject, "NameID of another format")
 	}
+	if a.NameID.SPNameQualifier != "" && a.NameID.SPNameQualifier != j.Audience && !j.Lenient.AnyAudience {
+		return reject(ReasonSubject, "NameID for another service provider")
+	}
 	// One confirmation, so that no second one can be the weaker (threat X-82).
 	confirmations := subject.all(assertionNS, "SubjectConfirmation")
-	if len(confirmations) != 1 {
+	if len(confirmations) == 0 || len(confirmations) > 1 && !j.Lenient.Profile {
 		return reject(ReasonConfirmation, "%d subject confirmations", len(confirmations))
 	}
-	return j.confirmation(confirmations[0], a)
+	var err error
+	for _, confirmation := range confirmations {
+		if err = j.confirmation(confirmation, a); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // confirmation checks a bearer confirmation (SAML Profiles 4.1.4.2).
@@ -126,11 +135,11 @@ func (j *judgement) confirmation(e *element, a *Assertion) error {
 	switch {
 	case err != nil:
 		return err
-	case until.IsZero() && !j.Lenient.BareStatements:
+	case until.IsZero() && !j.Lenient.Profile:
 		return reject(ReasonConfirmation, "confirmation without end")
 	case !until.IsZero() && j.past(until):
 		return reject(ReasonExpired, "confirmation has ended")
-	case until.After(j.Now.Add(maxLifetime)) && !j.Lenient.AnyTime && !j.Lenient.BareStatements:
+	case until.After(j.Now.Add(maxLifetime)) && !j.Lenient.AnyTime && !j.Lenient.Profile:
 		return reject(ReasonConfirmation, "confirmation ends too far in the future")
 	}
 	a.Expires = until
@@ -192,9 +201,6 @@ func (j *judgement) audience(conditions *element) error {
 
 func (j *judgement) authnStatement(e *element, a *Assertion) error {
 	statements := e.all(assertionNS, "AuthnStatement")
-	if len(statements) == 0 && j.Lenient.BareStatements {
-		return nil
-	}
 	if len(statements) != 1 {
 		return reject(ReasonAuthnStatement, "%d authentication statements", len(statements))
 	}
@@ -229,11 +235,8 @@ func (j *judgement) context(e *element, a *Assertion) error {
 	if class != nil {
 		a.ContextClass, _ = class.text()
 	}
-	if a.ContextClass == "" && !j.Lenient.BareStatements {
+	if a.ContextClass == "" {
 		return reject(ReasonContextClass, "no context class")
-	}
-	if e == nil {
-		return nil
 	}
 	for _, authority := range e.all(assertionNS, "AuthenticatingAuthority") {
 		name, _ := authority.text()
@@ -255,7 +258,7 @@ func (j *judgement) attributes(e *element, a *Assertion) error {
 			}
 			// One attribute twice with two values is for the reader to choose from
 			// (threat X-85).
-			if !j.Lenient.BareStatements && slices.ContainsFunc(a.Attributes, func(have Attribute) bool { return have.Name == attribute.Name }) {
+			if slices.ContainsFunc(a.Attributes, func(have Attribute) bool { return have.Name == attribute.Name }) {
 				return reject(ReasonAttributes, "attribute stated twice")
 			}
 			for _, v := range s.all(assertionNS, "AttributeValue") {

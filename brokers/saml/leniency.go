@@ -16,7 +16,8 @@ type Leniency struct {
 	// Canonicalizations allows inclusive canonical XML and the forms with
 	// comments besides exclusive canonicalization.
 	Canonicalizations bool
-	// ElementOrder allows children in any order, a misplaced signature included.
+	// ElementOrder allows children in any order, a misplaced signature included
+	// unless it is one that SHA1 allows.
 	ElementOrder bool
 	// Comments drops comments, so that values are read in full across them.
 	Comments bool
@@ -29,10 +30,11 @@ type Leniency struct {
 	// StructuredValues allows attribute values with child elements; they are read
 	// as empty.
 	StructuredValues bool
-	// BareStatements allows a response without Issuer, InResponseTo and
-	// Destination, an assertion without AuthnStatement, and a confirmation
-	// without NotOnOrAfter.
-	BareStatements bool
+	// Profile allows what the web browser profile leaves to the parties or what
+	// products forget: no Destination, no Issuer on an unsigned response,
+	// identifiers that are no NCName, confirmations without end or with one far
+	// away, and several confirmations of which one fits.
+	Profile bool
 	// EitherSigned asks for a signature on the response or on the assertion
 	// instead of what Expectation.Signed says.
 	EitherSigned bool
@@ -50,7 +52,7 @@ func Recorded() Leniency {
 		SHA1: true, ShortKeys: true, CertificateDates: true, ForeignKeyInfo: true,
 		EmptyURI: true, Canonicalizations: true, ElementOrder: true, Comments: true,
 		ForeignAttributes: true, OffsetTimes: true, Advice: true, StructuredValues: true,
-		BareStatements: true, EitherSigned: true,
+		Profile: true, EitherSigned: true,
 		AnyIssuer: true, AnyRecipient: true, AnyRequest: true,
 	}
 }

@@ -341,6 +341,8 @@ func TestResponseAssertionFaults(t *testing.T) {
 		{area: "subject", name: "X-85 two NameIDs", edit: assertionEdit("<saml:NameID>", "<saml:NameID>s00000000:999990019</saml:NameID><saml:NameID>"), reason: ReasonSchema},
 		{area: "subject", name: "empty NameID", edit: assertionEdit("s00000000:900029365", ""), reason: ReasonSubject},
 		{area: "subject", name: "wrong Format", edit: assertionEdit("<saml:NameID>", `<saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:transient">`), reason: ReasonSubject},
+		{area: "subject", name: "NameID for another service provider", edit: assertionEdit("<saml:NameID>", `<saml:NameID SPNameQualifier="https://other.example">`), reason: ReasonSubject},
+		{area: "subject", name: "NameID for us", edit: assertionEdit("<saml:NameID>", `<saml:NameID SPNameQualifier="`+spID+`">`), reason: accepted},
 		{area: "subject", name: "X-85 nested XML in NameID", edit: assertionEdit("s00000000:900029365", "s00000000:<saml:b>900029365</saml:b>"), reason: ReasonSchema},
 		{area: "subject", name: "X-82 SubjectConfirmation missing", edit: cutAssertion("SubjectConfirmation"), reason: ReasonConfirmation},
 		{area: "subject", name: "X-82 method not bearer", edit: assertionEdit("cm:bearer", "cm:sender-vouches"), reason: ReasonConfirmation},

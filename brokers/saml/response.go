@@ -183,7 +183,7 @@ func (j *judgement) header(e *element, requestID string, kind headerKind) error 
 		// The back channel is mutual TLS; its address is not ours to compare.
 	case addressed && !j.Lenient.AnyRecipient && destination != j.Recipient:
 		return reject(ReasonDestination, "another destination")
-	case !addressed && !j.DestinationOptional && !j.Lenient.BareStatements:
+	case !addressed && !j.DestinationOptional && !j.Lenient.Profile:
 		return reject(ReasonDestination, "no destination")
 	}
 	answered, present := e.attribute("InResponseTo")
@@ -203,7 +203,7 @@ func (j *judgement) messageCommon(e *element) error {
 	if e.value("Version") != version {
 		return reject(ReasonVersion, "%s of another version", e.local)
 	}
-	if id := e.value("ID"); id == "" || !isName(id) && !j.Lenient.BareStatements {
+	if id := e.value("ID"); id == "" || !isName(id) && !j.Lenient.Profile {
 		return reject(ReasonID, "%s without a proper ID", e.local)
 	}
 	issued, err := e.instant("IssueInstant", ReasonIssueInstant, j.Lenient)
@@ -224,7 +224,8 @@ func (j *judgement) messageCommon(e *element) error {
 func (j *judgement) issuer(e *element) error {
 	issuer := e.child(assertionNS, "Issuer")
 	if issuer == nil {
-		if j.Lenient.BareStatements && !e.is(assertionNS, "Assertion") {
+		// SAML Profiles 4.1.4.2.
+		if j.Lenient.Profile && e.is(protocolNS, "Response") && e.child(signatureNS, "Signature") == nil && !j.signed.Response {
 			return nil
 		}
 		return reject(ReasonIssuer, "%s without Issuer", e.local)

@@ -146,11 +146,29 @@ func (v *verifier) form(e, signature *element) (*signatureForm, error) {
 	if form.method, ok = findSignatureMethod(info[1].value("Algorithm"), v.lenient); !ok {
 		return nil, reject(ReasonSignatureAlgorithm, "signature method is not on the list")
 	}
+	if form.method.legacy && !inPlace(e, signature) {
+		// A message may be old or oddly built, but a weak digest gets no second
+		// allowance.
+		return nil, reject(ReasonSignatureForm, "misplaced signature of a legacy method")
+	}
 	if !isEmpty(info[1]) {
 		// HMACOutputLength and RSAPSSParams (threat X-65).
 		return nil, reject(ReasonSignatureForm, "parameters in SignatureMethod")
 	}
 	return form, v.reference(e, info[2], form)
+}
+
+// inPlace says whether a signature stands where the schemas put it: after Issuer,
+// or first where there is none.
+func inPlace(e, signature *element) bool {
+	var before *element
+	for _, child := range e.elements() {
+		if child == signature {
+			break
+		}
+		before = child
+	}
+	return before == nil && e.child(assertionNS, "Issuer") == nil || before.is(assertionNS, "Issuer")
 }
 
 func (v *verifier) reference(e, reference *element, form *signatureForm) error {

@@ -250,14 +250,14 @@ const (
 	responseText = `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" Destination="$acs" ID="_response1" InResponseTo="$req" IssueInstant="$now" Version="2.0">` +
 		`<saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">$idp</saml:Issuer>` +
 		`<samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"></samlp:StatusCode></samlp:Status>$assertion</samlp:Response>`
-	envelopeText = `<samlp:ArtifactResponse xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_artifactresponse1" InResponseTo="$res" IssueInstant="$now" Version="2.0">` +
+	envelopeText = `<samlp:ArtifactResponse xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_artifactresponse1" InResponseTo="$ask" IssueInstant="$now" Version="2.0">` +
 		`<saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">$idp</saml:Issuer>` +
 		`<samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"></samlp:StatusCode></samlp:Status>$response</samlp:ArtifactResponse>`
 )
 
 func fill(text string) string {
 	return strings.NewReplacer("$now", at(-5), "$end", at(120), "$begin", at(-120), "$idp", idpID, "$sp", spID, "$acs", acs,
-		"$req", reqID, "$res", resID).Replace(text)
+		"$req", reqID, "$ask", resID).Replace(text)
 }
 
 // goodAnswer has a signed response with a signed assertion.
