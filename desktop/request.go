@@ -3,6 +3,7 @@ package desktop
 import (
 	"crypto"
 	"crypto/x509"
+	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -63,6 +64,27 @@ type Wanted struct {
 	Reader string
 	// CertificateSHA256 is lower-case hex.
 	CertificateSHA256 string
+	// IssuerCountries are two-letter codes; empty takes all.
+	IssuerCountries []string
+	// Qualified, when set, wants a certificate that says so, or one that does
+	// not.
+	Qualified *bool
+}
+
+// fits tells whether a certificate is one of those wanted.
+func (w Wanted) fits(c *x509.Certificate) bool {
+	if w.Qualified != nil && *w.Qualified != HolderOf(c).Qualified {
+		return false
+	}
+	if len(w.IssuerCountries) == 0 {
+		return true
+	}
+	for _, country := range c.Issuer.Country {
+		if slices.Contains(w.IssuerCountries, country) {
+			return true
+		}
+	}
+	return false
 }
 
 // Snapshot is what can be told of a request at one moment.

@@ -192,6 +192,9 @@ func (s *Service) card(q *request) (*cardreader.Found, error) {
 	var told CardPresence
 	for {
 		found, err := s.Cards.Find(q.ctx, selection)
+		if err == nil && !q.Credential.fits(found.Credential.Certificate) {
+			err = cardreader.ErrNoCredential
+		}
 		presence := presenceOf(err)
 		if presence != told {
 			if err := q.become(StateWaitingCard, Detail{Card: presence, Document: 1, Of: 1}); err != nil {

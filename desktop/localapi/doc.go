@@ -49,8 +49,8 @@
 //	201 {"id":"…","state":"created","seq":1,"links":{"self":"/v1/requests/…"}}
 //
 // size and digest may be left out; when present they must match. base64url is
-// taken with and without padding. The credential member may hold usage "sign"
-// and certificate_sha256.
+// taken with and without padding. The credential member narrows the choice:
+// usage "sign", issuer_country, qualified, certificate_sha256.
 //
 //	GET /v1/requests/{id}?wait=25&seq=3
 //	200 {"id":"…","state":"waiting_pin","seq":4,"detail":{"card":"present","tries_left":3,"document":1,"of":1}}

@@ -36,4 +36,6 @@ const (
 	maxName      = 256
 	maxPurpose   = 256
 	maxReference = 64
+	// maxCountries bounds issuer_country: there are not more two-letter codes.
+	maxCountries = 250
 )

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json/jsontext"
+	json "encoding/json/v2"
 	"errors"
 	"net/http"
 	"strconv"
@@ -27,7 +28,7 @@ type wish struct {
 	Credential   wishCredential `json:"credential"`
 	Authenticate jsontext.Value `json:"authenticate"`
 	Sign         *wishSign      `json:"sign"`
-	Display      wishDisplay    `json:"display"`
+	Display      jsontext.Value `json:"display"`
 }
 
 type wishCredential struct {
@@ -67,9 +68,25 @@ type wishOutput struct {
 // wishDisplay is the only place where unknown members are passed over
 // (agent-protocols 9.6).
 type wishDisplay struct {
-	Purpose   string         `json:"purpose"`
-	Reference string         `json:"reference"`
-	Unknown   jsontext.Value `json:",unknown"`
+	Purpose   string `json:"purpose"`
+	Reference string `json:"reference"`
+}
+
+// given tells whether an optional member is there; null is not.
+func given(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
+
+// display reads what is to be shown.
+func (v *wish) display() (wishDisplay, error) {
+	var shown wishDisplay
+	if given(v.Display) {
+		if err := json.Unmarshal(v.Display, &shown); err != nil {
+			return wishDisplay{}, invalid("display is not the object that is expected.")
+		}
+	}
+	if len(shown.Purpose) > maxPurpose || len(shown.Reference) > maxReference {
+		return wishDisplay{}, invalid("display is too long.")
+	}
+	return shown, nil
 }
 
 func (d *Door) createRequest(w http.ResponseWriter, r *http.Request, from caller) error {
@@ -125,14 +142,12 @@ func (v *wish) request() (desktop.Request, error) {
 		return desktop.Request{}, unsupported
 	case v.Kind != "sign" || v.Sign == nil:
 		return desktop.Request{}, invalid("kind is not known or its object is missing.")
-	case v.Authenticate != nil:
+	case given(v.Authenticate):
 		return desktop.Request{}, invalid("authenticate does not belong to kind sign.")
 	case v.ExpiresIn < 0 || v.ExpiresIn > int(desktop.MaxExpiry.Seconds()):
 		return desktop.Request{}, invalid("expires_in is out of range.")
 	case len(v.Locale) > 35: // RFC 5646 section 4.4.1
 		return desktop.Request{}, invalid("locale is too long.")
-	case len(v.Display.Purpose) > maxPurpose || len(v.Display.Reference) > maxReference:
-		return desktop.Request{}, invalid("display is too long.")
 	case len(v.Sign.Documents) != 1:
 		return desktop.Request{}, unsupported
 	}
@@ -140,13 +155,17 @@ func (v *wish) request() (desktop.Request, error) {
 	if u := v.Credential.Usage; u != "" && u != "sign" {
 		return desktop.Request{}, unsupported
 	}
-	if len(v.Credential.IssuerCountry) > 0 || v.Credential.Qualified != nil {
-		return desktop.Request{}, unsupported
+	if len(v.Credential.IssuerCountry) > maxCountries {
+		return desktop.Request{}, invalid("issuer_country is too long.")
 	}
 	o := v.Sign.Output
-	if o.Format != string(signing.PAdES) || o.Level != string(signing.BaselineB) || o.Visible != nil ||
+	if o.Format != string(signing.PAdES) || o.Level != string(signing.BaselineB) || given(o.Visible) ||
 		o.Packaging != "" && o.Packaging != "enveloped" {
 		return desktop.Request{}, unsupported
+	}
+	shown, err := v.display()
+	if err != nil {
+		return desktop.Request{}, err
 	}
 	data, err := v.Sign.Documents[0].bytes()
 	if err != nil {
@@ -156,8 +175,9 @@ func (v *wish) request() (desktop.Request, error) {
 		Kind:      desktop.KindSign,
 		Documents: []desktop.Document{desktop.PDFBytes(v.Sign.Documents[0].Name, data)},
 		Output:    desktop.Output{Format: signing.PAdES, Baseline: signing.BaselineB},
-		Locale:    v.Locale, Purpose: v.Display.Purpose, Reference: v.Display.Reference,
-		ExpiresIn: time.Duration(v.ExpiresIn) * time.Second,
+		Locale:    v.Locale, Purpose: shown.Purpose, Reference: shown.Reference,
+		ExpiresIn:  time.Duration(v.ExpiresIn) * time.Second,
+		Credential: desktop.Wanted{IssuerCountries: v.Credential.IssuerCountry, Qualified: v.Credential.Qualified},
 	}
 	if s := v.Credential.CertificateSHA256; s != nil {
 		sum, err := decode(*s)
