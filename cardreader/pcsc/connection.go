@@ -151,6 +151,12 @@ func (c *connection) Close(reset bool) error {
 		return nil
 	}
 	c.closed = true
+	if errors.Is(c.broken, cardreader.ErrCardRemoved) {
+		// Without power it has forgotten all; and after a failed reset pcscd 1.9
+		// takes the slot for empty before it has noticed the removal itself, and
+		// misses a card that is put in then.
+		reset = false
+	}
 	c.broken = errClosed
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

@@ -174,9 +174,12 @@ func (h *fakeHandle) notes() []string {
 func (h *fakeHandle) protocol() protocol { return h.active }
 
 func (h *fakeHandle) begin() error {
+	h.mu.Lock()
 	h.begun++
+	n := h.begun
+	h.mu.Unlock()
 	if h.begins != nil {
-		if err := h.begins(h.begun); err != nil {
+		if err := h.begins(n); err != nil {
 			return err
 		}
 	}
