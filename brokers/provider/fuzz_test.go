@@ -1,0 +1,67 @@
+package provider_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// Whatever is asked, the browser is sent nowhere but to the registered redirect
+// URI, the login pages, or the upstream; and nothing of ours fails (O-82).
+func FuzzAuthorize(f *testing.F) {
+	r := newRig(f, options{})
+	f.Add(r.request().Encode())
+	for _, change := range [][]string{
+		{"redirect_uri", "https://evil.example"},
+		{"prompt", "none"},
+		{"claims", `{"id_token":{"acr":{"essential":true,"values":["http://eidas.europa.eu/LoA/high"]}}}`},
+		{"acr_values", "http://eidas.europa.eu/LoA/high", "max_age", "0", "ui_locales", "et nl"},
+	} {
+		f.Add(with(r.request(), change...).Encode())
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		req := httptest.NewRequest(http.MethodGet, r.server.URL+"/authorize", nil)
+		req.URL.RawQuery = query
+		a := httptest.NewRecorder()
+		r.provider.ServeHTTP(a, req)
+		location := a.Header().Get("Location")
+		switch a.Code {
+		case http.StatusBadRequest:
+			if location != "" {
+				t.Errorf("a refusal redirects to %q", location)
+			}
+		case http.StatusSeeOther:
+			if !strings.HasPrefix(location, redirectURI+"&") && !strings.HasPrefix(location, r.server.URL+"/login/") &&
+				!strings.HasPrefix(location, "https://idp.example/login?") || strings.ContainsAny(location, "\r\n") {
+				t.Errorf("redirected to %q", location)
+			}
+		case http.StatusTooManyRequests:
+		default:
+			t.Errorf("status %d", a.Code)
+		}
+	})
+}
+
+// Nothing but the one live code opens anything, and every answer is JSON that
+// must not be kept.
+func FuzzToken(f *testing.F) {
+	r := newRig(f, options{})
+	f.Add("grant_type=authorization_code&code=x&redirect_uri=y&code_verifier=z", "Basic cG9ydGFsOng=")
+	f.Add("grant_type=authorization_code&client_id=portal&client_secret=a+secret+of+the+portal", "")
+	f.Fuzz(func(t *testing.T, body, authorization string) {
+		req := httptest.NewRequest(http.MethodPost, r.server.URL+"/token", strings.NewReader(body))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if authorization != "" {
+			req.Header["Authorization"] = []string{authorization}
+		}
+		a := httptest.NewRecorder()
+		r.provider.ServeHTTP(a, req)
+		if a.Code != http.StatusBadRequest && a.Code != http.StatusUnauthorized {
+			t.Errorf("status %d", a.Code)
+		}
+		if a.Header().Get("Cache-Control") != "no-store" || object(t, a.Body.String())["error"] == nil {
+			t.Errorf("got %v %s", a.Header(), a.Body)
+		}
+	})
+}
