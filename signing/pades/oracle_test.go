@@ -1,0 +1,123 @@
+package pades_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/digitorus/pdfsign"
+
+	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/pades"
+)
+
+// pdfsignSign has the peer library sign a file.
+func pdfsignSign(t testing.TB, file []byte, cred signing.Credential, format pdfsign.Format) []byte {
+	t.Helper()
+	doc, err := pdfsign.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Sign(cred.Signer, cred.Certificate).Format(format).Reason("by another library")
+	var out bytes.Buffer
+	if _, err := doc.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// today is a credential to the taste of the peer: valid now, because it takes the
+// clock of the machine; with an extended key usage; and without a chain, because
+// it takes the first certificate of the message for the signer's.
+func today(t testing.TB) signing.Credential {
+	t.Helper()
+	cred := sharedCA().issue(t, newECDSA(t, sharedCA().key.Curve), func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		c.KeyUsage |= x509.KeyUsageDigitalSignature
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
+	})
+	cred.Chain = nil
+	return cred
+}
+
+func TestPdfsignReadsWhatWeSign(t *testing.T) {
+	cred := today(t)
+	for _, s := range pdfs.Samples() {
+		switch s.Name {
+		case "hybrid", "mixed-chain", "cr-line-ends", "short-xref-entries", "startxref-off":
+			continue // its reader does not open these
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			signed, _ := sign(t, s.Data, cred, pades.Options{SigningTime: time.Now()})
+			doc, err := pdfsign.Open(bytes.NewReader(signed), int64(len(signed)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots := x509.NewCertPool()
+			roots.AddCert(sharedCA().root)
+			v := doc.Verify().TrustedRoots(roots).SkipRevocationCheck(true)
+			if !v.Valid() || v.Count() != 1 {
+				t.Errorf("%d signatures, error %v, %+v", v.Count(), v.Err(), v.Signatures())
+			}
+		})
+	}
+}
+
+func TestVerifyReadsWhatPdfsignSigns(t *testing.T) {
+	cred := today(t)
+	for _, c := range []struct {
+		name     string
+		format   pdfsign.Format
+		filter   string
+		baseline signing.Baseline
+	}{
+		{"legacy", pdfsign.DefaultFormat, "adbe.pkcs7.detached", ""},
+		{"baseline", pdfsign.PAdES_B_B, "ETSI.CAdES.detached", signing.BaselineB},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			signed := pdfsignSign(t, pdfs.Classic(), cred, c.format)
+			o := trusted()
+			o.Time = time.Now()
+			got := verify(t, signed, o).Signatures
+			if len(got) != 1 || got[0].Indication != pades.TotalPassed || got[0].SubFilter != c.filter || got[0].Baseline != c.baseline {
+				t.Errorf("verdict: %+v", got)
+			}
+			again, _ := sign(t, signed, cred, pades.Options{SigningTime: time.Now()})
+			if report := verify(t, again, o); len(report.Signatures) != 2 || !report.Passed() {
+				t.Errorf("after a second signature: %+v", report)
+			}
+		})
+	}
+}
+
+const benchmarkSize = 10 << 20 // bytes
+
+func BenchmarkSign10MB(b *testing.B) {
+	file, cred := pdfs.Noise(benchmarkSize), today(b)
+	var ours, peer time.Duration
+	b.Run("eidbridge", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(file)))
+		for b.Loop() {
+			if _, err := pades.Sign(context.Background(), bytes.NewReader(file), int64(len(file)), io.Discard, cred, pades.Options{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		ours = b.Elapsed() / time.Duration(b.N)
+	})
+	b.Run("pdfsign", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetBytes(int64(len(file)))
+		for b.Loop() {
+			pdfsignSign(b, file, cred, pdfsign.PAdES_B_B)
+		}
+		peer = b.Elapsed() / time.Duration(b.N)
+		if ours > 0 {
+			b.ReportMetric(float64(peer)/float64(ours), "times-eidbridge")
+		}
+	})
+}
