@@ -1,3 +1,5 @@
+//go:build cgo
+
 package pcsc_test
 
 import (
@@ -41,9 +43,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
-	os.Setenv(stackDir, dir)
-	os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm"))
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := errors.Join(os.Setenv(stackDir, dir), os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm"))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 

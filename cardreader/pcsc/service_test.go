@@ -383,7 +383,7 @@ func TestTransmitTellsWhyItFailed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close(false)
+			defer func() { _ = conn.Close(false) }()
 			for range 2 {
 				if _, err := conn.Transmit(t.Context(), []byte{0, 0xA4, 0, 0}); !errors.Is(err, test.want) {
 					t.Errorf("Transmit = %v, want %v", err, test.want)

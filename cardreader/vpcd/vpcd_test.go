@@ -193,7 +193,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			conn := connect(t, New(listen(t, onAPDU(test.answer)).addr))
-			defer conn.Close(false)
+			defer func() { _ = conn.Close(false) }()
 			for range 2 {
 				if _, err := conn.Transmit(t.Context(), command); !errors.Is(err, test.want) {
 					t.Errorf("Transmit = %v, want %v", err, test.want)
@@ -204,7 +204,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 	t.Run("commands that are none", func(t *testing.T) {
 		w := listen(t, polite)
 		conn := connect(t, New(w.addr))
-		defer conn.Close(false)
+		defer func() { _ = conn.Close(false) }()
 		for _, n := range []int{0, 1, 3, maxCommand + 1} {
 			if _, err := conn.Transmit(t.Context(), make([]byte, n)); !errors.Is(err, cardreader.ErrCardProtocol) {
 				t.Errorf("%d bytes: %v, want ErrCardProtocol", n, err)
@@ -216,7 +216,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 	})
 	t.Run("the longest answer", func(t *testing.T) {
 		conn := connect(t, New(listen(t, onAPDU(framed(make([]byte, 65535)...))).addr))
-		defer conn.Close(false)
+		defer func() { _ = conn.Close(false) }()
 		if answer, err := conn.Transmit(t.Context(), command); err != nil || len(answer) != 65535 {
 			t.Errorf("%d bytes, %v", len(answer), err)
 		}
@@ -241,7 +241,7 @@ func TestSilenceEndsAtTheDeadline(t *testing.T) {
 		}
 		return []byte{} // no answer, no hanging up
 	}).addr))
-	defer conn.Close(true)
+	defer func() { _ = conn.Close(true) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
 	if _, err := conn.Transmit(ctx, []byte{0, 0xA4, 0, 0xC}); !errors.Is(err, context.DeadlineExceeded) {
