@@ -1,0 +1,261 @@
+package pages_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/eidbridge/eidbridge/brokers/pages"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func newPages(t testing.TB) *pages.Pages {
+	t.Helper()
+	p, err := pages.New("/op")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const hostile = `"><script>alert(1)</script>`
+
+// samples are all pages in one language, with hostile text wherever text is
+// not ours.
+func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
+	all := map[string]func(io.Writer) error{
+		"choice": func(w io.Writer) error {
+			return p.Choice(w, pages.Choice{
+				Language: lang, Client: "Ayuntamiento " + hostile, Level: levels.Low, Action: "https://op.example/login/1", Cancel: "https://op.example/login/1/cancel", Token: "t",
+				Methods: []pages.Method{
+					{Value: "digid/digid-midden", Name: map[string]string{"en": "DigiD Middle", "nl": "DigiD Midden"}, Level: levels.Low},
+					{Value: "x/y" + hostile, Name: map[string]string{"en": "Card" + hostile}, Level: levels.High},
+				},
+			})
+		},
+		"onward-form": func(w io.Writer) error {
+			return p.Onward(w, pages.Onward{Language: lang, Location: "https://idp.example/sso?a=1&b=2", Fields: map[string]string{"SAMLRequest": "PHg+" + hostile, "RelayState": "r"}})
+		},
+		"onward-link": func(w io.Writer) error {
+			return p.Onward(w, pages.Onward{Language: lang, Location: "https://idp.example/sso?a=1&b=2"})
+		},
+		"waiting": func(w io.Writer) error {
+			return p.Waiting(w, pages.Waiting{Language: lang, Location: "https://op.example/resume/1"})
+		},
+	}
+	for _, kind := range pages.Kinds() {
+		all["problem-"+string(kind)] = func(w io.Writer) error {
+			return p.Problem(w, pages.Problem{Language: lang, Kind: kind, Reference: "ABCDE-12345", Retry: "https://op.example/login/1", Back: "https://op.example/login/1/cancel", Token: "t"})
+		}
+		all["notice-"+string(kind)] = func(w io.Writer) error {
+			return p.Choice(w, pages.Choice{Language: lang, Client: "Portal", Level: levels.High, Notice: kind, Reference: "ABCDE-12345"})
+		}
+	}
+	return all
+}
+
+// W-24, W-25, W-30, and what a screen reader needs: in every page and language.
+func TestEveryPageIsSoundHTML(t *testing.T) {
+	p := newPages(t)
+	for _, lang := range p.Languages() {
+		for name, render := range samples(p, lang) {
+			var out bytes.Buffer
+			if err := render(&out); err != nil {
+				t.Errorf("%s %s: %v", lang, name, err)
+				continue
+			}
+			text := out.String()
+			for _, wrong := range []string{"<no value>", "{{", "alert(1)</script>", " style=", " onclick", "ZgotmplZ"} {
+				if strings.Contains(text, wrong) {
+					t.Errorf("%s %s has %q: %s", lang, name, wrong, text)
+				}
+			}
+			root, err := html.Parse(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkNode(t, lang+" "+name, lang, root)
+			if n := count(root, "h1"); n != 1 {
+				t.Errorf("%s %s has %d main headings", lang, name, n)
+			}
+			if count(root, "title") != 1 || count(root, "main") != 1 {
+				t.Errorf("%s %s has no title or main part", lang, name)
+			}
+		}
+	}
+}
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func count(n *html.Node, tag string) int {
+	total := 0
+	for d := range n.Descendants() {
+		if d.Type == html.ElementNode && d.Data == tag {
+			total++
+		}
+	}
+	return total
+}
+
+func checkNode(t *testing.T, page, lang string, root *html.Node) {
+	t.Helper()
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		switch n.Data {
+		case "html":
+			if attribute(n, "lang") != lang {
+				t.Errorf("%s says it is in %q", page, attribute(n, "lang"))
+			}
+		case "script":
+			if attribute(n, "src") != "/op/assets/submit.js" || n.FirstChild != nil {
+				t.Errorf("%s has a script that is not ours", page)
+			}
+		case "link", "img":
+			if to := attribute(n, "href") + attribute(n, "src"); !strings.HasPrefix(to, "/op/assets/") {
+				t.Errorf("%s loads %s", page, to)
+			}
+		case "form":
+			if attribute(n, "method") != "post" || count(n, "button") == 0 {
+				t.Errorf("%s has a form that does not work without scripts", page)
+			}
+		case "a":
+			if attribute(n, "target") != "" {
+				t.Errorf("%s opens windows", page)
+			}
+		}
+	}
+}
+
+// The choice page, looked at in each language: go test -update writes it anew.
+func TestGoldenPages(t *testing.T) {
+	p := newPages(t)
+	for _, lang := range p.Languages() {
+		for _, name := range []string{"choice", "onward-form", "problem-refused"} {
+			var out bytes.Buffer
+			if err := samples(p, lang)[name](&out); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join("testdata", name+"."+lang+".html")
+			if *update {
+				if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(out.Bytes(), want) {
+				t.Errorf("%s differs; got %s", path, out.String())
+			}
+		}
+	}
+}
+
+// Every language has every text, with the same places to fill in.
+func TestCataloguesAreComplete(t *testing.T) {
+	read := func(lang string) map[string]string {
+		data, err := os.ReadFile("catalogues/active." + lang + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts map[string]string
+		if err := json.Unmarshal(data, &texts); err != nil {
+			t.Fatal(err)
+		}
+		return texts
+	}
+	places := regexp.MustCompile(`{{[^}]*}}`)
+	english := read("en")
+	for _, lang := range newPages(t).Languages() {
+		texts := read(lang)
+		for id, text := range english {
+			if texts[id] == "" || !slices.Equal(places.FindAllString(text, -1), places.FindAllString(texts[id], -1)) {
+				t.Errorf("%s: %s is %q, in English %q", lang, id, texts[id], text)
+			}
+		}
+		for id := range texts {
+			if english[id] == "" {
+				t.Errorf("%s: %s is in no other language", lang, id)
+			}
+		}
+	}
+	for _, kind := range pages.Kinds() {
+		if english[string(kind)+"_title"] == "" || english[string(kind)+"_text"] == "" {
+			t.Errorf("%s has no text", kind)
+		}
+	}
+	for _, l := range levels.Scale() {
+		if english["level_"+l.String()] == "" {
+			t.Errorf("level %s has no name", l)
+		}
+	}
+}
+
+// W-32
+func TestLanguageComesFromTheList(t *testing.T) {
+	p := newPages(t)
+	for _, c := range []struct {
+		wishes []string
+		header string
+		want   string
+	}{
+		{nil, "", "en"},
+		{nil, "nl-BE,nl;q=0.9,en;q=0.1", "nl"},
+		{nil, "fr-FR,es-MX;q=0.8", "es"},
+		{nil, "zh-CN", "en"},
+		{nil, strings.Repeat("nl,", 1000), "en"},
+		{nil, "et;q=x", "en"},
+		{[]string{"et"}, "nl", "et"},
+		{[]string{"fr", "nl"}, "es", "nl"},
+		{[]string{"../../et", "", "\x00"}, "es", "es"},
+		{[]string{"ES"}, "", "es"},
+		{[]string{"fr"}, "nl", "nl"},
+	} {
+		if got := p.Language(c.wishes, c.header); got != c.want {
+			t.Errorf("%q, %.20q: got %s, want %s", c.wishes, c.header, got, c.want)
+		}
+	}
+	var out bytes.Buffer
+	if err := p.Waiting(&out, pages.Waiting{Language: "../x"}); err != nil || !strings.Contains(out.String(), `lang="en"`) {
+		t.Errorf("an unknown language: %v %s", err, out.String())
+	}
+}
+
+func TestAssets(t *testing.T) {
+	assets := newPages(t).Assets()
+	for path, status := range map[string]int{
+		"/op/assets/style.css": 200, "/op/assets/submit.js": 200, "/op/assets/icon.svg": 200,
+		"/op/assets/": 404, "/op/assets/none": 404, "/op/assets/../templates/layout.html": 404, "/style.css": 404,
+	} {
+		a := httptest.NewRecorder()
+		req := httptest.NewRequest(http.MethodGet, "/", nil)
+		req.URL.Path = path
+		assets.ServeHTTP(a, req)
+		if a.Code != status && (status == 200 || a.Code == 200) {
+			t.Errorf("%s: %d, want %d", path, a.Code, status)
+		}
+	}
+}
