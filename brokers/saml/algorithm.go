@@ -99,7 +99,7 @@ func (m signatureMethod) verify(public crypto.PublicKey, message, value []byte) 
 		return rsa.VerifyPKCS1v15(key, m.hash, digest, value) == nil
 	case *ecdsa.PublicKey:
 		// RFC 9231 2.3.6: r and s as octet strings of the order's length, joined.
-		size := (key.Curve.Params().N.BitLen() + 7) / 8
+		size := (key.Params().N.BitLen() + 7) / 8
 		if len(value) != 2*size {
 			return false
 		}
@@ -121,7 +121,7 @@ func rawECDSA(key *ecdsa.PublicKey, der []byte) ([]byte, error) {
 	if rest, err := asn1.Unmarshal(der, &value); err != nil || len(rest) != 0 {
 		return nil, errSigner
 	}
-	size := (key.Curve.Params().N.BitLen() + 7) / 8
+	size := (key.Params().N.BitLen() + 7) / 8
 	if value.R.Sign() < 0 || value.S.Sign() < 0 || value.R.BitLen() > 8*size || value.S.BitLen() > 8*size {
 		return nil, errSigner
 	}

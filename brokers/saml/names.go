@@ -33,7 +33,7 @@ const (
 
 	StatusAuthnFailed        = "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed"
 	StatusNoAuthnContext     = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
-	StatusNoPassive          = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
+	StatusNoPassive          = "urn:oasis:names:tc:SAML:2.0:status:NoPassive" //nolint:gosec // G101: a status code, no credential
 	StatusRequestDenied      = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
 	StatusRequestUnsupported = "urn:oasis:names:tc:SAML:2.0:status:RequestUnsupported"
 	StatusNoAvailableIDP     = "urn:oasis:names:tc:SAML:2.0:status:NoAvailableIDP"
@@ -43,7 +43,7 @@ const (
 
 const (
 	version          = "2.0"
-	methodBearer     = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+	methodBearer     = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // G101: a confirmation method, no credential
 	formatEntity     = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 	transformEnv     = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 	c14nExclusive    = "http://www.w3.org/2001/10/xml-exc-c14n#"

@@ -50,14 +50,21 @@ func protocolModel(local string) (model, bool) {
 	switch local {
 	case "ArtifactResponse":
 		return model{particles: []particle{
-			{assertionNS, "Issuer", 1}, {signatureNS, "Signature", 1}, {protocolNS, "Extensions", 1},
-			{protocolNS, "Status", 1}, {protocolNS, "Response", 1},
+			{assertionNS, "Issuer", 1},
+			{signatureNS, "Signature", 1},
+			{protocolNS, "Extensions", 1},
+			{protocolNS, "Status", 1},
+			{protocolNS, "Response", 1},
 		}}, true
 	case "Response":
 		// The number of assertions is judged later, under a name of its own.
 		return model{particles: []particle{
-			{assertionNS, "Issuer", 1}, {signatureNS, "Signature", 1}, {protocolNS, "Extensions", 1},
-			{protocolNS, "Status", 1}, {assertionNS, "Assertion", 0}, {assertionNS, "EncryptedAssertion", 0},
+			{assertionNS, "Issuer", 1},
+			{signatureNS, "Signature", 1},
+			{protocolNS, "Extensions", 1},
+			{protocolNS, "Status", 1},
+			{assertionNS, "Assertion", 0},
+			{assertionNS, "EncryptedAssertion", 0},
 		}}, true
 	case "Status":
 		return model{particles: []particle{
@@ -77,9 +84,13 @@ func assertionModel(local string) (model, bool) {
 	switch local {
 	case "Assertion":
 		return model{particles: []particle{
-			{assertionNS, "Issuer", 1}, {signatureNS, "Signature", 1}, {assertionNS, "Subject", 1},
-			{assertionNS, "Conditions", 1}, {assertionNS, "Advice", 1},
-			{assertionNS, "AuthnStatement", 0}, {assertionNS, "AttributeStatement", 0},
+			{assertionNS, "Issuer", 1},
+			{signatureNS, "Signature", 1},
+			{assertionNS, "Subject", 1},
+			{assertionNS, "Conditions", 1},
+			{assertionNS, "Advice", 1},
+			{assertionNS, "AuthnStatement", 0},
+			{assertionNS, "AttributeStatement", 0},
 		}}, true
 	case "Subject":
 		return model{particles: []particle{
@@ -91,7 +102,8 @@ func assertionModel(local string) (model, bool) {
 		return model{}, true
 	case "Conditions":
 		return model{kind: anyOrder, particles: []particle{
-			{assertionNS, "AudienceRestriction", 0}, {assertionNS, "OneTimeUse", 1},
+			{assertionNS, "AudienceRestriction", 0},
+			{assertionNS, "OneTimeUse", 1},
 			{assertionNS, "ProxyRestriction", 1},
 		}}, true
 	case "AudienceRestriction", "ProxyRestriction":
@@ -100,7 +112,8 @@ func assertionModel(local string) (model, bool) {
 		return model{particles: []particle{{assertionNS, "SubjectLocality", 1}, {assertionNS, "AuthnContext", 1}}}, true
 	case "AuthnContext":
 		return model{particles: []particle{
-			{assertionNS, "AuthnContextClassRef", 1}, {assertionNS, "AuthnContextDeclRef", 1},
+			{assertionNS, "AuthnContextClassRef", 1},
+			{assertionNS, "AuthnContextDeclRef", 1},
 			{assertionNS, "AuthenticatingAuthority", 0},
 		}}, true
 	case "AttributeStatement":

@@ -42,8 +42,8 @@ func at(seconds int) string {
 }
 
 type testKeys struct {
-	idp, other, expired, encryption, short *testKey
-	p256, p384, p521                       *testKey
+	idp, other, expired, short *testKey
+	p256, p384, p521           *testKey
 }
 
 type testKey struct {
