@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -88,15 +89,16 @@ func (d pdfBytes) Sign(ctx context.Context, _ Description, credential signing.Cr
 // PDFFile is a PDF on disk; its signed form becomes the file out, which must not
 // exist unless overwrite is set.
 func PDFFile(in, out string, overwrite bool) Document {
-	return pdfFile{in: in, out: out, overwrite: overwrite}
+	return &pdfFile{in: in, out: out, overwrite: overwrite}
 }
 
 type pdfFile struct {
 	in, out   string
 	overwrite bool
+	seen      fs.FileInfo // of in, when it was described
 }
 
-func (d pdfFile) Describe(ctx context.Context) (Description, error) {
+func (d *pdfFile) Describe(ctx context.Context) (Description, error) {
 	// Before anybody is asked for a PIN; SignFile checks again at the end.
 	if _, err := os.Lstat(d.out); err == nil && !d.overwrite {
 		return Description{}, fmt.Errorf("%s: %w", d.out, pades.ErrExists)
@@ -113,6 +115,7 @@ func (d pdfFile) Describe(ctx context.Context) (Description, error) {
 	if !info.Mode().IsRegular() {
 		return Description{}, fmt.Errorf("%s: %w: not a regular file", d.in, ErrInvalid)
 	}
+	d.seen = info
 	shown := Description{Name: filepath.Base(d.in), MediaType: MediaTypePDF, Size: info.Size()}
 	if err := readable(ctx, f, shown.Size); err != nil {
 		return Description{}, err
@@ -121,7 +124,10 @@ func (d pdfFile) Describe(ctx context.Context) (Description, error) {
 	return shown, err
 }
 
-func (d pdfFile) Sign(ctx context.Context, shown Description, credential signing.Credential, o Output) (Signed, error) {
+func (d *pdfFile) Sign(ctx context.Context, shown Description, credential signing.Credential, o Output) (Signed, error) {
+	if err := d.unchanged(); err != nil {
+		return Signed{}, err
+	}
 	options := padesOptions(o)
 	options.Overwrite = d.overwrite
 	result, err := pades.SignFile(ctx, d.in, d.out, credential, options)
@@ -134,8 +140,7 @@ func (d pdfFile) Sign(ctx context.Context, shown Description, credential signing
 		return Signed{}, fmt.Errorf("read the signed file: %w", err)
 	}
 	defer f.Close()
-	// The file may have been replaced between the question and SignFile's own
-	// reading of it (threats P-49): then the signature is one nobody agreed to.
+	// What unchanged cannot see: then the signature is one nobody agreed to.
 	before, err := digest(ctx, f, shown.Size)
 	if err == nil && before != shown.SHA256 {
 		err = fmt.Errorf("%w: it is not the one that was shown", pades.ErrSourceChanged)
@@ -147,6 +152,19 @@ func (d pdfFile) Sign(ctx context.Context, shown Description, credential signing
 		return Signed{}, errors.Join(err, os.Remove(d.out))
 	}
 	return signed, nil
+}
+
+// unchanged tells, before a key is used, whether the file is still the described
+// one, as far as its name, size and time say (threats P-49).
+func (d *pdfFile) unchanged() error {
+	now, err := os.Stat(d.in)
+	if err != nil {
+		return err
+	}
+	if d.seen == nil || !os.SameFile(now, d.seen) || now.Size() != d.seen.Size() || !now.ModTime().Equal(d.seen.ModTime()) {
+		return fmt.Errorf("%w: it is not the one that was shown", pades.ErrSourceChanged)
+	}
+	return nil
 }
 
 func padesOptions(o Output) pades.Options {

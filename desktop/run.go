@@ -36,9 +36,10 @@ type request struct {
 
 func newRequest(ctx context.Context, id string, r Request, now time.Time) *request {
 	q := &request{Request: r, id: id, created: now, ended: make(chan struct{}), changed: make(chan struct{})}
-	ctx, cancel := context.WithTimeoutCause(ctx, r.ExpiresIn, ErrTimeout)
-	q.ctx, q.cancel = context.WithCancelCause(ctx)
-	context.AfterFunc(q.ctx, cancel)
+	timed, stopTimer := context.WithTimeoutCause(ctx, r.ExpiresIn, ErrTimeout)
+	own, end := context.WithCancelCause(timed)
+	context.AfterFunc(own, stopTimer)
+	q.ctx, q.cancel = own, end
 	q.now = Snapshot{
 		ID: id, Door: r.Door, Origin: r.Origin, State: StateCreated, Seq: 1,
 		Created: now, Expires: now.Add(r.ExpiresIn),

@@ -55,7 +55,7 @@ func (p *program) service(cards *cardreader.Cards, prompter desktop.Prompter, lo
 	if err != nil {
 		return nil, "", nil, errors.Join(err, j.Close())
 	}
-	return s, dir, func() { j.Close() }, nil
+	return s, dir, func() { _ = j.Close() }, nil
 }
 
 // asking are the options that say how to ask for the PIN.

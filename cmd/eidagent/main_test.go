@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -213,21 +212,6 @@ func servePinentry(in io.Reader, out io.Writer) {
 		say("OK")
 		if command == "BYE" {
 			return
-		}
-	}
-}
-
-// waitFor polls a condition that another process makes true.
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	timeout := time.After(15 * time.Second)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatalf("%s: not in time", what)
 		}
 	}
 }

@@ -147,7 +147,7 @@ func (d *Door) Serve(ctx context.Context, listeners []net.Listener) error {
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(leave) != nil {
-			server.Close()
+			_ = server.Close()
 		}
 	})
 	defer stop()

@@ -175,15 +175,18 @@ func (d *Door) decide(ctx context.Context, p *pairing, q desktop.PairingQuestion
 	close(p.decided)
 	if token != "" {
 		// A token that nobody fetches is nobody's.
-		context.AfterFunc(d.unclaimed(), func() { d.withdraw(p) })
+		d.withdrawLater(p) //nolint:contextcheck // the token waits longer than the question
 	}
 }
 
-// unclaimed ends when a token has been waiting long enough.
-func (d *Door) unclaimed() context.Context {
+// withdrawLater waits for the token to be fetched, at most as long as a question
+// may stand, or to the end of the door.
+func (d *Door) withdrawLater(p *pairing) {
 	ctx, cancel := context.WithTimeout(d.base, pairingTime)
-	context.AfterFunc(ctx, cancel)
-	return ctx
+	context.AfterFunc(ctx, func() {
+		cancel()
+		d.withdraw(p)
+	})
 }
 
 func (d *Door) withdraw(p *pairing) {
@@ -226,7 +229,7 @@ func (d *Door) showPairing(w http.ResponseWriter, r *http.Request, from caller) 
 		case <-p.decided:
 		case <-timer.C:
 		case <-r.Context().Done():
-			d.absent.left(d.base, p.id, p.cancel)
+			d.absent.left(d.base, p.id, p.cancel) //nolint:contextcheck // the wait for the page outlives its message
 			return nil
 		}
 	}

@@ -263,6 +263,7 @@ func (d *Door) showRequest(w http.ResponseWriter, r *http.Request, from caller) 
 		defer cancel()
 		snapshot, err = d.Service.Wait(ctx, id, seq)
 		if r.Context().Err() != nil && !snapshot.State.Final() {
+			//nolint:contextcheck // the wait for the page outlives its message
 			d.absent.left(d.base, id, func() { _ = d.Service.Cancel(id) })
 			return nil
 		}

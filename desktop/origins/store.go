@@ -235,7 +235,7 @@ func replaceFile(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // after the rename there is nothing to remove
+	defer func() { _ = os.Remove(f.Name()) }() // after the rename there is nothing to remove
 	if _, err := f.Write(data); err != nil {
 		f.Close()
 		return err

@@ -157,7 +157,7 @@ func readLine(tty io.ReadWriter, line []byte, echo bool) (int, error) {
 		case keyBackspace, keyDelete:
 			if n > 0 {
 				n--
-				line[n] = 0
+				clear(line[n : n+1])
 				if echo {
 					_, _ = io.WriteString(tty, "\b \b")
 				}
