@@ -244,7 +244,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, requ
 			p.fault(w, r, "keeping login", err, nil)
 			return
 		}
-		http.Redirect(w, r, p.url("login", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("login", t.ID))
 		return
 	}
 	if err := p.send(r, t, offers[0], p.language(r, t)); err != nil {

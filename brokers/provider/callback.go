@@ -48,7 +48,7 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	if errors.Is(err, brokers.ErrConflict) {
 		// The same answer twice at once: the other request checks it.
-		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("resume", t.ID))
 		return
 	}
 	if err != nil {
@@ -189,7 +189,7 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	p.record(ctx, "login.authenticated", "ok", attributes...)
-	http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+	seeOther(w, r, p.url("resume", t.ID))
 }
 
 // implausible catches an upstream package that broke its contract, or an event
@@ -233,7 +233,7 @@ func (p *Provider) returnTo(ctx context.Context, t *brokers.Transaction, state b
 // browser's cookie.
 func (p *Provider) backToChoice(ctx context.Context, w http.ResponseWriter, r *http.Request, t *brokers.Transaction, outcome brokers.Outcome, ref string) {
 	p.returnTo(ctx, t, brokers.Choosing, outcome, ref)
-	http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+	seeOther(w, r, p.url("resume", t.ID))
 }
 
 // metadata serves what an upstream says of us.

@@ -24,7 +24,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if t.State != brokers.Choosing && t.State != brokers.Departed {
-		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("resume", t.ID))
 		return
 	}
 	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
@@ -112,7 +112,7 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !t.State.CanBecome(brokers.Departed) {
-		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("resume", t.ID))
 		return
 	}
 	if t.Attempts >= maxAttempts {
@@ -194,7 +194,7 @@ func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, langua
 func (p *Provider) onward(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, mayRedirect bool) {
 	d := t.Departure
 	if d.Form == nil && mayRedirect {
-		http.Redirect(w, r, d.Location, http.StatusSeeOther)
+		seeOther(w, r, d.Location)
 		return
 	}
 	w.Header().Set("Content-Security-Policy", policy(d.Form != nil, origin(d.Location)))
@@ -209,7 +209,7 @@ func (p *Provider) cancel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if t.State.Final() {
-		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("resume", t.ID))
 		return
 	}
 	p.abandon(w, r, t, giveUp(t.Outcome))
@@ -234,7 +234,7 @@ func (p *Provider) abandon(w http.ResponseWriter, r *http.Request, t *brokers.Tr
 		err = p.cfg.Store.Advance(r.Context(), t, from)
 	}
 	if errors.Is(err, brokers.ErrConflict) {
-		http.Redirect(w, r, p.url("resume", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("resume", t.ID))
 		return
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ func (p *Provider) resume(w http.ResponseWriter, r *http.Request) {
 	case brokers.Choosing:
 		p.again(w, r, t)
 	case brokers.Departed:
-		http.Redirect(w, r, p.url("login", t.ID), http.StatusSeeOther)
+		seeOther(w, r, p.url("login", t.ID))
 	default:
 		p.problem(w, r, http.StatusConflict, pages.Finished, "login.refused", "finished", nil, slog.String("login", t.ID))
 	}
@@ -48,7 +48,7 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, t *brokers.Tran
 		p.abandon(w, r, t, giveUp(t.Outcome))
 		return
 	}
-	http.Redirect(w, r, p.url("login", t.ID), http.StatusSeeOther)
+	seeOther(w, r, p.url("login", t.ID))
 }
 
 // wait shows that the answer is still being checked. If whoever checked it is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +54,7 @@ func TestSQLiteRemembersAcrossRestart(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, path).UseAssertionID(ctx, "idp", "_1", until); err != brokers.ErrReplayed {
+	if err := open(t, path).UseAssertionID(ctx, "idp", "_1", until); !errors.Is(err, brokers.ErrReplayed) {
 		t.Errorf("after a restart got %v, want %v", err, brokers.ErrReplayed)
 	}
 }
@@ -92,10 +93,7 @@ func TestSQLiteRefusesNewerSchema(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.OpenSQLite(context.Background(), path)
-	if err == nil {
-		s.Close()
-	}
+	_, err = store.OpenSQLite(context.Background(), path)
 	if err == nil || !strings.Contains(err.Error(), "newer program") {
 		t.Errorf("got %v, want the advice to use a newer program", err)
 	}

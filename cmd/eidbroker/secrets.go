@@ -90,7 +90,7 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
+	defer func() { _ = os.Remove(temporary.Name()) }() // a leftover harms nobody
 	defer temporary.Close()
 	if _, err := temporary.Write(data); err != nil {
 		return err

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// call runs the program and returns what it printed.
+func call(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	code = run(ctx, args, streams{&o, &e})
+	return code, o.String(), e.String()
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		out  string
+		errs string
+	}{
+		{[]string{"version"}, 0, "eidbroker ", ""},
+		{[]string{"config"}, 0, "issuer = ", ""},
+		{[]string{"--help"}, 0, "Serve logins", ""},
+		{[]string{"serve", "--nonsense"}, 2, "", "--help"},
+		{[]string{"dance"}, 2, "", "unexpected"},
+		{nil, 2, "", "expected"},
+	} {
+		code, out, errs := call(t, c.args...)
+		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) {
+			t.Errorf("%v: exit %d, out %q, err %q", c.args, code, out, errs)
+		}
+	}
+}
+
+// Every setting is documented, and what the documentation shows as the default
+// is the default.
+func TestDefaultConfigurationDocumentsEverySetting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.toml")
+	write(t, path, string(defaultConfig))
+	plain, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprintf("%+v", plain), fmt.Sprintf("%+v", standard()); got != want {
+		t.Errorf("the file written at first start gives\n%s\nwant\n%s", got, want)
+	}
+	// With the comment signs gone every key must be known; the decoder is strict.
+	shown := regexp.MustCompile(`(?m)^#([a-z_\[])`).ReplaceAll(defaultConfig, []byte("$1"))
+	write(t, path, string(shown))
+	c, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Lifetimes.Login != duration(15*time.Minute) || c.StartsPerMinute != standard().StartsPerMinute || c.Database != standard().Database {
+		t.Errorf("shown defaults differ: %+v", c)
+	}
+	// And every key that is known must be documented.
+	text, err := toml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, _, ok := strings.Cut(line, " =")
+		if ok && !regexp.MustCompile(`(?m)^#?`+regexp.QuoteMeta(strings.TrimSpace(name))+` = `).Match(defaultConfig) {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// S-36: a wrong configuration is refused with its line, before anything is made.
+func TestServeRefusesWrongConfigurations(t *testing.T) {
+	const client = "[[clients]]\nid = \"a\"\nsecret_sha256 = \"" + "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20" + "\"\nmin_level = \"low\"\nredirect_uris = [\"https://a.example/cb\"]\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"unknown key":               {"issuer = \"https://a.example\"\nisuer = \"x\"\n", "c.toml:2: unknown setting isuer"},
+		"unknown key in section":    {"[lifetimes]\nlogin = \"5m\"\ncoed = \"5s\"\n", "c.toml:3: unknown setting lifetimes.coed"},
+		"not TOML":                  {"issuer: x\n", "c.toml:1:"},
+		"key twice":                 {"issuer = \"https://a.example\"\nissuer = \"https://b.example\"\n", "c.toml:2:"},
+		"wrong type":                {"starts_per_minute = \"many\"\n", "c.toml:1:"},
+		"wrong duration":            {"\n[lifetimes]\nlogin = \"5 minutes\"\n", "5 minutes"},
+		"negative duration":         {"[lifetimes]\nlogin = \"-5m\"\n", "-5m"},
+		"long-lived code":           {"[lifetimes]\ncode = \"5m\"\n", "60 seconds"},
+		"plain http issuer":         {"issuer = \"http://login.example\"\n", "not https"},
+		"issuer with slash":         {"issuer = \"https://login.example/\"\n", "slash"},
+		"wildcard redirect":         {strings.Replace(client, "a.example", "*.example", 1), "wildcard"},
+		"no level":                  {strings.Replace(client, "min_level", "#min_level", 1), "least level"},
+		"unknown level":             {strings.Replace(client, "low", "lowest", 1), "c.toml:4"},
+		"secret in clear":           {strings.Replace(client, "0102", "hunter", 1), "not a SHA-256"},
+		"no secret":                 {strings.Replace(client, "secret_sha256", "#secret_sha256", 1), "has a secret"},
+		"client twice":              {client + client, "registered twice"},
+		"wrong log format":          {"log_format = \"xml\"\n", "xml"},
+		"wrong proxy":               {"trusted_proxies = [\"everywhere\"]\n", "everywhere"},
+		"digid without keys":        {"[digid]\nmetadata_file = \"m.xml\"\n", "signing key"},
+		"digid metadata of two":     {"[digid]\nmetadata_file = \"m.xml\"\nmetadata_url = \"https://x.example\"\n", "not both"},
+		"a file that is too large":  {strings.Repeat("#", maxConfig+1), "larger than"},
+		"published key that is not": {"published_keys = [\"c.toml\"]\n", "no PEM block"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "c.toml")
+			write(t, path, c.text)
+			code, _, errs := call(t, "serve", "--config", path)
+			if code != 1 || !strings.Contains(errs, c.want) {
+				t.Errorf("exit %d, %q, want %q", code, errs, c.want)
+			}
+			if strings.Contains(errs, "listening") {
+				t.Error("it listened")
+			}
+		})
+	}
+}
+
+// freeAddress finds a loopback port for the issuer.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// started is a running broker.
+type started struct {
+	stop func() int
+	log  *bytes.Buffer
+}
+
+// start runs serve until the test ends or stop is called.
+func start(t *testing.T, args ...string) started {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, append([]string{"serve"}, args...), streams{io.Discard, w})
+		w.Close()
+	}()
+	s := started{log: &bytes.Buffer{}}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fmt.Fprintln(s.log, lines.Text())
+		if strings.Contains(lines.Text(), "listening on") {
+			break
+		}
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for lines.Scan() {
+			fmt.Fprintln(s.log, lines.Text())
+		}
+	}()
+	if !strings.Contains(s.log.String(), "listening on") {
+		cancel()
+		t.Fatalf("it did not start: %s", s.log)
+	}
+	ended := false
+	s.stop = func() int {
+		if ended {
+			return 0
+		}
+		ended = true
+		cancel()
+		<-drained
+		return <-code
+	}
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+func get(t *testing.T, address string) (int, []byte) {
+	t.Helper()
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+func TestServeStartsFromAnEmptyDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "place")
+	config, address := filepath.Join(dir, "eidbroker.toml"), freeAddress(t)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("localhost:8181", address, "127.0.0.1:8181", address).Replace(string(defaultConfig))
+	write(t, config, text)
+	first := start(t, "--config", config)
+	for path, want := range map[string]string{"/healthz": "ok\n", "/.well-known/openid-configuration": "http://" + address} {
+		if code, body := get(t, "http://"+address+path); code != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	_, keys := get(t, "http://"+address+"/jwks")
+	if code := first.stop(); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+	for _, name := range []string{"broker.db", "signing-key.pem", "pairwise-secret"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+	}
+	second := start(t, "--config", config)
+	if _, again := get(t, "http://"+address+"/jwks"); !bytes.Equal(keys, again) {
+		t.Error("after a restart the keys are others")
+	}
+	second.stop()
+	leftovers, err := filepath.Glob(filepath.Join(dir, ".new-*"))
+	if err != nil || len(leftovers) > 0 {
+		t.Errorf("left behind: %v %v", leftovers, err)
+	}
+}
+
+func TestServeWritesTheDefaultConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "eidbroker.toml")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // it is about the file; the port may be taken
+	var errs bytes.Buffer
+	run(ctx, []string{"serve", "--config", path}, streams{io.Discard, &errs})
+	written, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(written, defaultConfig) {
+		t.Errorf("%v, %s", err, errs.String())
+	}
+}
+
+// S-06: with data, a missing or careless secret stops the start.
+func TestServeRefusesLostOrCarelessSecrets(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, dir string) error
+		want  string
+	}{
+		"signing key lost":      {func(_ *testing.T, d string) error { return os.Remove(d + "/signing-key.pem") }, "restore it"},
+		"pairwise secret lost":  {func(_ *testing.T, d string) error { return os.Remove(d + "/pairwise-secret") }, "restore it"},
+		"key readable by all":   {func(_ *testing.T, d string) error { return os.Chmod(d+"/signing-key.pem", 0o644) }, "chmod 600"},
+		"secret readable":       {func(_ *testing.T, d string) error { return os.Chmod(d+"/pairwise-secret", 0o640) }, "chmod 600"},
+		"half a key":            {func(_ *testing.T, d string) error { return os.Truncate(d+"/signing-key.pem", 40) }, "PEM"},
+		"half a secret":         {func(_ *testing.T, d string) error { return os.Truncate(d+"/pairwise-secret", 20) }, "32 bytes"},
+		"a key that is a link":  {func(t *testing.T, d string) error { return relink(d, "signing-key.pem") }, "regular file"},
+		"a key of another kind": {func(t *testing.T, d string) error { return p384(d + "/signing-key.pem") }, "P-256"},
+		"a key that is huge":    {func(_ *testing.T, d string) error { return os.Truncate(d+"/signing-key.pem", 1<<20) }, "too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, address := t.TempDir(), freeAddress(t)
+			config := filepath.Join(dir, "c.toml")
+			write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
+			start(t, "--config", config).stop()
+			if err := c.spoil(t, dir); err != nil {
+				t.Fatal(err)
+			}
+			code, _, errs := call(t, "serve", "--config", config)
+			if code != 1 || !strings.Contains(errs, c.want) {
+				t.Errorf("exit %d, %q, want %q", code, errs, c.want)
+			}
+		})
+	}
+}
+
+func relink(dir, name string) error {
+	if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, "elsewhere")); err != nil {
+		return err
+	}
+	return os.Symlink("elsewhere", filepath.Join(dir, name))
+}
+
+func p384(path string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+func TestPublishedKeysAreInTheSet(t *testing.T) {
+	dir, address := t.TempDir(), freeAddress(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/old.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+	write(t, dir+"/c.toml", fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\npublished_keys = [\"old.pem\"]\n", address, address))
+	start(t, "--config", dir+"/c.toml")
+	_, body := get(t, "http://"+address+"/jwks")
+	var set struct{ Keys []map[string]any }
+	if err := json.Unmarshal(body, &set); err != nil || len(set.Keys) != 2 || set.Keys[0]["kid"] == set.Keys[1]["kid"] {
+		t.Errorf("%v %s", err, body)
+	}
+}
+
+// The broker links without cgo, so that it runs anywhere.
+func TestLinksWithoutCgo(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "eidbroker")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.Command(binary, "version").Output(); err != nil || !strings.HasPrefix(string(out), "eidbroker ") {
+		t.Errorf("%s %v", out, err)
+	}
+}
