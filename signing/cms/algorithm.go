@@ -38,7 +38,8 @@ const (
 type Algorithm struct {
 	Scheme Scheme
 	Digest crypto.Hash
-	// salt is the PSS salt length in bytes; on the writing side the digest length.
+	// salt is the length of the PSS salt in bytes; on the writing side that of the
+	// digest.
 	salt int
 }
 
@@ -94,7 +95,9 @@ func AlgorithmFor(key crypto.PublicKey, digest crypto.Hash, pss bool) (Algorithm
 	default:
 		return a, fmt.Errorf("digest %s: %w", a.Digest, ErrAlgorithm)
 	}
-	a.salt = a.Digest.Size()
+	if a.Scheme == RSAPSS {
+		a.salt = a.Digest.Size()
+	}
 	return a, nil
 }
 

@@ -68,7 +68,7 @@ var errOID = errors.New("malformed object identifier")
 // appendContent appends the content octets (X.690 8.19).
 func (o OID) appendContent(dst []byte) ([]byte, error) {
 	parts := strings.Split(string(o), ".")
-	if len(parts) < 2 || len(parts) > maxOIDArcs {
+	if len(parts) < 2 || len(parts) > maxOIDArcs+1 { // the first octets hold two
 		return nil, errOID
 	}
 	arcs := make([]uint64, len(parts))

@@ -144,7 +144,7 @@ func (l *layout) inspect() error {
 }
 
 func unambiguous(dict pdf.Object, what string) error {
-	if key := dict.Duplicate(); key != "" {
+	if key, found := dict.Duplicate(); found {
 		return refuse(RefusedAmbiguous, "save the document again with a PDF program",
 			"%s has two entries /%s, so programs may show different documents", what, key)
 	}

@@ -218,7 +218,7 @@ func readShape(s signedField, size int64) (shape, error) {
 	if s.dict.Kind() != pdf.Dictionary {
 		return out, errors.New("the signature field has no signature dictionary")
 	}
-	if key := s.dict.Duplicate(); key != "" {
+	if key, found := s.dict.Duplicate(); found {
 		return out, fmt.Errorf("the signature dictionary has two entries /%s", key)
 	}
 	if s.dict.Offset() < 0 {

@@ -45,8 +45,10 @@ func Equal(a, b Object) bool {
 // A key that occurs twice in one of them always differs.
 func Differences(a, b Object) []string {
 	var keys []string
-	if key := a.Duplicate() + b.Duplicate(); key != "" {
-		keys = append(keys, key)
+	for _, o := range []Object{a, b} {
+		if key, found := o.Duplicate(); found {
+			keys = append(keys, key)
+		}
 	}
 	left, right := a.entryMap(), b.entryMap()
 	for key, value := range left {

@@ -173,20 +173,20 @@ func (o Object) Get(key string) Object {
 	return Object{}
 }
 
-// Duplicate returns a key that occurs twice in the dictionary, or "".
-func (o Object) Duplicate() string {
+// Duplicate returns a key that occurs twice in the dictionary.
+func (o Object) Duplicate() (key string, found bool) {
 	if o.kind != Dictionary {
-		return ""
+		return "", false
 	}
 	seen := make(map[string]bool, len(o.items)/2)
 	for i := 0; i+1 < len(o.items); i += 2 {
 		key := o.items[i].Name()
 		if seen[key] {
-			return key
+			return key, true
 		}
 		seen[key] = true
 	}
-	return ""
+	return "", false
 }
 
 func (o Object) index(key string) int {

@@ -107,7 +107,7 @@ func (d *Document) readSection(given int64, total *int) (*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	if key := s.trailer.Duplicate(); key != "" {
+	if key, found := s.trailer.Duplicate(); found {
 		return nil, malformed(s.trailer.Offset(), "trailer with two entries /%s", key)
 	}
 	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.number, b.number) })
@@ -332,7 +332,7 @@ func (d *Document) readSubsection(s *section, t *tableReader, first int64, total
 	if err != nil {
 		return err
 	}
-	if first > d.limits.ObjectNumber || count > d.limits.ObjectNumber || first+count-1 > d.limits.ObjectNumber {
+	if first > d.limits.ObjectNumber || count > d.limits.ObjectNumber+1 || first+count-1 > d.limits.ObjectNumber {
 		return &LimitError{What: "object number", Limit: d.limits.ObjectNumber}
 	}
 	shift := int64(0)
