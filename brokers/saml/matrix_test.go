@@ -127,6 +127,10 @@ func TestResponseSignatureFaults(t *testing.T) {
 
 		{area: "form", name: "X-66 RSA-SHA1", edit: func(a *answer) { a.signA.method = "http://www.w3.org/2000/09/xmldsig#rsa-sha1" }, reason: ReasonSignatureAlgorithm},
 		{area: "form", name: "X-66 SHA-1 digest", edit: func(a *answer) { a.signA.digest = "http://www.w3.org/2000/09/xmldsig#sha1" }, reason: ReasonSignatureAlgorithm},
+		{area: "form", name: "X-67 PSS with another salt length", edit: func(a *answer) {
+			a.signA.method, a.signA.salt = "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1", 20
+		}, reason: ReasonSignatureInvalid},
+		{area: "form", name: "X-67 PSS with parameters of its own", edit: func(a *answer) { a.signA.method = "http://www.w3.org/2007/05/xmldsig-more#rsa-pss" }, reason: ReasonSignatureAlgorithm},
 		{area: "form", name: "X-64 HMAC with the certificate", edit: func(a *answer) { a.signA.method = "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256" }, reason: ReasonSignatureAlgorithm},
 		{area: "form", name: "X-65 HMACOutputLength", edit: spoilA(func(s string) string {
 			return strings.Replace(s, `</ds:SignatureMethod>`, `<ds:HMACOutputLength>0</ds:HMACOutputLength></ds:SignatureMethod>`, 1)

@@ -130,6 +130,7 @@ type recipe struct {
 	extra      string // after SignatureValue and KeyInfo
 	keyInfo    string
 	der        bool // ECDSA as DER
+	salt       int  // of RSA-PSS, in bytes
 	position   string
 	spoil      func(signature string) string
 }
@@ -212,7 +213,11 @@ func (r recipe) value(message []byte) []byte {
 	switch key := r.key.key.(type) {
 	case *rsa.PrivateKey:
 		if strings.Contains(r.method, "MGF1") {
-			value, err = rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			salt := rsa.PSSSaltLengthEqualsHash
+			if r.salt != 0 {
+				salt = r.salt
+			}
+			value, err = rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: salt})
 		} else {
 			value, err = rsa.SignPKCS1v15(rand.Reader, key, hash, digest)
 		}
