@@ -316,6 +316,31 @@ func TestStartsAreLimited(t *testing.T) {
 	}
 }
 
+// More requests at once than there is room for are sent away, not queued.
+func TestRequestsAtOnceAreBounded(t *testing.T) {
+	checking, release := make(chan struct{}), make(chan struct{})
+	slow := &slowUpstream{checking: checking, release: release}
+	r := newRig(t, options{
+		upstreams: []brokers.Upstream{slow},
+		client:    func(c *provider.Client) { c.Methods = []string{"slow-card"} },
+		config:    func(c *provider.Config) { c.InFlight = 1 },
+	})
+	slow.Now = r.clock.Now
+	b := newBrowser(t)
+	callback := strings.Replace(r.callback(r.authorize(b).location(t)), "/fake/", "/slow/", 1)
+	result := make(chan answer)
+	go func() { result <- b.get(callback) }()
+	<-checking
+	if a := newBrowser(t).get(r.server.URL + "/jwks"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+		t.Errorf("one too many: %d", a.StatusCode)
+	}
+	close(release)
+	<-result
+	if a := newBrowser(t).get(r.server.URL + "/jwks"); a.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: %d", a.StatusCode)
+	}
+}
+
 // W-42: X-Forwarded-For counts only from a trusted proxy, and only its last
 // untrusted hop.
 func TestForwardedAddress(t *testing.T) {

@@ -165,7 +165,7 @@ func start(t *testing.T, args ...string) started {
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, append([]string{"serve"}, args...), streams{io.Discard, w})
-		w.Close()
+		_ = w.Close() // a pipe; it cannot fail
 	}()
 	s := started{log: &bytes.Buffer{}}
 	lines := bufio.NewScanner(r)
