@@ -1,0 +1,108 @@
+package pades_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/pdf"
+)
+
+// typed tells whether a caller can decide on an error.
+func typed(err error) bool {
+	var format *pdf.FormatError
+	var limit *pdf.LimitError
+	return errors.Is(err, pdf.ErrNotPDF) || errors.Is(err, pdf.ErrEncrypted) || errors.Is(err, pdf.ErrMissing) ||
+		errors.Is(err, pades.ErrRefused) || errors.As(err, &format) || errors.As(err, &limit)
+}
+
+// TestHostileFilesAreRefusedInTime brings the files of P-60 to P-74 to both
+// doors.
+func TestHostileFilesAreRefusedInTime(t *testing.T) {
+	cred := citizen(t)
+	for _, s := range pdfs.Malformed() {
+		t.Run(s.Name, func(t *testing.T) {
+			begin := time.Now()
+			_, err := pades.Sign(context.Background(), bytes.NewReader(s.Data), int64(len(s.Data)), &bytes.Buffer{}, cred, pades.Options{SigningTime: signedAt})
+			if !typed(err) {
+				t.Errorf("signing: %v", err)
+			}
+			report, err := pades.Verify(context.Background(), bytes.NewReader(s.Data), int64(len(s.Data)), pades.VerifyOptions{})
+			if err != nil && !typed(err) || err == nil && len(report.Signatures) > 0 {
+				t.Errorf("verifying: %v", err)
+			}
+			if took := time.Since(begin); took > 2*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
+}
+
+// FuzzSign: a file is refused with a typed error, or signed so that our own
+// verification finds the signature whole and every earlier byte in place.
+func FuzzSign(f *testing.F) {
+	cred := sharedCA().issue(f, newECDSA(f, sharedCA().key.Curve), nil)
+	for _, s := range pdfs.Samples() {
+		f.Add(s.Data)
+	}
+	signed, _ := sign(f, pdfs.Form(), cred, pades.Options{})
+	f.Add(signed)
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var out bytes.Buffer
+		result, err := pades.Sign(context.Background(), bytes.NewReader(file), int64(len(file)), &out, cred, pades.Options{SigningTime: signedAt})
+		if err != nil {
+			if !typed(err) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		if !bytes.HasPrefix(out.Bytes(), file) {
+			t.Fatal("the source was changed")
+		}
+		report, err := pades.Verify(context.Background(), bytes.NewReader(out.Bytes()), int64(out.Len()), pades.VerifyOptions{Time: signedAt})
+		if err != nil {
+			t.Fatalf("own output is refused: %v", err)
+		}
+		for _, s := range report.Signatures {
+			if s.Field == result.Field && s.Integrity == pades.Intact && s.Coverage == pades.WholeFile && s.ChangesAfter == pades.ChangesNone {
+				return
+			}
+		}
+		t.Fatalf("own signature is not found whole: %+v", report.Signatures)
+	})
+}
+
+// FuzzVerify changes a signed file: it never passes with other bytes than those
+// that were signed, except for white space behind its end.
+func FuzzVerify(f *testing.F) {
+	cred := sharedCA().issue(f, newECDSA(f, sharedCA().key.Curve), nil)
+	original, _ := sign(f, pdfs.Classic(), cred, pades.Options{})
+	s := bytes.LastIndex(original, []byte("/Contents <")) + len("/Contents ")
+	e := s + bytes.IndexByte(original[s:], '>') + 1
+	f.Add(original)
+	f.Add(pdfs.Revise(original, map[int]string{5: "<< /Length 2 >>\nstream\nBT\nendstream"}, 1))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		report, err := pades.Verify(context.Background(), bytes.NewReader(file), int64(len(file)), trusted())
+		if err != nil {
+			if !typed(err) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		if !report.Passed() {
+			return
+		}
+		for _, got := range report.Signatures {
+			if got.Coverage != pades.WholeFile && got.ChangesAfter == pades.ChangesNone {
+				t.Fatalf("passed with %+v", got)
+			}
+		}
+		if !bytes.HasPrefix(file, original[:s]) || !bytes.HasPrefix(file[e:], original[e:]) {
+			t.Fatal("other bytes pass")
+		}
+	})
+}
