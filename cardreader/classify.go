@@ -34,7 +34,7 @@ func Classify(ctx context.Context, err error) error {
 func classified(err error) bool {
 	for _, sentinel := range []error{
 		ErrNoService, ErrNoReader, ErrReaderGone, ErrNoCard, ErrCardRemoved, ErrCardChanged, ErrCardReset,
-		ErrCardBusy, ErrCardMute, ErrCardUnsupported, ErrCardProtocol, ErrNoCredential,
+		ErrCardBusy, ErrCardMute, ErrCardUnsupported, ErrCardProtocol, ErrCardUntrusted, ErrNotOffered, ErrNoCredential,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

@@ -30,6 +30,10 @@ var (
 	ErrCardUnsupported = errors.New("card is not supported")
 	// ErrCardProtocol: the card's answer breaks its own rules.
 	ErrCardProtocol = errors.New("card answered against its protocol")
+	// ErrCardUntrusted: the chip did not prove that it is genuine. It saw no PIN.
+	ErrCardUntrusted = errors.New("card is not trusted")
+	// ErrNotOffered: the card's family has no such function.
+	ErrNotOffered = errors.New("card does not offer this")
 	// ErrNoCredential: no certificate on the card fits what was asked.
 	ErrNoCredential = errors.New("no matching certificate on the card")
 )
@@ -45,6 +49,12 @@ const (
 	PINFormat PINReason = "format"
 	// PINMustChange: a transport PIN that has to be changed first.
 	PINMustChange PINReason = "must-change"
+	// PINUnchanged: the card refused a new value that is the old one.
+	PINUnchanged PINReason = "unchanged"
+	// PINCancelled and PINTimeout: the entry at the reader's own keys ended
+	// without a PIN; no try was used.
+	PINCancelled PINReason = "cancelled"
+	PINTimeout   PINReason = "timeout"
 )
 
 // PINError is a PIN that was not accepted. It never holds the PIN.
@@ -64,6 +74,12 @@ func (e *PINError) Error() string {
 		return e.PIN + " is blocked"
 	case PINFormat:
 		return e.PIN + " has the wrong length or characters"
+	case PINUnchanged:
+		return e.PIN + " was not changed: the new value is the old one"
+	case PINCancelled:
+		return e.PIN + " was not entered: cancelled at the reader"
+	case PINTimeout:
+		return e.PIN + " was not entered in time"
 	default:
 		return e.PIN + " must be changed before first use"
 	}
