@@ -90,8 +90,9 @@ func (a asking) prompter(texts *prompt.Texts) (desktop.Prompter, error) {
 	return prompt.Terminal{Path: prompt.DefaultTerminal, Texts: texts}, nil
 }
 
-// terminalName finds the device of the terminal behind the standard streams, for
-// pinentry's ttyname; empty where there is none.
+// terminalName finds a terminal for pinentry's ttyname: the device behind the
+// standard streams, else the one that GPG_TTY names, else the controlling one;
+// empty where there is none.
 func terminalName() string {
 	for _, f := range []*os.File{os.Stdin, os.Stderr, os.Stdout} {
 		info, err := f.Stat()
@@ -103,7 +104,15 @@ func terminalName() string {
 			return name
 		}
 	}
-	return ""
+	if name := os.Getenv("GPG_TTY"); filepath.IsAbs(name) {
+		return name
+	}
+	f, err := os.OpenFile(prompt.DefaultTerminal, os.O_RDWR, 0)
+	if err != nil {
+		return ""
+	}
+	f.Close()
+	return prompt.DefaultTerminal
 }
 
 // pinFile wraps the descriptor of --pin-fd.

@@ -126,9 +126,6 @@ func TestForgetVoidsTheToken(t *testing.T) {
 func TestOldestPairingGivesWay(t *testing.T) {
 	s, _, c := open(t)
 	first := approve(t, s, "first", "https://bank.es", origins.ScopeSign)
-	if testing.Short() {
-		t.Skip("writes 500 files")
-	}
 	for i := range 500 {
 		c.now = c.now.Add(time.Second)
 		approve(t, s, strings.Repeat("x", i+1), "https://other.es", origins.ScopeSign)

@@ -67,10 +67,13 @@ func (p *Pinentry) Pairing(ctx context.Context, q desktop.PairingQuestion) error
 // was meant for another window (threats L-36): the question comes back after
 // that time, once.
 func (p *Pinentry) confirm(ctx context.Context, words phrases, q question) error {
+	var shown time.Time
 	ask := func() error {
-		return p.converse(ctx, words, q, func(a *assuan) error { return a.do("CONFIRM", "") })
+		return p.converse(ctx, words, q, func(a *assuan) error {
+			shown = p.Now()
+			return a.do("CONFIRM", "")
+		})
 	}
-	shown := p.Now()
 	if err := ask(); err != nil {
 		return err
 	}

@@ -127,6 +127,7 @@ func TestPinentryGoesAwayWithTheRequest(t *testing.T) {
 func TestConfirmDoesNotBelieveAnEarlyYes(t *testing.T) {
 	p, said := pinentry(t, "CONFIRM=OK")
 	begin := time.Now()
+	p.Now = func() time.Time { return begin }
 	if err := p.Pairing(t.Context(), pairing(t)); err != nil {
 		t.Fatal(err)
 	}
