@@ -199,13 +199,15 @@ func TestSignFileLeavesNothingBehind(t *testing.T) {
 	t.Run("output appears meanwhile", func(t *testing.T) {
 		d := newDesk(t, pdfs.Classic())
 		late := []byte("somebody else was faster")
-		_, err := pades.SignFile(context.Background(), d.in, d.out, signing.Credential{Certificate: cred.Certificate, Signer: trickySigner{cred.Signer,
+		_, err := pades.SignFile(context.Background(), d.in, d.out, signing.Credential{Certificate: cred.Certificate, Signer: trickySigner{
+			cred.Signer,
 			func(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 				if err := os.WriteFile(d.out, late, 0o600); err != nil {
 					t.Error(err)
 				}
 				return cred.Signer.Sign(r, digest, o)
-			}}}, pades.Options{SigningTime: signedAt})
+			},
+		}}, pades.Options{SigningTime: signedAt})
 		if !errors.Is(err, pades.ErrExists) {
 			t.Errorf("got %v", err)
 		}
@@ -213,13 +215,15 @@ func TestSignFileLeavesNothingBehind(t *testing.T) {
 	})
 	t.Run("source changes while the card signs (P-49)", func(t *testing.T) {
 		d := newDesk(t, pdfs.Classic())
-		_, err := pades.SignFile(context.Background(), d.in, d.out, signing.Credential{Certificate: cred.Certificate, Signer: trickySigner{cred.Signer,
+		_, err := pades.SignFile(context.Background(), d.in, d.out, signing.Credential{Certificate: cred.Certificate, Signer: trickySigner{
+			cred.Signer,
 			func(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 				if err := os.WriteFile(d.in, bytes.Replace(d.data, []byte("A page of"), []byte("B page of"), 1), 0o600); err != nil {
 					t.Error(err)
 				}
 				return cred.Signer.Sign(r, digest, o)
-			}}}, pades.Options{SigningTime: signedAt})
+			},
+		}}, pades.Options{SigningTime: signedAt})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,8 +46,13 @@ func newSigner(c *x509.Certificate, identifiers bool) *Signer {
 func subjectText(s *Signer) string {
 	var parts []string
 	for _, p := range []struct{ key, value string }{
-		{"CN", s.CommonName}, {"SN", s.Surname}, {"G", s.GivenName}, {"pseudonym", s.Pseudonym},
-		{"serialNumber", s.SerialNumber}, {"O", s.Organization}, {"C", s.Country},
+		{"CN", s.CommonName},
+		{"SN", s.Surname},
+		{"G", s.GivenName},
+		{"pseudonym", s.Pseudonym},
+		{"serialNumber", s.SerialNumber},
+		{"O", s.Organization},
+		{"C", s.Country},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.key+"="+p.value)

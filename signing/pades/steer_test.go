@@ -3,6 +3,7 @@ package pades_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"os"
@@ -12,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
-
-	"crypto/x509"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing"

@@ -1,13 +1,10 @@
 package pdf
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
-	"errors"
 	"io"
 	"slices"
-	"strconv"
 )
 
 // entryKind is the type field of a cross-reference stream (table 18).
@@ -205,7 +202,8 @@ func (d *Document) searchSection(offset int64) (int64, bool, error) {
 	best, table := int64(-1), false
 	for i := range n {
 		at := from + int64(i)
-		if i > 0 && !isSpace(window[i-1]) || isSpace(window[i]) {
+		token := !isSpace(window[i]) && (i == 0 || isSpace(window[i-1]))
+		if !token {
 			continue
 		}
 		isTable := bytes.HasPrefix(window[i:n], []byte("xref"))
@@ -228,196 +226,6 @@ func abs(n int64) int64 {
 		return -n
 	}
 	return n
-}
-
-// tableReader reads the words of a cross-reference table as a stream.
-type tableReader struct {
-	b      *bufio.Reader
-	offset int64
-}
-
-// word returns the next word of at most 20 bytes and its offset.
-func (t *tableReader) word() (text string, at int64, err error) {
-	var buf [20]byte
-	n := 0
-	for {
-		c, err := t.b.ReadByte()
-		if err != nil {
-			if n > 0 && errors.Is(err, io.EOF) {
-				return string(buf[:n]), at, nil
-			}
-			return "", t.offset, err
-		}
-		t.offset++
-		switch {
-		case isRegular(c):
-			if n == 0 {
-				at = t.offset - 1
-			}
-			if n == len(buf) {
-				return "", at, malformed(at, "over-long word in a cross-reference table")
-			}
-			buf[n] = c
-			n++
-		case n > 0:
-			return string(buf[:n]), at, t.back()
-		case !isSpace(c):
-			return "", t.offset, malformed(t.offset-1, "byte %#02x in a cross-reference table", c)
-		}
-	}
-}
-
-func (t *tableReader) back() error {
-	t.offset--
-	return t.b.UnreadByte()
-}
-
-func (t *tableReader) number() (int64, error) {
-	text, at, err := t.word()
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
-		return 0, malformed(at, "%q is no number in a cross-reference table", text)
-	}
-	return n, nil
-}
-
-// readTable reads a classic section (7.5.4), and the stream of a hybrid one.
-func (d *Document) readTable(offset int64, total *int) (*section, error) {
-	s := &section{offset: offset}
-	r := io.NewSectionReader(readerAt{d}, offset, d.size-offset)
-	t := &tableReader{b: bufio.NewReaderSize(r, 16<<10), offset: offset}
-	if word, at, err := t.word(); err != nil || word != "xref" {
-		return nil, orMalformed(err, at, "cross-reference table does not begin with xref")
-	}
-	for {
-		word, at, err := t.word()
-		if err != nil {
-			return nil, orMalformed(err, t.offset, "cross-reference table has no trailer")
-		}
-		if word == "trailer" {
-			break
-		}
-		first, err := strconv.ParseInt(word, 10, 64)
-		if err != nil || first < 0 {
-			return nil, malformed(at, "%q begins no subsection", word)
-		}
-		if err := d.readSubsection(s, t, first, total); err != nil {
-			return nil, orMalformed(err, t.offset, "cross-reference table ends early")
-		}
-	}
-	trailer, end, err := d.parseAt(t.offset)
-	if err != nil {
-		return nil, err
-	}
-	if trailer.Kind() != Dictionary {
-		return nil, malformed(t.offset, "trailer is no dictionary")
-	}
-	s.trailer, s.end = trailer, end
-	return s, d.mergeHybrid(s, total)
-}
-
-func orMalformed(err error, at int64, what string) error {
-	if err == nil || errors.Is(err, io.EOF) {
-		return malformed(at, "%s", what)
-	}
-	return err
-}
-
-func (d *Document) readSubsection(s *section, t *tableReader, first int64, total *int) error {
-	at := t.offset
-	count, err := t.number()
-	if err != nil {
-		return err
-	}
-	if first > d.limits.ObjectNumber || count > d.limits.ObjectNumber+1 || first+count-1 > d.limits.ObjectNumber {
-		return &LimitError{What: "object number", Limit: d.limits.ObjectNumber}
-	}
-	shift := int64(0)
-	for i := range count {
-		place, err := t.number()
-		if err != nil {
-			return err
-		}
-		generation, err := t.number()
-		if err != nil {
-			return err
-		}
-		word, _, err := t.word()
-		if err != nil {
-			return err
-		}
-		if i == 0 && first == 1 && word == "f" && generation == 65535 && place == 0 {
-			d.deviate(at, "first subsection begins at 1 instead of 0")
-			shift = 1
-		}
-		e := entry{number: uint32(first + i - shift), generation: uint16(min(generation, 65535))}
-		switch {
-		case word == "n" && place == 0: // producers that mean "free"
-		case word == "n":
-			e.kind, e.offset = entryInUse, place+d.header
-		case word != "f":
-			return malformed(t.offset, "%q is no entry type", word)
-		}
-		if err := d.add(s, e, total); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *Document) add(s *section, e entry, total *int) error {
-	if e.number == 0 {
-		return nil
-	}
-	if *total++; *total > d.limits.Objects {
-		return &LimitError{What: "objects", Limit: int64(d.limits.Objects)}
-	}
-	s.entries = append(s.entries, e)
-	return nil
-}
-
-// mergeHybrid adds the objects that a hybrid file hides from old readers
-// (7.5.8.4). Where both kinds place an object in use, they must agree.
-func (d *Document) mergeHybrid(s *section, total *int) error {
-	hidden := s.trailer.Get("XRefStm")
-	if hidden.IsNull() {
-		return nil
-	}
-	offset, ok := hidden.Int()
-	if !ok || offset < 0 || offset >= d.size {
-		return malformed(hidden.Offset(), "/XRefStm is no offset in the file")
-	}
-	at, table, ok, err := d.sectionAt(offset + d.header)
-	if err != nil {
-		return err
-	}
-	if !ok || table {
-		return malformed(offset, "/XRefStm does not lead to a cross-reference stream")
-	}
-	extra, err := d.readXRefStream(at, total)
-	if err != nil {
-		return err
-	}
-	s.hybrid = true
-	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.number, b.number) })
-	visible := len(s.entries)
-	for _, e := range extra.entries {
-		i, found := slices.BinarySearchFunc(s.entries[:visible], e.number, func(e entry, n uint32) int {
-			return cmp.Compare(e.number, n)
-		})
-		switch {
-		case !found:
-			s.entries = append(s.entries, e)
-		case s.entries[i].kind == entryFree:
-			s.entries[i] = e
-		case e.kind != entryFree && e != s.entries[i]:
-			return malformed(offset, "the two halves of a hybrid section disagree on object %d", e.number)
-		}
-	}
-	return nil
 }
 
 // readerAt lets the io helpers read a document within its bounds.
