@@ -1,6 +1,6 @@
 # eidbridge. `make demo` and `make test` are all a newcomer needs: each installs
 # the Debian packages it misses, builds and runs. Everything else is for
-# contributors; CONTRIBUTING in the README says when.
+# contributors; the README says when.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
