@@ -114,7 +114,7 @@ func TestParseIsBounded(t *testing.T) {
 		"never ending 24": bytes.Repeat([]byte{0x24, 0x80}, 1_000_000),
 	} {
 		begin := time.Now()
-		if _, err := Parse(deep); !errors.Is(err, ErrFormat) || time.Since(begin) > 100*time.Millisecond {
+		if _, err := Parse(deep); !errors.Is(err, ErrFormat) || time.Since(begin) > time.Second {
 			t.Errorf("%s: %v after %s", name, err, time.Since(begin))
 		}
 	}

