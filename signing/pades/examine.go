@@ -51,8 +51,12 @@ func (e *examination) run(ctx context.Context) error {
 	if err := e.checkCMS(ctx); err != nil {
 		return err
 	}
-	if e.out.Indication == "" {
+	switch {
+	case e.out.Indication != "":
+	case e.v.opts.WithoutRevocation:
 		e.out.Indication = TotalPassed
+	default:
+		e.fail(Indeterminate, TryLater, findRevocation, "nobody was asked whether the certificate had been revoked")
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ const (
 	NoSigningCertificateFound     SubIndication = "NO_SIGNING_CERTIFICATE_FOUND"
 	NoCertificateChainFound       SubIndication = "NO_CERTIFICATE_CHAIN_FOUND"
 	OutOfBoundsNoPOE              SubIndication = "OUT_OF_BOUNDS_NO_POE"
+	TryLater                      SubIndication = "TRY_LATER"
 )
 
 // Integrity answers one question alone: are digest and signature value right
@@ -172,6 +173,10 @@ type VerifyOptions struct {
 	Intermediates []*x509.Certificate
 	// Time is the moment of validation; zero means now.
 	Time time.Time
+	// WithoutRevocation accepts a path although nobody was asked whether its
+	// certificates were revoked, which this package cannot do. Without it such a
+	// signature is INDETERMINATE/TRY_LATER (EN 319 102-1 5.2.6.4).
+	WithoutRevocation bool
 	// ShowIdentifiers puts the subject serialNumber into the report unmasked.
 	ShowIdentifiers bool
 }

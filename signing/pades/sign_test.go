@@ -38,7 +38,7 @@ func verify(t testing.TB, file []byte, o pades.VerifyOptions) *pades.Report {
 }
 
 func trusted() pades.VerifyOptions {
-	return pades.VerifyOptions{Roots: []*x509.Certificate{sharedCA().root}}
+	return pades.VerifyOptions{Roots: []*x509.Certificate{sharedCA().root}, WithoutRevocation: true}
 }
 
 func TestSignEveryStructure(t *testing.T) {
@@ -63,6 +63,10 @@ func TestSignEveryStructure(t *testing.T) {
 			got := report.Signatures[0]
 			if got.Indication != pades.TotalPassed || got.Coverage != pades.WholeFile || got.Baseline != signing.BaselineB || got.ChangesAfter != pades.ChangesNone {
 				t.Errorf("verdict: %+v", got)
+			}
+			untold := verify(t, signed, pades.VerifyOptions{Roots: trusted().Roots}).Signatures[0]
+			if untold.Indication != pades.Indeterminate || untold.SubIndication != pades.TryLater || !untold.Signer.ChainBuilt {
+				t.Errorf("without word of revocation: %s/%s", untold.Indication, untold.SubIndication)
 			}
 			untrusted := verify(t, signed, pades.VerifyOptions{}).Signatures[0]
 			if untrusted.Indication != pades.Indeterminate || untrusted.SubIndication != pades.NoCertificateChainFound || untrusted.Integrity != pades.Intact {

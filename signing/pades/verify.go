@@ -42,6 +42,7 @@ const (
 	findAlgorithm        = "algorithm_unknown"
 	findWeak             = "algorithm_weak"
 	findNoChain          = "no_certificate_chain"
+	findRevocation       = "revocation_not_checked"
 	findChain            = "certificate_chain"
 	findValidity         = "certificate_validity"
 	findKeyUsage         = "key_usage"
