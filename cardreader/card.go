@@ -46,6 +46,20 @@ type Selective interface {
 	PIN(ctx context.Context, id string) (PINStatus, error)
 }
 
+// UsageSelective is a Card that can read the credentials of one usage without
+// the others.
+type UsageSelective interface {
+	CredentialsFor(ctx context.Context, u Usage) ([]Credential, error)
+}
+
+// Recognizer is a Card that can tell with fewer commands than reading all again
+// whether it is the one that a credential was read from.
+type Recognizer interface {
+	// Recognize returns ErrCardChanged for another card. It compares enough that
+	// two cards with different keys never pass for the same.
+	Recognize(ctx context.Context, info Info, c Credential) error
+}
+
 // Info is what a card says of itself without a PIN.
 type Info struct {
 	// Family is the driver's name.
@@ -72,6 +86,9 @@ type Credential struct {
 	// PIN is the ID of the PIN that releases the key.
 	PIN         string
 	Certificate *x509.Certificate
+	// PSS: the key is an RSA key that makes RSASSA-PSS values only, with a salt
+	// as long as the hash.
+	PSS bool
 }
 
 // PINStatus is the state of one PIN or PUK.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 )
 
 // Cards is what is inserted, seen through one service with a list of drivers.
@@ -15,8 +17,11 @@ import (
 type Cards struct {
 	Service Service
 	// Drivers are asked in order; the first that recognises the answer to
-	// reset opens the card.
+	// reset and opens the card is the card's.
 	Drivers []Driver
+	// Now is the time, for knowing that what was read from a card is a moment
+	// old. Without it a card is looked at before every question to its holder.
+	Now func() time.Time
 }
 
 // Inserted is one slot with what its card shows without a PIN.
@@ -42,9 +47,16 @@ type Selection struct {
 
 // Found is a credential on an inserted card.
 type Found struct {
+	// Inserted holds at least the credential and the state of its PIN; what a
+	// selection excludes may not have been read.
 	Inserted   Inserted
 	Credential Credential
 	driver     Driver
+
+	mu sync.Mutex
+	// status is the state of the credential's PIN when it was seen.
+	status PINStatus
+	seen   time.Time
 }
 
 // AmbiguousError is a selection that fits several credentials. Which card signs
@@ -66,7 +78,7 @@ func (c *Cards) List(ctx context.Context) ([]Inserted, error) {
 	}
 	slots := make([]Inserted, 0, len(readers))
 	for _, reader := range readers {
-		slot, _ := c.read(ctx, reader)
+		slot, _ := c.read(ctx, reader, "")
 		slots = append(slots, slot)
 	}
 	return slots, ctx.Err()
@@ -91,7 +103,7 @@ func (c *Cards) Find(ctx context.Context, sel Selection) (*Found, error) {
 		if reader.State == ReaderEmpty {
 			continue
 		}
-		slot, driver := c.read(ctx, reader)
+		slot, driver := c.read(ctx, reader, sel.Usage)
 		if errors.Is(slot.Err, ErrNoCard) {
 			continue
 		}
@@ -101,7 +113,7 @@ func (c *Cards) Find(ctx context.Context, sel Selection) (*Found, error) {
 		}
 		for _, credential := range slot.Credentials {
 			if sel.fits(credential) {
-				candidates = append(candidates, &Found{Inserted: slot, Credential: credential, driver: driver})
+				candidates = append(candidates, c.found(slot, credential, driver))
 			}
 		}
 	}
@@ -137,46 +149,86 @@ func (s Selection) fits(c Credential) bool {
 	return want == hex.EncodeToString(sum[:])
 }
 
-// read opens the card of a slot and reads all that it shows.
-func (c *Cards) read(ctx context.Context, reader Reader) (Inserted, Driver) {
-	slot := Inserted{Reader: reader}
-	var driver Driver
-	switch reader.State {
-	case ReaderEmpty:
-		return slot, nil
-	case ReaderMute:
-		slot.Err = ErrCardMute
-		return slot, nil
-	case ReaderExclusive:
-		slot.Err = ErrCardBusy
-		return slot, nil
-	case ReaderPresent:
+func (c *Cards) found(slot Inserted, credential Credential, driver Driver) *Found {
+	f := &Found{Inserted: slot, Credential: credential, driver: driver}
+	if c.Now == nil {
+		return f
 	}
-	// Decided without a connection: it saves powering a card of other people.
-	if driver = c.driver(reader.ATR); driver == nil {
-		slot.Err = ErrCardUnsupported
-		return slot, nil
+	for _, status := range slot.PINs {
+		if status.ID == credential.PIN {
+			f.remember(c.Now(), status)
+		}
 	}
-	slot.Err = c.withCard(ctx, reader.Name, driver, func(ctx context.Context, card Card) (err error) {
-		if slot.Info, err = card.Info(ctx); err != nil {
-			return fmt.Errorf("reading the document number: %w", err)
-		}
-		if slot.PINs, err = card.PINs(ctx); err != nil {
-			return fmt.Errorf("reading the PIN counters: %w", err)
-		}
-		if slot.Credentials, err = card.Credentials(ctx); err != nil {
-			return fmt.Errorf("reading the certificates: %w", err)
-		}
-		return nil
-	})
-	return slot, driver
+	return f
 }
 
-func (c *Cards) driver(atr []byte) Driver {
-	for _, d := range c.Drivers {
-		if d.Matches(atr) {
-			return d
+// read opens the card of a slot and reads what it shows. With a usage it may
+// leave out the credentials of the other.
+func (c *Cards) read(ctx context.Context, reader Reader, usage Usage) (Inserted, Driver) {
+	slot := Inserted{Reader: reader}
+	slot.Err = present(reader)
+	if slot.Err != nil || reader.State == ReaderEmpty {
+		return slot, nil
+	}
+	slot.Err = ErrCardUnsupported
+	// Decided without a connection: it saves powering a card of other people.
+	for _, driver := range c.matching(reader.ATR) {
+		slot.Err = c.withCard(ctx, reader.Name, driver, func(ctx context.Context, s *session) error {
+			return slot.read(ctx, s.Card, usage)
+		})
+		// Families share answers to reset; the next one may know the card.
+		if !errors.Is(slot.Err, ErrCardUnsupported) {
+			return slot, driver
 		}
+	}
+	return slot, nil
+}
+
+// present tells why a slot with a card in it cannot be opened.
+func present(reader Reader) error {
+	switch reader.State {
+	case ReaderMute:
+		return ErrCardMute
+	case ReaderExclusive:
+		return ErrCardBusy
+	default:
+		return nil
+	}
+}
+
+func (i *Inserted) read(ctx context.Context, card Card, usage Usage) (err error) {
+	i.PINs, i.Credentials = nil, nil
+	if i.Info, err = card.Info(ctx); err != nil {
+		return fmt.Errorf("reading the document number: %w", err)
+	}
+	if selective, ok := card.(UsageSelective); ok && usage != "" {
+		return i.readUsage(ctx, card, selective, usage)
+	}
+	if i.PINs, err = card.PINs(ctx); err != nil {
+		return fmt.Errorf("reading the PIN counters: %w", err)
+	}
+	if i.Credentials, err = card.Credentials(ctx); err != nil {
+		return fmt.Errorf("reading the certificates: %w", err)
+	}
+	return nil
+}
+
+// readUsage reads the credentials of one usage and the PINs that release them.
+func (i *Inserted) readUsage(ctx context.Context, card Card, selective UsageSelective, usage Usage) (err error) {
+	if i.Credentials, err = selective.CredentialsFor(ctx, usage); err != nil {
+		return fmt.Errorf("reading the certificates: %w", err)
+	}
+	known := make(map[string]bool)
+	for _, credential := range i.Credentials {
+		if known[credential.PIN] {
+			continue
+		}
+		known[credential.PIN] = true
+		status, err := pinStatus(ctx, card, credential.PIN)
+		if err != nil {
+			return err
+		}
+		i.PINs = append(i.PINs, status)
 	}
 	return nil
 }
@@ -184,7 +236,7 @@ func (c *Cards) driver(atr []byte) Driver {
 // withCard opens the card in a reader, does read-only work on it and closes it
 // without a reset. Work that another program's reset broke is done once more
 // from the beginning: no PIN was sent.
-func (c *Cards) withCard(ctx context.Context, reader string, d Driver, work func(context.Context, Card) error) error {
+func (c *Cards) withCard(ctx context.Context, reader string, d Driver, work func(context.Context, *session) error) error {
 	err := c.once(ctx, reader, d, work)
 	if errors.Is(err, ErrCardReset) {
 		err = c.once(ctx, reader, d, work)
@@ -192,7 +244,7 @@ func (c *Cards) withCard(ctx context.Context, reader string, d Driver, work func
 	return err
 }
 
-func (c *Cards) once(ctx context.Context, reader string, d Driver, work func(context.Context, Card) error) error {
+func (c *Cards) once(ctx context.Context, reader string, d Driver, work func(context.Context, *session) error) error {
 	conn, err := c.connect(ctx, reader)
 	if err != nil {
 		return err
@@ -200,9 +252,9 @@ func (c *Cards) once(ctx context.Context, reader string, d Driver, work func(con
 	defer func() { _ = conn.Close(false) }()
 	operation, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	card, err := open(operation, conn, d)
+	opened, err := open(operation, conn, d)
 	if err == nil {
-		err = work(operation, card)
+		err = work(operation, opened)
 	}
 	return outcome(ctx, operation, err)
 }
@@ -232,7 +284,7 @@ func (c *Cards) connect(ctx context.Context, reader string) (Connection, error) 
 
 // open checks that the driver still recognises the card, which may be another
 // one than the reader listed.
-func open(ctx context.Context, conn Connection, d Driver) (Card, error) {
+func open(ctx context.Context, conn Connection, d Driver) (*session, error) {
 	if !d.Matches(conn.ATR()) {
 		return nil, ErrCardChanged
 	}
@@ -240,7 +292,7 @@ func open(ctx context.Context, conn Connection, d Driver) (Card, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the card: %w", err)
 	}
-	return card, nil
+	return &session{Card: card, connection: conn}, nil
 }
 
 // metered bounds the number of commands of a connection and tells a card that

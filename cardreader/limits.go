@@ -13,4 +13,13 @@ const (
 	// maxCommands bounds the commands of one connection, so that a card that
 	// hands out its files byte by byte ends by itself.
 	maxCommands = 1000
+	// freshFor is how long what was read from a card is good for a question to
+	// its holder without a look at the card in between. Before the PIN is sent
+	// the card is looked at in every case.
+	freshFor = 3 * time.Second
+	// RSA keys that are asked for signatures: bits of the modulus, and the least
+	// public exponent.
+	minRSABits     = 2048
+	maxRSABits     = 8192
+	minRSAExponent = 65537
 )

@@ -1,14 +1,15 @@
 package cardreader
 
 import (
-	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
@@ -28,11 +29,24 @@ type PINSource interface {
 
 // PINRequest is what an entry is asked for.
 type PINRequest struct {
-	Card       Info
-	Reader     string
+	Card   Info
+	Reader string
+	// Purpose is what the PIN releases; empty is a signature.
+	Purpose PINPurpose
+	// Credential is empty for PurposePersonalData.
 	Credential Credential
 	Status     PINStatus
 }
+
+// PINPurpose is what a PIN releases.
+type PINPurpose string
+
+// The purposes.
+const (
+	PurposeSign         PINPurpose = ""
+	PurposeAgree        PINPurpose = "agree"
+	PurposePersonalData PINPurpose = "personal-data"
+)
 
 // Signer is a key on a card as a crypto.Signer. Each Sign is one operation of
 // the holder's: one PIN entry, one VERIFY, one signature, in this order:
@@ -45,7 +59,8 @@ type PINRequest struct {
 //	disconnect with reset, wipe the PIN
 //	verify the value                     ErrCardProtocol
 //
-// Nothing after VERIFY is ever repeated.
+// Nothing after VERIFY is ever repeated. The first connection is left out when
+// Cards has a clock and the card was read within the last seconds.
 type Signer struct {
 	// A crypto.Signer has no context parameter, so the operation's own is kept.
 	ctx    context.Context
@@ -64,44 +79,70 @@ func (c *Cards) Signer(ctx context.Context, f *Found, src PINSource) *Signer {
 func (s *Signer) Public() crypto.PublicKey { return s.found.Credential.Certificate.PublicKey }
 
 // Sign signs a digest of SHA-256, SHA-384 or SHA-512: ECDSA as ASN.1 DER, RSA as
-// PKCS #1 v1.5. The randomness is the card's own; the argument is not used.
-// Errors are those of this package and the PIN source's; a PIN that was not
-// taken is a *PINError.
+// PKCS #1 v1.5, or as PSS for a key that makes nothing else (Credential.PSS).
+// The randomness is the card's own; the argument is not used. Errors are those
+// of this package and the PIN source's; a PIN that was not taken is a *PINError.
 func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	hash, err := digestHash(digest, opts)
+	hash, err := digestHash(digest, opts, s.found.Credential.PSS)
 	if err != nil {
 		return nil, err
 	}
-	status, err := s.status()
-	if err != nil {
+	if weakKey(s.Public()) {
+		return nil, fmt.Errorf("%w: key of the certificate is too weak", ErrDigest)
+	}
+	var signature []byte
+	u := use{
+		operation: s.found.operation(s.ctx, s.cards), found: s.found, source: s.source, purpose: PurposeSign,
+		work: func(ctx context.Context, card Card, p *pin.PIN) (err error) {
+			signature, err = card.Sign(ctx, s.found.Credential, p, hash, digest)
+			return err
+		},
+		pad: func(ctx context.Context, card PadSigner, pad PINPad) (err error) {
+			signature, err = card.SignAtPad(ctx, s.found.Credential, pad, hash, digest)
+			return err
+		},
+	}
+	if err := u.do(); err != nil {
 		return nil, err
 	}
-	secret, err := s.enter(status)
-	if err != nil {
-		return nil, err
-	}
-	defer secret.Wipe()
-
-	signature, err := s.sign(status, secret, hash, digest)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.ctx.Err(); err != nil {
-		// Cancelled while the card was at work: the value is not handed out.
-		return nil, err
-	}
-	if !verifies(s.Public(), hash, digest, signature) {
+	if !verifies(s.Public(), hash, digest, signature, s.found.Credential.PSS) {
 		return nil, fmt.Errorf("%w: signature does not belong to the certificate", ErrCardProtocol)
 	}
 	return signature, nil
 }
 
-func digestHash(digest []byte, opts crypto.SignerOpts) (crypto.Hash, error) {
+// Agree computes ECDH between the key of f and peer, with the same care as a
+// signature. ErrNotOffered is a card that has no such function.
+func (c *Cards) Agree(ctx context.Context, f *Found, src PINSource, peer *ecdh.PublicKey) ([]byte, error) {
+	var shared []byte
+	u := use{
+		operation: f.operation(ctx, c), found: f, source: src, purpose: PurposeAgree,
+		offers: func(card Card) bool { _, ok := card.(Agreer); return ok },
+		work: func(ctx context.Context, card Card, p *pin.PIN) (err error) {
+			agreer, ok := card.(Agreer)
+			if !ok {
+				return ErrNotOffered
+			}
+			shared, err = agreer.Agree(ctx, f.Credential, p, peer)
+			return err
+		},
+	}
+	if err := u.do(); err != nil {
+		clear(shared)
+		return nil, err
+	}
+	return shared, nil
+}
+
+// digestHash is the hash of a digest that the key can sign.
+func digestHash(digest []byte, opts crypto.SignerOpts, pss bool) (crypto.Hash, error) {
 	if opts == nil {
 		return 0, fmt.Errorf("%w: no hash named", ErrDigest)
 	}
-	if _, pss := opts.(*rsa.PSSOptions); pss {
-		return 0, fmt.Errorf("%w: RSA-PSS", ErrDigest)
+	if o, wanted := opts.(*rsa.PSSOptions); wanted != pss {
+		return 0, fmt.Errorf("%w: key and request differ in RSA-PSS", ErrDigest)
+	} else if wanted && o.SaltLength != rsa.PSSSaltLengthEqualsHash && o.SaltLength != o.HashFunc().Size() {
+		return 0, fmt.Errorf("%w: RSA-PSS with another salt than the hash's length", ErrDigest)
 	}
 	hash := opts.HashFunc()
 	switch hash {
@@ -115,195 +156,60 @@ func digestHash(digest []byte, opts crypto.SignerOpts) (crypto.Hash, error) {
 	return hash, nil
 }
 
-// status reads the PIN's counter before anybody is asked for anything. The
-// connection is closed again when it returns.
-func (s *Signer) status() (PINStatus, error) {
-	var status PINStatus
-	err := s.cards.withCard(s.ctx, s.found.Inserted.Reader.Name, s.found.driver,
-		func(ctx context.Context, card Card) (err error) {
-			if err = s.sameDocument(ctx, card); err != nil {
-				return err
-			}
-			status, err = pinStatus(ctx, card, s.found.Credential.PIN)
-			return err
-		})
-	if err != nil {
-		return PINStatus{}, gone(err)
-	}
-	return status, usable(status)
-}
-
-func usable(status PINStatus) error {
-	switch {
-	case status.TriesLeft == 0:
-		return &PINError{Reason: PINBlocked, PIN: status.ID, TriesLeft: 0}
-	case status.MustChange:
-		return &PINError{Reason: PINMustChange, PIN: status.ID, TriesLeft: status.TriesLeft}
-	default:
-		return nil
-	}
-}
-
-// enter asks the holder and checks what a card would refuse anyway.
-func (s *Signer) enter(status PINStatus) (*pin.PIN, error) {
-	secret, err := s.source.PIN(s.ctx, PINRequest{
-		Card:       s.found.Inserted.Info,
-		Reader:     s.found.Inserted.Reader.Name,
-		Credential: s.found.Credential,
-		Status:     status,
-	})
-	if err == nil && secret == nil {
-		err = pin.ErrWiped
-	}
-	if err == nil {
-		err = s.ctx.Err()
-	}
-	if err == nil {
-		err = status.Rule().Check(secret)
-	}
-	if err != nil {
-		secret.Wipe()
-		if errors.Is(err, pin.ErrFormat) {
-			return nil, &PINError{Reason: PINFormat, PIN: status.ID, TriesLeft: status.TriesLeft}
-		}
-		return nil, fmt.Errorf("entering %s: %w", status.ID, err)
-	}
-	return secret, nil
-}
-
-// sign is the second connection: make sure of the card, then use the PIN once.
-func (s *Signer) sign(before PINStatus, secret *pin.PIN, hash crypto.Hash, digest []byte) ([]byte, error) {
-	conn, card, err := s.reopen(before)
-	if errors.Is(err, ErrCardReset) {
-		conn, card, err = s.reopen(before) // no PIN was sent yet
-	}
-	if err != nil {
-		return nil, gone(err)
-	}
-	// The reset takes the verified PIN from whoever comes next.
-	defer func() { _ = conn.Close(true) }()
-	operation, cancel := context.WithTimeout(s.ctx, operationTimeout)
-	defer cancel()
-	signature, err := card.Sign(operation, s.found.Credential, secret, hash, digest)
-	if err != nil {
-		return nil, fmt.Errorf("signing: %w", gone(outcome(s.ctx, operation, err)))
-	}
-	return signature, nil
-}
-
-// reopen connects and checks that card, certificate and counter are those that
-// the holder saw. The connection is open only when err is nil.
-func (s *Signer) reopen(before PINStatus) (_ Connection, _ Card, err error) {
-	conn, err := s.cards.connect(s.ctx, s.found.Inserted.Reader.Name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = conn.Close(false)
-		}
-	}()
-	operation, cancel := context.WithTimeout(s.ctx, operationTimeout)
-	defer cancel()
-	card, err := open(operation, conn, s.found.driver)
-	if err == nil {
-		err = s.same(operation, card, before)
-	}
-	if err != nil {
-		return nil, nil, outcome(s.ctx, operation, err)
-	}
-	return conn, card, nil
-}
-
-func (s *Signer) same(ctx context.Context, card Card, before PINStatus) error {
-	if err := s.sameDocument(ctx, card); err != nil {
-		return err
-	}
-	credential, err := credential(ctx, card, s.found.Credential.ID)
-	if err != nil {
-		return fmt.Errorf("reading the certificate again: %w", err)
-	}
-	if !bytes.Equal(credential.Certificate.Raw, s.found.Credential.Certificate.Raw) {
-		return ErrCardChanged
-	}
-	status, err := pinStatus(ctx, card, before.ID)
-	if err != nil {
-		return err
-	}
-	if err := usable(status); err != nil {
-		return err
-	}
-	if status.TriesLeft < before.TriesLeft {
-		// Else a try could be the last one without the holder's knowing it.
-		return fmt.Errorf("%w: it used up a try of %s meanwhile", ErrCardBusy, before.ID)
-	}
-	return nil
-}
-
-func (s *Signer) sameDocument(ctx context.Context, card Card) error {
-	info, err := card.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the document number: %w", err)
-	}
-	if info != s.found.Inserted.Info {
-		return ErrCardChanged
-	}
-	return nil
-}
-
-func pinStatus(ctx context.Context, card Card, id string) (PINStatus, error) {
-	if selective, ok := card.(Selective); ok {
-		status, err := selective.PIN(ctx, id)
-		if err != nil {
-			return PINStatus{}, fmt.Errorf("reading the counter of %s: %w", id, err)
-		}
-		return status, nil
-	}
-	all, err := card.PINs(ctx)
-	if err != nil {
-		return PINStatus{}, fmt.Errorf("reading the PIN counters: %w", err)
-	}
-	for _, status := range all {
-		if status.ID == id {
-			return status, nil
-		}
-	}
-	return PINStatus{}, fmt.Errorf("%w: card does not know %s", ErrCardProtocol, id)
-}
-
-func credential(ctx context.Context, card Card, id string) (Credential, error) {
-	if selective, ok := card.(Selective); ok {
-		return selective.Credential(ctx, id)
-	}
-	all, err := card.Credentials(ctx)
-	for _, c := range all {
-		if c.ID == id {
-			return c, nil
-		}
-	}
-	if err == nil {
-		err = ErrCardChanged
-	}
-	return Credential{}, err
-}
-
-// gone makes an empty slot a removed card: the card was there when the holder
-// chose it.
-func gone(err error) error {
-	if errors.Is(err, ErrNoCard) {
-		return ErrCardRemoved
-	}
-	return err
-}
-
 // verifies checks the card's work with the key that everybody else will use.
-func verifies(key crypto.PublicKey, hash crypto.Hash, digest, signature []byte) bool {
+func verifies(key crypto.PublicKey, hash crypto.Hash, digest, signature []byte, pss bool) bool {
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
 		return ecdsa.VerifyASN1(key, digest, signature)
 	case *rsa.PublicKey:
+		if pss {
+			return rsa.VerifyPSS(key, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		}
 		return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
+	case Verifier:
+		return key.Verify(hash, digest, signature)
 	default:
 		return false
 	}
+}
+
+// Verifier is a public key of a kind that the standard library does not have.
+type Verifier interface {
+	crypto.PublicKey
+	// Verify checks a signature in the form that Card.Sign returns.
+	Verify(hash crypto.Hash, digest, signature []byte) bool
+}
+
+// weakKey tells an RSA key that a signature would not protect: out of the
+// bounds of size and exponent, or made by the library whose primes can be
+// guessed from the modulus (CVE-2017-15361, threat C-36).
+func weakKey(key crypto.PublicKey) bool {
+	k, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return false
+	}
+	return k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits || k.E < minRSAExponent || k.E%2 == 0 || guessable(k.N)
+}
+
+// guessable tests the fingerprint of CVE-2017-15361 (Nemec and others, "The
+// Return of Coppersmith's Attack", ACM CCS 2017, section 2): primes of the form
+// k·M + 65537^a mod M leave moduli that are powers of 65537 for every small
+// prime. Another key passes all of them by chance once in 2^27 or so.
+func guessable(n *big.Int) bool {
+	remainder := new(big.Int)
+	for _, prime := range []int64{
+		3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+		109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+	} {
+		want := remainder.Mod(n, big.NewInt(prime)).Int64()
+		power, inGroup := int64(1), false
+		for range prime {
+			inGroup = inGroup || power == want
+			power = power * 65537 % prime
+		}
+		if !inGroup {
+			return false
+		}
+	}
+	return true
 }
