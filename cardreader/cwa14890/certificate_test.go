@@ -59,8 +59,51 @@ func TestPublishedCertificatesVerifyFromTheRoot(t *testing.T) {
 		if n := len(user.own.Bytes()); n != 209 {
 			t.Errorf("terminal certificate has %d bytes", n)
 		}
+		for _, role := range []Role{RoleUser, RolePIN} {
+			if _, err := set.Terminal(role); err != nil {
+				t.Errorf("generation %d: %v", i+1, err)
+			}
+		}
+	}
+}
+
+// The private exponents are checked with plain big numbers against the moduli
+// inside the certificates, and by the signature of a handshake.
+func TestPublishedPrivateExponentsBelongToTheirCertificates(t *testing.T) {
+	for i, set := range must(PublishedKeySets()) {
+		for _, terminal := range set.terminals {
+			n := terminal.key.publicKey().N
+			d := new(big.Int).SetBytes(terminal.exponent)
+			message := new(big.Int).Rsh(n, 1)
+			signed := new(big.Int).Exp(message, d, n)
+			if signed.Cmp(message) == 0 || new(big.Int).Exp(signed, big.NewInt(65537), n).Cmp(message) != 0 {
+				t.Errorf("generation %d, %v: exponents do not belong together", i+1, terminal)
+			}
+			recovered := bytes.Repeat([]byte{0x5A}, recoveredSize)
+			signature, err := terminal.key.sign(terminal.exponent, recovered, []byte("rest"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, hash, err := terminal.key.recover(signature)
+			if err != nil || !bytes.Equal(got, recovered) || !matches(hash, recovered, []byte("rest")) {
+				t.Errorf("generation %d, %v: signature does not open: %v", i+1, terminal, err)
+			}
+		}
+	}
+}
+
+func TestPublicPartsAloneOpenNoChannel(t *testing.T) {
+	file := keySetFile{Source: "made for this test", KeySets: published(t)}
+	for i := range file.KeySets {
+		file.KeySets[i].User.PrivateExponent, file.KeySets[i].PIN.PrivateExponent = "", ""
+	}
+	sets, err := ParseKeySets(must(json.Marshal(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range sets {
 		if _, err := set.Terminal(RolePIN); !errors.Is(err, ErrNoPrivateKey) {
-			t.Errorf("public parts only: got %v, want ErrNoPrivateKey", err)
+			t.Errorf("got %v, want ErrNoPrivateKey", err)
 		}
 	}
 }

@@ -15,9 +15,9 @@
 // drivers. That is also why the terminal's random numbers carry the secrecy of
 // the PIN alone.
 //
-// The private exponents are not part of this package. PublishedKeySets has the
-// public parts and says ErrNoPrivateKey; ParseKeySets reads the same form with
-// the exponents that an operator supplies.
+// PublishedKeySets holds what those drivers publish, private exponents included:
+// constants of the protocol that identify nobody. ParseKeySets reads the same
+// form from another source, such as a laboratory's root.
 //
 // RSA is computed with filippo.io/bigmod (BSD; the arithmetic of crypto/rsa),
 // since the standard library offers neither ISO/IEC 9796-2 signatures nor the

@@ -9,8 +9,7 @@ import (
 	"fmt"
 )
 
-// The published terminal keys of the DNIe, public parts only; the file names its
-// source.
+// The published terminal keys of the DNIe; the file names its source.
 //
 //go:embed data/dnie.json
 var publishedKeySets []byte
@@ -73,8 +72,8 @@ type terminalData struct {
 	PrivateExponent string `json:"privateExponent,omitempty"`
 }
 
-// PublishedKeySets are the two generations of the DNIe without their private
-// exponents: good for Root and for checks, not for a handshake.
+// PublishedKeySets are the two generations of the DNIe as the open drivers
+// publish them.
 func PublishedKeySets() ([]*KeySet, error) { return ParseKeySets(publishedKeySets) }
 
 // ParseKeySets reads a JSON file of terminal keys and verifies it: root over
