@@ -2,6 +2,7 @@ package saml
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"slices"
 	"time"
@@ -49,7 +50,45 @@ type NameID struct {
 // Attribute is one statement about the subject.
 type Attribute struct {
 	Name, NameFormat, FriendlyName string
-	Values                         []string
+	// Values are the texts; of a value that is an encrypted identifier, the text
+	// of the identifier.
+	Values []string
+	// NameIDs are the values that came as encrypted identifiers, in order.
+	NameIDs []NameID
+	// Marks are the XML attributes of each value, of the namespaces that
+	// Expectation.Vocabularies lists. It is nil if no value has one.
+	Marks []map[xml.Name]string
+}
+
+// read takes the values of an Attribute element.
+func (a *Attribute) read(e *element, j *judgement) error {
+	values := e.all(assertionNS, "AttributeValue")
+	for i, v := range values {
+		if hidden := v.encryptedValue(); hidden != nil {
+			id, err := j.encryptedID(hidden)
+			if err != nil {
+				return err
+			}
+			a.NameIDs = append(a.NameIDs, id)
+			a.Values = append(a.Values, id.Value)
+			continue
+		}
+		text, _ := v.text()
+		a.Values = append(a.Values, text)
+		for _, mark := range v.attributes {
+			if !slices.Contains(j.Vocabularies, mark.ns) {
+				continue
+			}
+			if a.Marks == nil {
+				a.Marks = make([]map[xml.Name]string, len(values))
+			}
+			if a.Marks[i] == nil {
+				a.Marks[i] = map[xml.Name]string{}
+			}
+			a.Marks[i][xml.Name{Space: mark.ns, Local: mark.local}] = mark.value
+		}
+	}
+	return nil
 }
 
 // Use records that the assertion is being used, and refuses the second time.
@@ -81,22 +120,28 @@ func (j *judgement) assertion(e *element) (*Assertion, error) {
 
 func (j *judgement) subject(e *element, a *Assertion) error {
 	subject := e.child(assertionNS, "Subject")
-	id := subject.child(assertionNS, "NameID")
-	if id == nil {
+	id, hidden := subject.child(assertionNS, "NameID"), subject.child(assertionNS, "EncryptedID")
+	var err error
+	switch {
+	case id == nil && hidden == nil:
 		return reject(ReasonSubject, "no NameID")
+	case id != nil && hidden != nil:
+		return reject(ReasonSubject, "NameID and EncryptedID")
+	case id != nil:
+		a.NameID = readNameID(id)
+	default:
+		if a.NameID, err = j.encryptedID(hidden); err != nil {
+			return err
+		}
 	}
-	a.NameID = NameID{
-		Format: id.value("Format"), NameQualifier: id.value("NameQualifier"),
-		SPNameQualifier: id.value("SPNameQualifier"),
-	}
-	a.NameID.Value, _ = id.text()
 	if isBlank(a.NameID.Value) {
 		return reject(ReasonSubject, "empty NameID")
 	}
 	if len(j.NameIDFormats) > 0 && !slices.Contains(j.NameIDFormats, a.NameID.Format) {
 		return reject(ReasonSubject, "NameID of another format")
 	}
-	if a.NameID.SPNameQualifier != "" && a.NameID.SPNameQualifier != j.Audience && !j.Lenient.AnyAudience {
+	if a.NameID.SPNameQualifier != "" && a.NameID.SPNameQualifier != j.Audience &&
+		!slices.Contains(j.OtherAudiences, a.NameID.SPNameQualifier) && !j.Lenient.AnyAudience {
 		return reject(ReasonSubject, "NameID for another service provider")
 	}
 	// One confirmation, so that no second one can be the weaker (threat X-82).
@@ -104,13 +149,34 @@ func (j *judgement) subject(e *element, a *Assertion) error {
 	if len(confirmations) == 0 || len(confirmations) > 1 && !j.Lenient.Profile {
 		return reject(ReasonConfirmation, "%d subject confirmations", len(confirmations))
 	}
-	var err error
 	for _, confirmation := range confirmations {
 		if err = j.confirmation(confirmation, a); err == nil {
 			break
 		}
 	}
 	return err
+}
+
+func readNameID(e *element) NameID {
+	id := NameID{
+		Format: e.value("Format"), NameQualifier: e.value("NameQualifier"),
+		SPNameQualifier: e.value("SPNameQualifier"),
+	}
+	id.Value, _ = e.text()
+	return id
+}
+
+// encryptedID opens an EncryptedID of a verified assertion. Encryption inside
+// encryption is refused (threat X-74).
+func (j *judgement) encryptedID(e *element) (NameID, error) {
+	if j.opened {
+		return NameID{}, reject(ReasonEncryption, "encryption inside encryption")
+	}
+	inner, err := j.decrypted(e, e, true, "NameID")
+	if err != nil {
+		return NameID{}, err
+	}
+	return readNameID(inner), nil
 }
 
 // confirmation checks a bearer confirmation (SAML Profiles 4.1.4.2).
@@ -191,7 +257,7 @@ func (j *judgement) audience(conditions *element) error {
 	for _, restriction := range restrictions {
 		if !slices.ContainsFunc(restriction.all(assertionNS, "Audience"), func(audience *element) bool {
 			name, _ := audience.text()
-			return name == j.Audience
+			return name == j.Audience || slices.Contains(j.OtherAudiences, name)
 		}) {
 			return reject(ReasonAudience, "meant for another audience")
 		}
@@ -261,9 +327,8 @@ func (j *judgement) attributes(e *element, a *Assertion) error {
 			if slices.ContainsFunc(a.Attributes, func(have Attribute) bool { return have.Name == attribute.Name }) {
 				return reject(ReasonAttributes, "attribute stated twice")
 			}
-			for _, v := range s.all(assertionNS, "AttributeValue") {
-				value, _ := v.text()
-				attribute.Values = append(attribute.Values, value)
+			if err := attribute.read(s, j); err != nil {
+				return err
 			}
 			a.Attributes = append(a.Attributes, attribute)
 		}

@@ -10,6 +10,7 @@
 //	      → header (destination, issuer, request)
 //	      → signature form, then signature value
 //	      → the verified bytes, parsed again: nothing else is read afterwards
+//	      → what is encrypted, opened only now and parsed as strictly
 //	      → status, subject, conditions, statement
 //
 // Whatever is refused is a *brokers.RejectedError with a Reason. Keys come from
@@ -18,6 +19,9 @@
 // Canonical XML is goxmldsig's; the rules around it and the signature values
 // (RSA, RSA-PSS, ECDSA as XML Signature writes it) are this package's own.
 //
-// Left out: encrypted assertions and identifiers, single logout, attribute
-// queries, identity-provider-initiated login.
+// Encryption is XML Encryption 1.1 as eIDAS 1.2 to 1.4 and DigiD 4.x use it; see
+// Decryption. Curves are those of NIST: the standard library has no Brainpool.
+//
+// Left out: attribute queries, identity-provider-initiated login, encrypted
+// attributes, logout over SOAP.
 package saml

@@ -37,6 +37,15 @@ type Expectation struct {
 	RequestedAt time.Time
 	// ResolveID is the ArtifactResolve's ID; for ValidateArtifactResponse only.
 	ResolveID string
+	// Vocabularies are the namespaces of XML attributes that may stand beside
+	// xsi:type, such as those of the eIDAS attribute profile.
+	Vocabularies []string
+	// OtherIssuers are further names of the issuer, for schemes that use several.
+	OtherIssuers []string
+	// OtherAudiences are further names of ours.
+	OtherAudiences []string
+	// Decryption opens encrypted assertions and identifiers.
+	Decryption Decryption
 	// ForceAuthn asks that the citizen authenticated after RequestedAt.
 	ForceAuthn bool
 	// NameIDFormats are the formats that will do; "" is a NameID without one.
@@ -78,6 +87,10 @@ func (e *Expectation) check() error {
 		return missing("request")
 	case e.Now.IsZero() && !l.AnyTime:
 		return missing("time")
+	case len(e.Decryption.Keys) > maxDecryptionKeys:
+		return missing("decryption keys: too many")
+	case e.Decryption.Required && len(e.Decryption.Keys) == 0:
+		return missing("decryption keys")
 	case e.Skew < 0 || e.Skew > MaxSkew:
 		return missing("skew")
 	}

@@ -46,6 +46,12 @@ const (
 	maxLifetime = 24 * time.Hour
 	// maxCertificates is how many trusted signing certificates one entity has.
 	maxCertificates = 32
+	// maxDecryptionKeys is how many of our keys are tried, maxEncryptedKeys how
+	// many a message may bring: their product bounds the private-key operations.
+	maxDecryptionKeys = 4
+	maxEncryptedKeys  = 8
+	// maxDerivationInfo is the length of one field of ConcatKDF in bytes.
+	maxDerivationInfo = 1024
 	// minRSABits follows SOG-IS and the DigiD cryptography rules.
 	minRSABits = 2048
 	// maxRSABits bounds the cost of one verification.

@@ -397,7 +397,7 @@ func TestResponseAssertionFaults(t *testing.T) {
 		{area: "attributes", name: "without a name", edit: statement(attributeXML("", "1")), reason: ReasonAttributes},
 		{area: "attributes", name: "two attributes", edit: statement(attributeXML("a", "1") + attributeXML("b", "2")), reason: accepted},
 
-		{area: "encryption", name: "encrypted assertion", edit: responseEdit("$assertion", "<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"></saml:EncryptedAssertion>"), reason: ReasonAssertionCount},
+		{area: "encryption", name: "encrypted assertion", edit: responseEdit("$assertion", "<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"></saml:EncryptedAssertion>"), reason: ReasonEncryption},
 		{area: "encryption", name: "both plain and encrypted assertion", edit: responseEdit("$assertion", "$assertion<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"></saml:EncryptedAssertion>"), reason: ReasonAssertionCount},
 	})
 }

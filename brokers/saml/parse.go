@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -14,9 +15,10 @@ import (
 // the root, names outside ASCII.
 type parser struct {
 	limits   Limits
-	comments bool // drop comments between elements (metadata, recorded messages)
-	foreign  bool // allow attributes of other namespaces (metadata, recorded messages)
-	newlines bool // allow line ends in attribute values (metadata)
+	comments bool     // drop comments between elements (metadata, recorded messages)
+	foreign  bool     // allow attributes of other namespaces (metadata, recorded messages)
+	allowed  []string // namespaces of attributes that are allowed in any case
+	newlines bool     // allow line ends in attribute values (metadata)
 
 	root     *element
 	current  *element
@@ -27,9 +29,28 @@ type parser struct {
 	ids      map[string]struct{}
 }
 
-func parseMessage(data []byte, l Limits, lenient Leniency) (*element, error) {
-	p := parser{limits: l, comments: lenient.Comments, foreign: lenient.ForeignAttributes}
-	return p.parse(data)
+func (e *Expectation) parser(l Limits) *parser {
+	return &parser{limits: l, comments: e.Lenient.Comments, foreign: e.Lenient.ForeignAttributes, allowed: e.Vocabularies}
+}
+
+// parseInside parses a document that was inside another one, where the
+// namespaces of scope hold.
+func (p *parser) parseInside(data []byte, scope []declaration) (*element, error) {
+	for _, d := range scope {
+		if d.prefix != "xml" {
+			p.scope = append(p.scope, d)
+		}
+	}
+	root, err := p.parse(data)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range scope {
+		if !slices.ContainsFunc(root.declarations, func(own declaration) bool { return own.prefix == d.prefix }) {
+			root.declarations = append(root.declarations, d)
+		}
+	}
+	return root, nil
 }
 
 func parseMetadataXML(data []byte, l Limits) (*element, error) {
@@ -208,7 +229,7 @@ func (p *parser) attributes(e *element, attrs []xml.Attr) error {
 			if added.ns, ok = p.lookup(added.prefix); !ok {
 				return reject(ReasonXML, "undeclared prefix")
 			}
-			if !p.foreign && added.ns != xmlNS && added.ns != schemaNS {
+			if !p.foreign && added.ns != xmlNS && added.ns != schemaNS && !slices.Contains(p.allowed, added.ns) {
 				return reject(ReasonXML, "attribute of another namespace")
 			}
 		}

@@ -39,6 +39,8 @@ const (
 	ReasonArtifact          Reason = "artifact"
 	ReasonNoResponse        Reason = "no_response" // artifact resolved to nothing: expired
 	ReasonAssertionCount    Reason = "assertion_count"
+	ReasonEncryption        Reason = "encryption" // form or algorithm, judged before a key is used
+	ReasonDecryption        Reason = "decryption" // everything that fails afterwards
 	ReasonSubject           Reason = "subject"
 	ReasonConfirmation      Reason = "confirmation"
 	ReasonConditions        Reason = "conditions"

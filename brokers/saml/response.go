@@ -10,7 +10,7 @@ func ValidateResponse(message []byte, e Expectation) (*Assertion, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	root, err := parseMessage(message, e.Limits, e.Lenient)
+	root, err := e.parser(e.Limits).parse(message)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func ValidateArtifactResponse(message []byte, e Expectation) (*Assertion, error)
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	root, err := parseMessage(message, e.Limits, e.Lenient)
+	root, err := e.parser(e.Limits).parse(message)
 	if err != nil {
 		return nil, err
 	}
@@ -56,13 +56,14 @@ func ValidateArtifactResponse(message []byte, e Expectation) (*Assertion, error)
 type judgement struct {
 	Expectation
 	signed Coverage
+	opened bool // the assertion came encrypted
 }
 
 func (j *judgement) verifier() *verifier {
 	return &verifier{
 		certificates: j.Certificates, now: j.Now, lenient: j.Lenient,
 		parse: func(covered []byte) (*element, error) {
-			return parseMessage(covered, j.Limits.ofVerified(), j.Lenient)
+			return j.parser(j.Limits.ofVerified()).parse(covered)
 		},
 	}
 }
@@ -138,14 +139,18 @@ func (j *judgement) response(received, covered *element) (*Assertion, error) {
 	return j.assertion(assertion)
 }
 
-// onlyAssertion returns the verified bytes of the one assertion.
+// onlyAssertion returns the verified bytes of the one assertion, plain or
+// encrypted.
 func (j *judgement) onlyAssertion(received, covered *element) (*element, error) {
 	found := received.all(assertionNS, "Assertion")
+	encrypted := received.all(assertionNS, "EncryptedAssertion")
 	switch {
-	case len(received.all(assertionNS, "EncryptedAssertion")) != 0:
-		return nil, reject(ReasonAssertionCount, "encrypted assertions are not understood")
-	case len(found) != 1:
-		return nil, reject(ReasonAssertionCount, "%d assertions", len(found))
+	case len(found)+len(encrypted) != 1:
+		return nil, reject(ReasonAssertionCount, "%d assertions", len(found)+len(encrypted))
+	case len(encrypted) == 1:
+		return j.encryptedAssertion(encrypted[0], covered)
+	case j.Decryption.Required:
+		return nil, reject(ReasonEncryption, "assertion in the clear")
 	}
 	verified, err := j.verifier().verify(found[0])
 	if err != nil {
@@ -162,6 +167,37 @@ func (j *judgement) onlyAssertion(received, covered *element) (*element, error) 
 		return nil, reject(ReasonSignatureMissing, "nothing signs the assertion")
 	}
 	return verified, nil
+}
+
+// encryptedAssertion opens an EncryptedAssertion. Where an enclosing signature was
+// verified, its bytes are what is decrypted.
+func (j *judgement) encryptedAssertion(received, covered *element) (*element, error) {
+	source := received
+	if covered != nil {
+		if source = covered.child(assertionNS, "EncryptedAssertion"); source == nil {
+			return nil, reject(ReasonSignatureMissing, "nothing signs the assertion")
+		}
+	}
+	inner, err := j.decrypted(source, received, covered != nil, "Assertion")
+	if err != nil {
+		return nil, err
+	}
+	j.opened = true
+	verified, err := j.verifier().verify(inner)
+	if err != nil {
+		return nil, err
+	}
+	j.signed.Assertion = verified != nil
+	switch {
+	case verified != nil:
+		return verified, nil
+	case j.Signed.Assertion:
+		return nil, reject(ReasonSignatureMissing, "Assertion")
+	case covered == nil:
+		// Everybody can encrypt for us (threat X-73).
+		return nil, reject(ReasonSignatureMissing, "nothing signs the assertion")
+	}
+	return inner, nil
 }
 
 // headerKind is what differs between the two headers.
@@ -231,7 +267,7 @@ func (j *judgement) issuer(e *element) error {
 		return reject(ReasonIssuer, "%s without Issuer", e.local)
 	}
 	name, _ := issuer.text()
-	if !j.Lenient.AnyIssuer && name != j.Issuer {
+	if !j.Lenient.AnyIssuer && name != j.Issuer && !slices.Contains(j.OtherIssuers, name) {
 		return reject(ReasonIssuer, "%s of another issuer", e.local)
 	}
 	if format, present := issuer.attribute("Format"); present && format != formatEntity {

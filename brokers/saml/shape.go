@@ -94,7 +94,9 @@ func assertionModel(local string) (model, bool) {
 		}}, true
 	case "Subject":
 		return model{particles: []particle{
-			{assertionNS, "NameID", 1}, {assertionNS, "SubjectConfirmation", 0},
+			{assertionNS, "NameID", 1},
+			{assertionNS, "EncryptedID", 1},
+			{assertionNS, "SubjectConfirmation", 0},
 		}}, true
 	case "SubjectConfirmation":
 		return model{particles: []particle{{assertionNS, "SubjectConfirmationData", 1}}}, true
@@ -123,7 +125,7 @@ func assertionModel(local string) (model, bool) {
 	case "Issuer", "NameID", "Audience", "AuthnContextClassRef", "AuthnContextDeclRef",
 		"AuthenticatingAuthority", "AttributeValue":
 		return model{kind: text}, true
-	case "Advice", "EncryptedAssertion":
+	case "Advice", "EncryptedAssertion", "EncryptedID":
 		return model{kind: opaque}, true
 	}
 	return model{}, false
@@ -142,6 +144,8 @@ func checkShape(e *element, lenient Leniency) error {
 		return nil
 	case m.kind == opaque:
 		return checkOpaque(e, lenient)
+	case m.kind == text && e.encryptedValue() != nil:
+		return nil
 	case m.kind == text:
 		if _, plain := e.text(); !plain && (e.local != "AttributeValue" || !lenient.StructuredValues) {
 			return reject(ReasonSchema, "element inside a value in %s", e.parentPath())
@@ -190,10 +194,10 @@ func interleaved(e *element) bool {
 
 // checkOpaque keeps SAML and signatures out of the places that are not looked
 // into. Advice holds assertions by its nature and is refused unless the profile
-// has it; encrypted assertions are judged by their number later.
+// has it; what is encrypted is read by readSealed, strictly, or not at all.
 func checkOpaque(e *element, lenient Leniency) error {
 	switch {
-	case e.is(assertionNS, "EncryptedAssertion"):
+	case e.is(assertionNS, "EncryptedAssertion"), e.is(assertionNS, "EncryptedID"):
 		return nil
 	case e.is(assertionNS, "Advice"):
 		if lenient.Advice {
@@ -215,6 +219,16 @@ func checkHidden(e *element, where string) error {
 		if err := checkHidden(child, where); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// encryptedValue returns the EncryptedID that is the whole content of an
+// attribute value, or nil.
+func (e *element) encryptedValue() *element {
+	if children := e.elements(); len(children) == 1 && e.is(assertionNS, "AttributeValue") &&
+		children[0].is(assertionNS, "EncryptedID") && !hasText(e) {
+		return children[0]
 	}
 	return nil
 }

@@ -242,6 +242,9 @@ type answer struct {
 	assertion, response, envelope string // unsigned texts
 	signA, signR, signE           *recipe
 	final                         func(string) string
+	// encrypt hides the assertion, or encryptText instead of it.
+	encrypt     *encrypter
+	encryptText string
 }
 
 const (
@@ -279,7 +282,14 @@ func (a *answer) signedAssertion() string {
 
 // post is the message as posted.
 func (a *answer) post() string {
-	text := strings.Replace(a.response, "$assertion", a.signedAssertion(), 1)
+	assertion := a.signedAssertion()
+	if a.encrypt != nil {
+		if a.encryptText != "" {
+			assertion = a.encryptText
+		}
+		assertion = a.encrypt.wrapped("EncryptedAssertion", assertion)
+	}
+	text := strings.Replace(a.response, "$assertion", assertion, 1)
 	if a.signR != nil {
 		text = a.signR.sign(text, "_response1")
 	}
@@ -320,4 +330,10 @@ func goodExpectation() Expectation {
 		Audience: spID, Recipient: acs, RequestID: reqID, RequestedAt: testNow.Add(-60 * time.Second), ResolveID: resID,
 		NameIDFormats: []string{""}, Now: testNow, Skew: DefaultSkew,
 	}
+}
+
+// parseMessage parses as for a login with these leniencies.
+func parseMessage(data []byte, l Limits, lenient Leniency) (*element, error) {
+	e := Expectation{Lenient: lenient}
+	return e.parser(l).parse(data)
 }
