@@ -52,6 +52,8 @@ type Found struct {
 	Inserted   Inserted
 	Credential Credential
 	driver     Driver
+	// origin is set by Sources.
+	origin Source
 
 	mu sync.Mutex
 	// status is the state of the credential's PIN when it was seen.
@@ -122,18 +124,8 @@ func (c *Cards) Find(ctx context.Context, sel Selection) (*Found, error) {
 		return nil, ctx.Err()
 	case len(candidates) == 1:
 		return candidates[0], nil
-	case len(candidates) > 1:
-		return nil, &AmbiguousError{Candidates: candidates}
-	case len(readers) == 0:
-		return nil, ErrNoReader
-	case seen == 0:
-		return nil, ErrReaderGone
-	case cards == 0:
-		return nil, ErrNoCard
-	case unread != nil:
-		return nil, unread
 	default:
-		return nil, ErrNoCredential
+		return nil, absent(candidates, len(readers), seen, cards, unread)
 	}
 }
 

@@ -8,13 +8,16 @@ var ErrFormat = errors.New("PIN has the wrong length or characters")
 // Class is the set of characters that a PIN may be made of.
 type Class string
 
-// The classes. Anything outside ASCII is refused by both: digits of other
+// The classes. Anything outside ASCII is refused by the two of cards: digits of other
 // scripts look right on a screen and use up a try on the card.
 const (
 	// Digits is 0 to 9.
 	Digits Class = "digits"
 	// Printable is ASCII from the exclamation mark to the tilde.
 	Printable Class = "printable"
+	// Text is anything without control characters, blanks included: the
+	// password of a file, where a wrong entry uses up no try.
+	Text Class = "text"
 )
 
 // Rule is what a card demands of a PIN before it looks at the value. Checking it
@@ -47,6 +50,8 @@ func (c Class) contains(b byte) bool {
 		return b >= '0' && b <= '9'
 	case Printable:
 		return b >= '!' && b <= '~'
+	case Text:
+		return b >= ' ' && b != 0x7f
 	default:
 		return false
 	}
