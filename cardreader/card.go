@@ -21,6 +21,17 @@ type Driver interface {
 	Open(ctx context.Context, t Transport) (Card, error)
 }
 
+// Binder is a Driver that needs to know more of a card than its commands tell:
+// the reader it is in, the answer to reset, or a number that its holder has to
+// type before anything can be read.
+type Binder interface {
+	// Bind returns the driver for the card that is in r. It is called with no
+	// connection held and may ask the holder. What it returns serves this card
+	// alone, matches no other answer to reset, and may remember what the card
+	// proved; it is used as long as a Found lives.
+	Bind(ctx context.Context, r Reader) (Driver, error)
+}
+
 // Card is an opened card of a known family.
 type Card interface {
 	// Info returns what is printed on the card or read without a PIN.

@@ -165,6 +165,9 @@ func (c *Cards) read(ctx context.Context, reader Reader, usage Usage) (Inserted,
 	slot.Err = ErrCardUnsupported
 	// Decided without a connection: it saves powering a card of other people.
 	for _, driver := range c.matching(reader.ATR) {
+		if driver, slot.Err = bind(ctx, driver, reader); slot.Err != nil {
+			return slot, nil
+		}
 		slot.Err = c.withCard(ctx, reader.Name, driver, func(ctx context.Context, s *session) error {
 			return slot.read(ctx, s.Card, usage)
 		})

@@ -331,14 +331,30 @@ func (c *Cards) matching(atr []byte) []Driver {
 func (c *Cards) opener(ctx context.Context, reader Reader) (Driver, error) {
 	drivers := c.matching(reader.ATR)
 	if len(drivers) == 1 {
-		return drivers[0], nil
+		return bind(ctx, drivers[0], reader)
 	}
 	err := ErrCardUnsupported
 	for _, d := range drivers {
+		if d, err = bind(ctx, d, reader); err != nil {
+			return nil, err
+		}
 		err = c.withCard(ctx, reader.Name, d, func(context.Context, *session) error { return nil })
 		if !errors.Is(err, ErrCardUnsupported) {
 			return d, err
 		}
 	}
 	return nil, err
+}
+
+// bind gives a driver what it needs to know of the card in a reader.
+func bind(ctx context.Context, d Driver, r Reader) (Driver, error) {
+	binder, ok := d.(Binder)
+	if !ok {
+		return d, nil
+	}
+	bound, err := binder.Bind(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("preparing for the card: %w", err)
+	}
+	return bound, nil
 }

@@ -78,11 +78,12 @@ type Agreer interface {
 }
 
 // AccessNumberSource asks for the card access number that is printed on
-// contactless cards. A driver that needs one has a field for it. Like PINSource
-// it must not be called under a connection whose transaction other programs
-// wait for longer than necessary: drivers ask before they send a command.
+// contactless cards. A driver that needs one has a field for it and is a Binder:
+// like PINSource it is asked with no connection held.
 type AccessNumberSource interface {
-	// CAN returns the number; the caller wipes it.
+	// CAN returns the number; the caller wipes it. It is asked each time that a
+	// card is looked for. A source that remembers numbers forgets one that a
+	// card refused (a *PINError of "CAN"), so that it is not sent again.
 	CAN(ctx context.Context, reader string) (*pin.PIN, error)
 }
 
