@@ -166,18 +166,9 @@ func verifies(key crypto.PublicKey, hash crypto.Hash, digest, signature []byte, 
 			return rsa.VerifyPSS(key, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 		}
 		return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
-	case Verifier:
-		return key.Verify(hash, digest, signature)
 	default:
 		return false
 	}
-}
-
-// Verifier is a public key of a kind that the standard library does not have.
-type Verifier interface {
-	crypto.PublicKey
-	// Verify checks a signature in the form that Card.Sign returns.
-	Verify(hash crypto.Hash, digest, signature []byte) bool
 }
 
 // weakKey tells an RSA key that a signature would not protect: out of the

@@ -3,6 +3,7 @@ package esteid_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -46,6 +47,8 @@ type fakeCard struct {
 	sent     [][]byte
 	resets   int
 	// interfere may answer the n-th command (from 1) instead of the card.
+	records   map[string][]byte // of the personal data
+	pukOK     bool
 	interfere func(n int, command []byte) (answer []byte, handled bool, err error)
 }
 
@@ -59,6 +62,10 @@ func newCard(t testing.TB, options ...certificateOption) *fakeCard {
 		files:  make(map[string][]byte),
 		pins:   map[byte]string{0x01: "1234", 0x85: "12345", 0x02: "12345678"},
 		tries:  map[byte]int{0x01: 3, 0x85: 3, 0x02: 3},
+		records: map[string][]byte{
+			"5001": []byte("LAB"), "5002": []byte("PERSON \u00d5UNA"), "5003": []byte("M"), "5004": []byte("EST"),
+			"5005": []byte("08 01 1980 EST"), "5006": []byte("38001085718"), "5007": []byte("NS0010001"), "5008": []byte("13 08 2030"),
+		},
 	}
 	for path, reference := range map[string]byte{"ADF13401": 0x81, "ADF2341F": 0x9F} {
 		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -109,7 +116,9 @@ func (c *fakeCard) reset() {
 	c.clear()
 }
 
-func (c *fakeCard) clear() { c.selected, c.df, c.key, c.verified = nil, "", 0, 0 }
+func (c *fakeCard) clear() {
+	c.selected, c.df, c.key, c.verified, c.pukOK = nil, "", 0, 0, false
+}
 
 func (c *fakeCard) Transmit(ctx context.Context, raw []byte) ([]byte, error) {
 	c.mu.Lock()
@@ -151,7 +160,14 @@ func (c *fakeCard) answer(raw []byte) []byte {
 		return unhex("9000")
 	case 0x20:
 		return c.verify(command)
+	case 0x24:
+		return c.change(command)
+	case 0x2C:
+		return c.unblock(command)
 	case 0x2A, 0x88:
+		if command.P1 == 0x80 {
+			return c.agree(command)
+		}
 		return c.sign(command)
 	default:
 		return unhex("6D00")
@@ -169,11 +185,19 @@ func (c *fakeCard) selectFile(command apdu.Command) []byte {
 		c.df = "ADF2"
 	case "D003":
 		c.selected = append([]byte{4, byte(len(c.number))}, c.number...)
-	case "ADF13401", "ADF2341F":
-		if c.df != "MF" {
+	case "5001", "5002", "5003", "5004", "5005", "5006", "5007", "5008":
+		if c.df != "5000" || c.records[name] == nil {
 			return unhex("6A82")
 		}
-		c.df, c.selected = name[:4], c.files[name]
+		c.selected = c.records[name]
+	case "3F005000":
+		c.df = "5000"
+	case "ADF13401", "ADF2341F", "3F00ADF13401", "3F00ADF2341F":
+		path := strings.TrimPrefix(name, "3F00")
+		if path == name && c.df != "MF" {
+			return unhex("6A82")
+		}
+		c.df, c.selected = path[:4], c.files[path]
 		return []byte{0x62, 4, 0x80, 2, byte(len(c.selected) >> 8), byte(len(c.selected)), 0x90, 0}
 	default:
 		return unhex("6A82")
@@ -181,8 +205,57 @@ func (c *fakeCard) selectFile(command apdu.Command) []byte {
 	return unhex("9000")
 }
 
+// local: PIN2 exists in its own application alone.
+func (c *fakeCard) local(reference byte) bool { return reference&0x80 == 0 || c.df == "ADF2" }
+
+func (c *fakeCard) change(command apdu.Command) []byte {
+	reference := command.P2
+	if len(command.Data) != 24 || !c.local(reference) {
+		return unhex("6A88")
+	}
+	if sw := c.verify(apdu.Command{P2: reference, Data: command.Data[:12]}); sw[0] != 0x90 {
+		return sw
+	}
+	replacement := string(bytes.TrimRight(command.Data[12:], "\xFF"))
+	if replacement == c.pins[reference] {
+		return unhex("6985")
+	}
+	c.pins[reference] = replacement
+	return unhex("9000")
+}
+
+func (c *fakeCard) unblock(command apdu.Command) []byte {
+	if !c.pukOK || command.P1 != 2 || len(command.Data) != 12 || !c.local(command.P2) {
+		return unhex("6982")
+	}
+	c.pins[command.P2], c.tries[command.P2] = string(bytes.TrimRight(command.Data, "\xFF")), 3
+	return unhex("9000")
+}
+
+func (c *fakeCard) agree(command apdu.Command) []byte {
+	if c.key != 0x81 || c.verified != 0x01 || len(command.Data) != 98 || command.Data[0] != 0 {
+		return unhex("6982")
+	}
+	key, err := c.keys[0x81].ECDH()
+	if err != nil {
+		return unhex("6F00")
+	}
+	peer, err := ecdh.P384().NewPublicKey(command.Data[1:])
+	if err != nil {
+		return unhex("6A80")
+	}
+	shared, err := key.ECDH(peer)
+	if err != nil {
+		return unhex("6A80")
+	}
+	return append(shared, 0x90, 0)
+}
+
 func (c *fakeCard) verify(command apdu.Command) []byte {
 	reference := command.P2
+	if !c.local(reference) {
+		return unhex("6A88")
+	}
 	if c.tries[reference] == 0 {
 		return unhex("6983")
 	}
@@ -191,6 +264,7 @@ func (c *fakeCard) verify(command apdu.Command) []byte {
 		return []byte{0x63, 0xC0 | byte(c.tries[reference])}
 	}
 	c.tries[reference], c.verified = 3, reference
+	c.pukOK = c.pukOK || reference == 0x02
 	return unhex("9000")
 }
 

@@ -1,6 +1,7 @@
 package esteid
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,121 +11,116 @@ import (
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/apdu"
+	"github.com/eidbridge/eidbridge/cardreader/iso7816"
 	"github.com/eidbridge/eidbridge/cardreader/tlv"
 )
 
-// Tags of file control parameters (ISO/IEC 7816-4 table 10). The length of the
-// file stands under 80 on this card and under 81 on others of the maker.
-const (
-	tagFCP        tlv.Tag = 0x62
-	tagFileSize   tlv.Tag = 0x80
-	tagFileLength tlv.Tag = 0x81
-)
-
-// errContent is a file whose content cannot be used.
-var errContent = errors.New("unusable file content")
+// explain gives an error its sentinel at the package's border.
+func (c *card) explain(ctx context.Context, err error) error {
+	if errors.Is(err, iso7816.ErrContent) {
+		err = fmt.Errorf("%w: %w", cardreader.ErrCardProtocol, err)
+	}
+	return cardreader.Classify(ctx, err)
+}
 
 func (c *card) credential(ctx context.Context, k key) (cardreader.Credential, error) {
 	certificate, err := c.certificate(ctx, k)
 	if err != nil {
-		if errors.Is(err, errContent) {
-			err = fmt.Errorf("%w: %w", cardreader.ErrCardProtocol, err)
-		}
-		return cardreader.Credential{}, cardreader.Classify(ctx, fmt.Errorf("%s certificate: %w", k.id, err))
+		return cardreader.Credential{}, c.explain(ctx, fmt.Errorf("%s certificate: %w", k.id, err))
 	}
 	return cardreader.Credential{ID: k.id, Usage: k.usage, PIN: k.pin, Certificate: certificate}, nil
 }
 
 // certificate reads the file by its path, in the length that the card states.
 func (c *card) certificate(ctx context.Context, k key) (*x509.Certificate, error) {
-	if err := c.selectMain(ctx); err != nil {
-		return nil, err
-	}
-	c.atMain = false
-	fcp, err := c.do(ctx, apdu.Command{
-		INS: insSelect, P1: selectPathHere, P2: answerFCP,
-		Data: []byte(k.certificate), Ne: apdu.MaxShortNe,
-	})
+	size, err := c.selectCertificate(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	size, err := fileSize(fcp)
+	der, err := reading().ReadFile(ctx, c.transport, size)
 	if err != nil {
 		return nil, err
 	}
-	der, err := c.readBinary(ctx, size)
+	certificate, err := iso7816.ParseCertificate(der)
 	if err != nil {
 		return nil, err
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		// The parser's words may quote the holder's name.
-		return nil, fmt.Errorf("%w: not a certificate", errContent)
 	}
 	// The card has no other curve, and the length of its answers depends on it.
 	public, ok := certificate.PublicKey.(*ecdsa.PublicKey)
 	if !ok || public.Curve != elliptic.P384() {
-		return nil, fmt.Errorf("%w: not a P-384 key", errContent)
+		return nil, fmt.Errorf("%w: not a P-384 key", iso7816.ErrContent)
 	}
 	return certificate, nil
 }
 
-// fileSize reads the length of a file from its control parameters, in bytes.
-func fileSize(fcp []byte) (int, error) {
-	value, err := tlv.Find(fcp, tagFCP, tagFileSize)
-	if errors.Is(err, tlv.ErrNotFound) {
-		value, err = tlv.Find(fcp, tagFCP, tagFileLength)
+// reading is personal content in blocks that every reader can carry.
+func reading() iso7816.Blocks { return iso7816.Blocks{Size: block} }
+
+// selectCertificate returns the length of the file. The path is taken from the
+// main application when that is selected, as libelectronic-id does, and else
+// begins with the MF, as DigiDoc4 does; both spare a selection.
+func (c *card) selectCertificate(ctx context.Context, k key) (int, error) {
+	path := k.certificate
+	if c.at != mainApplication {
+		path = pathMain + path
 	}
+	c.at = elsewhere
+	fcp, err := c.do(ctx, apdu.Command{
+		INS: insSelect, P1: selectPathHere, P2: answerFCP, Data: []byte(path), Ne: apdu.MaxShortNe,
+	})
 	if err != nil {
-		return 0, fmt.Errorf("file control parameters: %w", err)
+		return 0, err
 	}
-	size := 0
-	for _, b := range value {
-		if size = size<<8 | int(b); size > maxFile {
-			return 0, fmt.Errorf("%w: file longer than %d bytes", errContent, maxFile)
-		}
-	}
-	if size == 0 {
-		return 0, fmt.Errorf("%w: empty file", errContent)
-	}
-	return size, nil
+	return iso7816.FileSize(fcp)
 }
 
-// readBinary reads size bytes of the selected file. It advances by what was
-// received; a block without data ends it. Its content is personal, so it is not
-// marked Public.
-func (c *card) readBinary(ctx context.Context, size int) ([]byte, error) {
-	content := make([]byte, 0, min(size, 4*block))
-	for len(content) < size {
-		offset := len(content)
-		part, err := apdu.Do(ctx, c.transport, apdu.Command{
-			INS: insReadBinary, P1: byte(offset >> 8), P2: byte(offset),
-			Ne: min(block, size-offset),
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(part) == 0 {
-			return nil, fmt.Errorf("%w: file ends after %d of %d bytes", errContent, offset, size)
-		}
-		content = append(content, part...)
+// Recognize compares the length of the credential's certificate and the public
+// key in it with what the card has, which is two commands instead of eight.
+func (c *card) Recognize(ctx context.Context, _ cardreader.Info, credential cardreader.Credential) error {
+	k, err := c.keyByID(credential.ID)
+	if err != nil {
+		return err
 	}
-	if len(content) > size {
-		return nil, fmt.Errorf("%w: more bytes than asked", errContent)
+	same, err := c.holds(ctx, k, credential.Certificate)
+	switch {
+	case err != nil:
+		return c.explain(ctx, fmt.Errorf("%s certificate: %w", k.id, err))
+	case !same:
+		return cardreader.ErrCardChanged
+	default:
+		return nil
 	}
-	return content, nil
+}
+
+func (c *card) holds(ctx context.Context, k key, certificate *x509.Certificate) (bool, error) {
+	size, err := c.selectCertificate(ctx, k)
+	if err != nil || size != len(certificate.Raw) {
+		return false, err
+	}
+	return c.reads(ctx, certificate)
+}
+
+// reads compares the public key in the selected file.
+func (c *card) reads(ctx context.Context, certificate *x509.Certificate) (bool, error) {
+	at := bytes.Index(certificate.Raw, certificate.RawSubjectPublicKeyInfo)
+	want := certificate.RawSubjectPublicKeyInfo
+	if at < 0 {
+		return false, nil
+	}
+	got, err := reading().Read(ctx, c.transport, at, len(want))
+	return bytes.Equal(got, want), err
 }
 
 func (c *card) documentNumber(ctx context.Context) (string, error) {
-	if err := c.selectMain(ctx); err != nil {
+	if err := c.enter(ctx, mainApplication); err != nil {
 		return "", err
 	}
-	c.atMain = false
+	// Selecting an EF leaves the application selected (ISO/IEC 7816-4 11.2.2).
 	_, err := c.do(ctx, apdu.Command{INS: insSelect, P1: selectFile, P2: noAnswer, Data: []byte(fileDocumentNumber)})
 	if err != nil {
 		return "", err
 	}
-	raw, err := apdu.Do(ctx, c.transport, apdu.Command{INS: insReadBinary, Ne: 2 + documentNumberLength})
+	raw, err := apdu.Do(ctx, c.transport, apdu.Command{INS: iso7816.ReadBinaryInstruction, Ne: 2 + documentNumberLength})
 	if err != nil {
 		return "", err
 	}
@@ -134,20 +130,24 @@ func (c *card) documentNumber(ctx context.Context) (string, error) {
 // documentNumberLength is two letters and seven digits.
 const documentNumberLength = 9
 
-// parseDocumentNumber takes letters and digits alone: the number is shown to
-// people and compared between connections.
 func parseDocumentNumber(raw []byte) (string, error) {
 	value, err := tlv.Find(raw, 0x04)
 	if err != nil {
 		return "", err
 	}
-	if len(value) == 0 || len(value) > maxDocumentNumber {
-		return "", fmt.Errorf("%w: document number of %d characters", apdu.ErrProtocol, len(value))
+	return DocumentNumber(value)
+}
+
+// DocumentNumber takes letters and digits alone: the number is shown to people
+// and compared between connections. The error is iso7816.ErrContent.
+func DocumentNumber(raw []byte) (string, error) {
+	if len(raw) == 0 || len(raw) > maxDocumentNumber {
+		return "", fmt.Errorf("%w: document number of %d characters", iso7816.ErrContent, len(raw))
 	}
-	for _, b := range value {
+	for _, b := range raw {
 		if (b < '0' || b > '9') && (b < 'A' || b > 'Z') {
-			return "", fmt.Errorf("%w: document number with other characters", apdu.ErrProtocol)
+			return "", fmt.Errorf("%w: document number with other characters", iso7816.ErrContent)
 		}
 	}
-	return string(value), nil
+	return string(raw), nil
 }

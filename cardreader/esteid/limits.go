@@ -3,11 +3,10 @@ package esteid
 import "time"
 
 const (
-	// maxFile bounds a certificate file in bytes. READ BINARY has 15 bits for
-	// the offset (ISO/IEC 7816-4 11.3.3); real certificates have 1,100 bytes.
-	maxFile = 1 << 15
 	// maxDocumentNumber bounds EF D003 in bytes; the number has nine characters.
 	maxDocumentNumber = 32
+	// maxDirectory bounds a directory file in bytes; the recorded ones have 16.
+	maxDirectory = 1 << 10
 	// block is how much one READ BINARY asks for, in bytes. The Cosmo X card
 	// fails with more behind Alcor AU9540 and AU9560 readers (DigiDoc4 pull
 	// request 1340).

@@ -4,18 +4,20 @@ import (
 	"fmt"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/iso7816"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
 
 // Instructions and parameters of ISO/IEC 7816-4 and 7816-8.
 const (
-	insVerify               = 0x20
-	insManageSecurity       = 0x22
-	insPerformSecurity      = 0x2A
-	insInternalAuthenticate = 0x88
-	insSelect               = 0xA4
-	insReadBinary           = 0xB0
-	insGetData              = 0xCB
+	insVerify               = iso7816.Verify
+	insManageSecurity       = iso7816.ManageSecurity
+	insChange               = iso7816.ChangeReferenceData
+	insPerformSecurity      = iso7816.PerformSecurity
+	insReset                = iso7816.ResetRetryCounter
+	insInternalAuthenticate = iso7816.InternalAuthenticate
+	insSelect               = iso7816.Select
+	insGetData              = iso7816.GetData
 
 	selectFile     = 0x02 // EF under the current DF
 	selectByName   = 0x04 // application identifier
@@ -26,34 +28,67 @@ const (
 	setForComputation = 0x41 // MSE SET, computation (ISO/IEC 7816-4 11.5.11)
 	templateAT        = 0xA4 // authentication
 	templateDST       = 0xB6 // digital signature
+	templateCT        = 0xB8 // confidentiality
 )
 
-// Answers to reset of the IDEMIA Cosmo 8.1/8.2 card (December 2018 on) and of
-// the Cosmo X card ("v2", about 2022 on). Both carry country 233 and "SeID".
-func answersToReset() [][]byte {
+// answersToReset are those of IDEMIA's Cosmo 8.1/8.2 card (Estonia: December
+// 2018 on) and of the Cosmo X card ("v2", about 2022 on). The Estonian ones carry
+// country 233, the Latvian 428; all say "eID".
+func answersToReset(c Country) [][]byte {
+	if c == Latvia {
+		return [][]byte{
+			[]byte("\x3B\xDB\x96\x00\x80\xB1\xFE\x45\x1F\x83\x00\x12\x42\x8F\x53\x65\x49\x44\x0F\x90\x00\x20"),
+			[]byte("\x3B\xDC\x96\x00\x80\xB1\xFE\x45\x1F\x83\x00\x12\x42\x8F\x54\x65\x49\x44\x32\x0F\x90\x00\x12"),
+		}
+	}
 	return [][]byte{
 		[]byte("\x3B\xDB\x96\x00\x80\xB1\xFE\x45\x1F\x83\x00\x12\x23\x3F\x53\x65\x49\x44\x0F\x90\x00\xF1"),
 		[]byte("\x3B\xDC\x96\x00\x80\xB1\xFE\x45\x1F\x83\x00\x12\x23\x3F\x54\x65\x49\x44\x32\x0F\x90\x00\xC3"),
 	}
 }
 
-// mainApplication is the MF under its application identifier (TD-ID1-Chip-App).
-func mainApplication() []byte {
-	return []byte("\xA0\x00\x00\x00\x77\x01\x08\x00\x07\x00\x00\xFE\x00\x00\x01\x00")
+// application is one of the card's three.
+type application int
+
+const (
+	elsewhere application = iota
+	mainApplication
+	authenticationApplication
+	signatureApplication
+)
+
+// identifier is the application identifier (TD-ID1-Chip-App): the MF under its
+// own name, ADF1 as E828BD080F and "POT AWP", ADF2 as plain text.
+func (a application) identifier() []byte {
+	switch a {
+	case authenticationApplication:
+		return []byte("\xE8\x28\xBD\x08\x0F\xF2\x50\x4F\x54\x20\x41\x57\x50")
+	case signatureApplication:
+		return []byte("QSCD Application")
+	default:
+		return []byte("\xA0\x00\x00\x00\x77\x01\x08\x00\x07\x00\x00\xFE\x00\x00\x01\x00")
+	}
 }
 
-// authenticationApplication is ADF1, "AWP" in TD-ID1-Chip-App: E828BD080F
-// followed by the text F2 "POT AWP".
-func authenticationApplication() []byte {
-	return []byte("\xE8\x28\xBD\x08\x0F\xF2\x50\x4F\x54\x20\x41\x57\x50")
+func (a application) String() string {
+	switch a {
+	case authenticationApplication:
+		return "authentication application"
+	case signatureApplication:
+		return "signature application"
+	default:
+		return "main application"
+	}
 }
 
-// signatureApplication is ADF2, whose identifier is plain text.
-func signatureApplication() []byte { return []byte("QSCD Application") }
-
-// fileDocumentNumber is EF D003 of the main application: a DER OCTET STRING
-// with the number in ASCII, as OpenSC's card-esteid2018.c reads it.
-const fileDocumentNumber = "\xD0\x03"
+// Files of the main application. The document number is a DER OCTET STRING in
+// ASCII, as OpenSC's card-esteid2018.c reads it; the personal data are records
+// below DF 5000.
+const (
+	fileDocumentNumber = "\xD0\x03"
+	pathMain           = "\x3F\x00"
+	pathPersonalData   = "\x3F\x00\x50\x00"
+)
 
 // key is a private key with its certificate.
 type key struct {
@@ -62,10 +97,11 @@ type key struct {
 	pin   string
 	// certificate is the path of the certificate below the main application.
 	certificate string
-	application func() []byte
-	// MSE SET: the template and its data, algorithm (80) and key (84).
-	template    byte
-	environment string
+	application application
+	// MSE SET: the template, and algorithm (80) and key (84) as its data.
+	template  byte
+	algorithm byte
+	reference byte
 	// The signature command.
 	ins, p1, p2 byte
 }
@@ -78,20 +114,20 @@ func keys() []key {
 		{
 			id: "authentication", usage: cardreader.UsageAuthentication, pin: "PIN1",
 			certificate: "\xAD\xF1\x34\x01", application: authenticationApplication,
-			template: templateAT, environment: "\x80\x01\x04\x84\x01\x81",
+			template: templateAT, algorithm: 0x04, reference: 0x81,
 			ins: insInternalAuthenticate,
 		},
 		{
 			id: "signature", usage: cardreader.UsageSignature, pin: "PIN2",
 			certificate: "\xAD\xF2\x34\x1F", application: signatureApplication,
-			template: templateDST, environment: "\x80\x01\x54\x84\x01\x9F",
+			template: templateDST, algorithm: 0x54, reference: 0x9F,
 			ins: insPerformSecurity, p1: 0x9E, p2: 0x9A,
 		},
 	}
 }
 
-func keyByID(id string) (key, error) {
-	for _, k := range keys() {
+func (c *card) keyByID(id string) (key, error) {
+	for _, k := range c.keys {
 		if k.id == id {
 			return k, nil
 		}
@@ -104,7 +140,7 @@ type reference struct {
 	id          string
 	number      byte
 	min         int
-	application func() []byte // nil is the main application
+	application application
 }
 
 // references lists PIN1, PUK and PIN2 (TD-ID1-Chip-App), in the order that needs
@@ -112,14 +148,16 @@ type reference struct {
 // has to be selected first.
 func references() []reference {
 	return []reference{
-		{id: "PIN1", number: 0x01, min: 4},
-		{id: "PUK", number: 0x02, min: 8},
+		{id: "PIN1", number: 0x01, min: 4, application: mainApplication},
+		{id: idPUK, number: 0x02, min: 8, application: mainApplication},
 		{id: "PIN2", number: 0x85, min: 5, application: signatureApplication},
 	}
 }
 
-func referenceByID(id string) (reference, error) {
-	for _, r := range references() {
+const idPUK = "PUK"
+
+func (c *card) referenceByID(id string) (reference, error) {
+	for _, r := range c.references {
 		if r.id == id {
 			return r, nil
 		}
@@ -127,8 +165,11 @@ func referenceByID(id string) (reference, error) {
 	return reference{}, fmt.Errorf("%w: no %q", cardreader.ErrNoCredential, id)
 }
 
-// pinBlock is the length of a padded PIN in bytes and thereby the longest PIN.
-const pinBlock = 12
+// A PIN is filled up with FF to twelve bytes, which is thereby the longest.
+const (
+	pinBlock = 12
+	pinPad   = 0xFF
+)
 
 func (r reference) rule() pin.Rule {
 	return pin.Rule{Min: r.min, Max: pinBlock, Class: pin.Digits}

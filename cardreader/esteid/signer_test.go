@@ -92,7 +92,7 @@ func TestSignerAsksOnceAndSignsOnce(t *testing.T) {
 	if b.entry.asked != 1 || b.card.instruction(0x20) != 1 || b.card.instruction(0x2A) != 1 || b.card.resets != 1 {
 		t.Errorf("%d entries, %d VERIFY, %d signatures, %d resets", b.entry.asked, b.card.instruction(0x20), b.card.instruction(0x2A), b.card.resets)
 	}
-	want := cardreader.PINRequest{Card: found.Inserted.Info, Reader: "Fake Reader 00", Credential: found.Credential, Status: found.Inserted.PINs[1]}
+	want := cardreader.PINRequest{Card: found.Inserted.Info, Reader: "Fake Reader 00", Credential: found.Credential, Status: found.Inserted.PINs[0]}
 	if fmt.Sprint(b.entry.last) != fmt.Sprint(want) {
 		t.Errorf("asked with %+v", b.entry.last)
 	}
@@ -326,7 +326,7 @@ func TestResetByAnotherProgram(t *testing.T) {
 			return nil, false, nil
 		}
 		_, err := b.sign(t, t.Context(), found)
-		inSigning := step >= len(script)-4 // SELECT, MSE, VERIFY, signature
+		inSigning := step >= len(script)-3 // MSE, VERIFY, signature
 		if inSigning != errors.Is(err, cardreader.ErrCardReset) || inSigning == (err == nil) {
 			t.Errorf("reset at command %d (%X…): %v", step+1, command[:4], err)
 		}
