@@ -1,0 +1,115 @@
+package fetch
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestClientStaysOutsideThisNetwork goes where certificates must not send us
+// (P-78).
+func TestClientStaysOutsideThisNetwork(t *testing.T) {
+	reached := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	c := New(Options{Timeout: 2 * time.Second})
+	for _, address := range []string{
+		server.URL, "http://localhost:" + port, "http://[::1]:" + port, "http://[::ffff:127.0.0.1]:" + port, "http://0.0.0.0:" + port,
+		"http://169.254.169.254/latest", "http://10.0.0.1", "http://192.168.1.1", "http://[fe80::1]", "http://100.64.0.1",
+		"file:///etc/passwd", "ldap://127.0.0.1/", "gopher://127.0.0.1/", "http://", "//127.0.0.1", "",
+		"http://user:word@example.invalid/", "http://example.invalid/" + strings.Repeat("a", maxURL),
+	} {
+		if _, err := c.Get(t.Context(), address, 10); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%.60s: %v", address, err)
+		}
+	}
+	if reached {
+		t.Error("a request went to this machine")
+	}
+}
+
+func TestClientJudgesEveryRedirect(t *testing.T) {
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("redirected inside") }))
+	defer inside.Close()
+	var outside *httptest.Server
+	outside = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/inside":
+			http.Redirect(w, r, inside.URL, http.StatusFound)
+		case "/file":
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		case "/ring":
+			http.Redirect(w, r, outside.URL+"/ring", http.StatusFound)
+		case "/1":
+			http.Redirect(w, r, outside.URL+"/2", http.StatusFound)
+		case "/2":
+			http.Redirect(w, r, outside.URL+"/here", http.StatusFound)
+		case "/here":
+			_, _ = io.WriteString(w, "here")
+		}
+	}))
+	defer outside.Close()
+	c := New(Options{Allow: []string{outside.Listener.Addr().String()}})
+	for _, path := range []string{"/inside", "/file", "/ring"} {
+		if _, err := c.Get(t.Context(), outside.URL+path, 10); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if got, err := c.Get(t.Context(), outside.URL+"/1", 10); err != nil || string(got) != "here" {
+		t.Errorf("two redirects: %q, %v", got, err)
+	}
+}
+
+func TestClientBoundsSizeAndTime(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/ten":
+			_, _ = io.WriteString(w, "0123456789")
+		case "/endless":
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1024)); err != nil {
+					return
+				}
+			}
+		case "/silent":
+			<-r.Context().Done()
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	c := New(Options{Allow: []string{server.Listener.Addr().String()}, Timeout: 300 * time.Millisecond})
+	if got, err := c.Get(t.Context(), server.URL+"/ten", 10); err != nil || len(got) != 10 {
+		t.Errorf("at the limit: %v", err)
+	}
+	for path, want := range map[string]error{"/ten": ErrTooLarge, "/endless": ErrTooLarge, "/nothing": ErrStatus} {
+		if _, err := c.Get(t.Context(), server.URL+path, 9); !errors.Is(err, want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	begin := time.Now()
+	if _, err := c.Get(t.Context(), server.URL+"/silent", 9); err == nil || time.Since(begin) > 5*time.Second {
+		t.Errorf("silent server: %v after %s", err, time.Since(begin))
+	}
+	if _, err := c.Post(t.Context(), server.URL+"/ten", "application/timestamp-query", "application/timestamp-reply", nil, 10); !errors.Is(err, ErrStatus) {
+		t.Errorf("another media type: %v", err)
+	}
+}
+
+func TestPublicKnowsReservedAddresses(t *testing.T) {
+	for address, want := range map[string]bool{
+		"8.8.8.8": true, "2a00:1450::1": true, "127.0.0.1": false, "::1": false, "::": false, "224.0.0.1": false, "ff02::1": false,
+		"fc00::1": false, "::ffff:10.0.0.1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "255.255.255.255": false,
+	} {
+		if got := Public(netip.MustParseAddr(address)); got != want {
+			t.Errorf("Public(%s) = %v", address, got)
+		}
+	}
+}
