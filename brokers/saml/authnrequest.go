@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -33,8 +32,19 @@ type AuthnRequest struct {
 
 	ForceAuthn   bool
 	ProviderName string
-	// NameIDFormat asks for a kind of identifier; optional.
+	// NotPassive says IsPassive="false" although that is the default, as eIDAS
+	// wants it and DigiD does not.
+	NotPassive bool
+	// Consent is a URI of SAML Core 8.4; optional.
+	Consent string
+	// IssuerFormat is the Format of Issuer; optional.
+	IssuerFormat string
+	// ServiceIndex is an AttributeConsumingServiceIndex of our metadata; optional.
+	ServiceIndex *int
+	// NameIDFormat asks for a kind of identifier; optional. AllowCreate goes with
+	// it.
 	NameIDFormat string
+	AllowCreate  bool
 	// Comparison and ContextClasses are the RequestedAuthnContext; without
 	// classes there is none.
 	Comparison     string
@@ -42,6 +52,8 @@ type AuthnRequest struct {
 	// Extensions are the elements of a scheme's own vocabulary, each declaring
 	// its namespaces.
 	Extensions []*etree.Element
+	// IDPs and RequesterIDs are the Scoping: who may answer, and for whom we ask.
+	IDPs, RequesterIDs []string
 }
 
 // NewID makes a message identifier of 160 random bits (SAML Core 1.3.4).
@@ -55,17 +67,16 @@ func NewID(random io.Reader) (string, error) {
 
 // element builds the request in schema order; the signature goes to place 1.
 func (r *AuthnRequest) element() (*etree.Element, error) {
-	if r.ID == "" || r.Issuer == "" || r.Destination == "" || r.IssueInstant.IsZero() {
-		return nil, errors.New("authentication request without ID, issuer, destination or time")
+	e, err := messageElement("AuthnRequest", r.ID, r.Issuer, r.Destination, r.IssueInstant)
+	if err != nil {
+		return nil, err
 	}
-	e := etree.NewElement("samlp:AuthnRequest")
-	e.CreateAttr("xmlns:samlp", protocolNS)
-	e.CreateAttr("xmlns:saml", assertionNS)
-	e.CreateAttr("ID", r.ID)
-	e.CreateAttr("Version", version)
-	e.CreateAttr("IssueInstant", formatInstant(r.IssueInstant))
-	e.CreateAttr("Destination", r.Destination)
+	optional(e.SelectElement("Issuer"), "Format", r.IssuerFormat)
+	optional(e, "Consent", r.Consent)
 	e.CreateAttr("ForceAuthn", strconv.FormatBool(r.ForceAuthn))
+	if r.NotPassive {
+		e.CreateAttr("IsPassive", "false")
+	}
 	if r.ACSURL != "" {
 		e.CreateAttr("AssertionConsumerServiceURL", r.ACSURL)
 		if r.ProtocolBinding != "" {
@@ -74,10 +85,10 @@ func (r *AuthnRequest) element() (*etree.Element, error) {
 	} else {
 		e.CreateAttr("AssertionConsumerServiceIndex", strconv.Itoa(r.ACSIndex))
 	}
-	if r.ProviderName != "" {
-		e.CreateAttr("ProviderName", r.ProviderName)
+	if r.ServiceIndex != nil {
+		e.CreateAttr("AttributeConsumingServiceIndex", strconv.Itoa(*r.ServiceIndex))
 	}
-	e.CreateElement("saml:Issuer").SetText(r.Issuer)
+	optional(e, "ProviderName", r.ProviderName)
 	if len(r.Extensions) > 0 {
 		extensions := e.CreateElement("samlp:Extensions")
 		for _, x := range r.Extensions {
@@ -85,13 +96,29 @@ func (r *AuthnRequest) element() (*etree.Element, error) {
 		}
 	}
 	if r.NameIDFormat != "" {
-		e.CreateElement("samlp:NameIDPolicy").CreateAttr("Format", r.NameIDFormat)
+		policy := e.CreateElement("samlp:NameIDPolicy")
+		if r.AllowCreate {
+			policy.CreateAttr("AllowCreate", "true")
+		}
+		policy.CreateAttr("Format", r.NameIDFormat)
 	}
 	if len(r.ContextClasses) > 0 {
 		requested := e.CreateElement("samlp:RequestedAuthnContext")
 		requested.CreateAttr("Comparison", r.Comparison)
 		for _, class := range r.ContextClasses {
 			requested.CreateElement("saml:AuthnContextClassRef").SetText(class)
+		}
+	}
+	if len(r.IDPs)+len(r.RequesterIDs) > 0 {
+		scoping := e.CreateElement("samlp:Scoping")
+		if len(r.IDPs) > 0 {
+			list := scoping.CreateElement("samlp:IDPList")
+			for _, id := range r.IDPs {
+				list.CreateElement("samlp:IDPEntry").CreateAttr("ProviderID", id)
+			}
+		}
+		for _, id := range r.RequesterIDs {
+			scoping.CreateElement("samlp:RequesterID").SetText(id)
 		}
 	}
 	return e, nil
@@ -104,30 +131,38 @@ func (r *AuthnRequest) RedirectURL(c Credential, relayState string, random io.Re
 	if err != nil {
 		return "", err
 	}
-	message, err := serialize(e)
-	if err != nil {
-		return "", err
-	}
-	query, err := signedQuery("SAMLRequest", message, relayState, c, random)
-	if err != nil {
-		return "", err
-	}
-	separator := "?"
-	if strings.Contains(r.Destination, "?") {
-		separator = "&"
-	}
-	return r.Destination + separator + query, nil
+	return redirectURL(e, r.Destination, "SAMLRequest", relayState, c, random)
 }
 
 // PostForm is the request for the HTTP-POST binding: the fields of a form whose
 // action is Destination, with an enveloped signature.
 func (r *AuthnRequest) PostForm(c Credential, relayState string, random io.Reader) (map[string]string, error) {
-	if len(relayState) > maxRelayState {
-		return nil, errRelayState
-	}
 	e, err := r.element()
 	if err != nil {
 		return nil, err
+	}
+	return postForm(e, "SAMLRequest", relayState, c, random)
+}
+
+func redirectURL(e *etree.Element, destination, parameter, relayState string, c Credential, random io.Reader) (string, error) {
+	message, err := serialize(e)
+	if err != nil {
+		return "", err
+	}
+	query, err := signedQuery(parameter, message, relayState, c, random)
+	if err != nil {
+		return "", err
+	}
+	separator := "?"
+	if strings.Contains(destination, "?") {
+		separator = "&"
+	}
+	return destination + separator + query, nil
+}
+
+func postForm(e *etree.Element, parameter, relayState string, c Credential, random io.Reader) (map[string]string, error) {
+	if len(relayState) > maxRelayState {
+		return nil, errRelayState
 	}
 	if err := c.envelop(random, e, 1); err != nil {
 		return nil, err
@@ -136,7 +171,7 @@ func (r *AuthnRequest) PostForm(c Credential, relayState string, random io.Reade
 	if err != nil {
 		return nil, err
 	}
-	form := map[string]string{"SAMLRequest": base64.StdEncoding.EncodeToString(message)}
+	form := map[string]string{parameter: base64.StdEncoding.EncodeToString(message)}
 	if relayState != "" {
 		form["RelayState"] = relayState
 	}

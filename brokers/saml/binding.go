@@ -55,16 +55,22 @@ func ReadRelayState(r *http.Request) (string, error) {
 // ReadPOST reads an answer by the HTTP-POST binding (SAML Bindings 3.5): the
 // message as XML, and the RelayState.
 func ReadPOST(r *http.Request) (message []byte, relayState string, err error) {
+	return ReadForm(r, "SAMLResponse")
+}
+
+// ReadForm is ReadPOST for a message in a field of another name, such as
+// SAMLRequest.
+func ReadForm(r *http.Request, field string) (message []byte, relayState string, err error) {
 	values, err := formOf(r)
 	if err != nil {
 		return nil, "", err
 	}
-	text, err := single(values, "SAMLResponse")
+	text, err := single(values, field)
 	if err != nil {
 		return nil, "", err
 	}
 	if message, err = decodeBase64(text); err != nil {
-		return nil, "", reject(ReasonEncoding, "SAMLResponse is not Base64")
+		return nil, "", reject(ReasonEncoding, "%s is not Base64", field)
 	}
 	if relayState, err = optionalRelayState(values); err != nil {
 		return nil, "", err

@@ -26,6 +26,13 @@ type Credential struct {
 	// KeyNameOnly writes only the KeyName into KeyInfo, as DigiD 4.x and the
 	// routing service want it.
 	KeyNameOnly bool
+	// CertificateOnly writes no KeyName, as Cl@ve and eIDAS nodes do.
+	CertificateOnly bool
+	// Hash is of signature and digests: SHA-256, SHA-384 or SHA-512. Zero is
+	// SHA-256, or what fits the elliptic curve.
+	Hash crypto.Hash
+	// PSS signs with RSASSA-PSS instead of PKCS #1 v1.5.
+	PSS bool
 }
 
 // method chooses the signature method by the key.
@@ -40,6 +47,9 @@ func (c Credential) method() (signatureMethod, error) {
 		if bits := key.N.BitLen(); bits < minRSABits {
 			return signatureMethod{}, fmt.Errorf("signing key of %d bits is too short", bits)
 		}
+		if c.PSS {
+			kind = rsaPSS
+		}
 	case *ecdsa.PublicKey:
 		kind = ecdsaRaw
 		switch bits := key.Curve.Params().BitSize; {
@@ -48,11 +58,17 @@ func (c Credential) method() (signatureMethod, error) {
 		case bits > 256:
 			hash = crypto.SHA384
 		}
+		if c.PSS {
+			return signatureMethod{}, errors.New("RSA-PSS with a key that is not RSA")
+		}
 	default:
 		return signatureMethod{}, errors.New("signing key is neither RSA nor ECDSA")
 	}
+	if c.Hash != 0 {
+		hash = c.Hash
+	}
 	for _, m := range signatureMethods() {
-		if m.scheme == kind && m.hash == hash {
+		if m.scheme == kind && m.hash == hash && !m.legacy {
 			return m, nil
 		}
 	}
@@ -72,7 +88,11 @@ func (c Credential) Check() error {
 }
 
 func (c Credential) sign(random io.Reader, m signatureMethod, message []byte) ([]byte, error) {
-	value, err := c.Signer.Sign(random, sum(m.hash, message), m.hash)
+	var options crypto.SignerOpts = m.hash
+	if m.scheme == rsaPSS {
+		options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.hash}
+	}
+	value, err := c.Signer.Sign(random, sum(m.hash, message), options)
 	if err != nil {
 		return nil, fmt.Errorf("signing a SAML message: %w", err)
 	}
@@ -80,6 +100,17 @@ func (c Credential) sign(random io.Reader, m signatureMethod, message []byte) ([
 		return rawECDSA(key, value)
 	}
 	return value, nil
+}
+
+// digest chooses the digest method; method has refused other hashes.
+func (c Credential) digest() (crypto.Hash, string) {
+	switch c.Hash {
+	case crypto.SHA384:
+		return crypto.SHA384, "http://www.w3.org/2001/04/xmldsig-more#sha384"
+	case crypto.SHA512:
+		return crypto.SHA512, "http://www.w3.org/2001/04/xmlenc#sha512"
+	}
+	return crypto.SHA256, "http://www.w3.org/2001/04/xmlenc#sha256"
 }
 
 // keyName is how DigiD 4.x names a key: the SHA-256 of its certificate.
@@ -109,8 +140,9 @@ func (c Credential) envelop(random io.Reader, message *etree.Element, position i
 	transforms := reference.CreateElement("ds:Transforms")
 	transforms.CreateElement("ds:Transform").CreateAttr("Algorithm", transformEnv)
 	transforms.CreateElement("ds:Transform").CreateAttr("Algorithm", c14nExclusive)
-	reference.CreateElement("ds:DigestMethod").CreateAttr("Algorithm", "http://www.w3.org/2001/04/xmlenc#sha256")
-	reference.CreateElement("ds:DigestValue").SetText(base64.StdEncoding.EncodeToString(sum(crypto.SHA256, covered)))
+	hash, uri := c.digest()
+	reference.CreateElement("ds:DigestMethod").CreateAttr("Algorithm", uri)
+	reference.CreateElement("ds:DigestValue").SetText(base64.StdEncoding.EncodeToString(sum(hash, covered)))
 
 	standalone := info.Copy()
 	standalone.CreateAttr("xmlns:ds", signatureNS)
@@ -130,7 +162,9 @@ func (c Credential) envelop(random io.Reader, message *etree.Element, position i
 
 func (c Credential) keyInfo(parent *etree.Element) {
 	info := parent.CreateElement("ds:KeyInfo")
-	info.CreateElement("ds:KeyName").SetText(keyName(c.Certificate))
+	if !c.CertificateOnly {
+		info.CreateElement("ds:KeyName").SetText(keyName(c.Certificate))
+	}
 	if !c.KeyNameOnly {
 		info.CreateElement("ds:X509Data").CreateElement("ds:X509Certificate").
 			SetText(base64.StdEncoding.EncodeToString(c.Certificate.Raw))

@@ -44,6 +44,9 @@ const (
 	// maxLifetime bounds how long a bearer confirmation may last, and with it how
 	// long an assertion identifier has to be remembered.
 	maxLifetime = 24 * time.Hour
+	// maxLogoutAge is how old a logout request may be, and how long its identifier
+	// is remembered.
+	maxLogoutAge = 10 * time.Minute
 	// maxCertificates is how many trusted signing certificates one entity has.
 	maxCertificates = 32
 	// maxDecryptionKeys is how many of our keys are tried, maxEncryptedKeys how

@@ -66,13 +66,29 @@ func protocolModel(local string) (model, bool) {
 			{assertionNS, "Assertion", 0},
 			{assertionNS, "EncryptedAssertion", 0},
 		}}, true
+	case "LogoutRequest":
+		return model{particles: []particle{
+			{assertionNS, "Issuer", 1},
+			{signatureNS, "Signature", 1},
+			{protocolNS, "Extensions", 1},
+			{assertionNS, "NameID", 1},
+			{assertionNS, "EncryptedID", 1},
+			{protocolNS, "SessionIndex", 0},
+		}}, true
+	case "LogoutResponse":
+		return model{particles: []particle{
+			{assertionNS, "Issuer", 1},
+			{signatureNS, "Signature", 1},
+			{protocolNS, "Extensions", 1},
+			{protocolNS, "Status", 1},
+		}}, true
 	case "Status":
 		return model{particles: []particle{
 			{protocolNS, "StatusCode", 1}, {protocolNS, "StatusMessage", 1}, {protocolNS, "StatusDetail", 1},
 		}}, true
 	case "StatusCode":
 		return model{particles: []particle{{protocolNS, "StatusCode", 1}}}, true
-	case "StatusMessage":
+	case "StatusMessage", "SessionIndex":
 		return model{kind: text}, true
 	case "StatusDetail", "Extensions":
 		return model{kind: opaque}, true
