@@ -19,11 +19,14 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # there already, from wherever, is not installed again.
 BUILD_NEEDS := gcc=gcc pkg-config=pkg-config /usr/include/PCSC/winscard.h=libpcsclite-dev /usr/include/stdlib.h=libc6-dev
 CARD_NEEDS := pcscd=pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so=vsmartcard-vpcd
+# The demo asks a person through any pinentry there is.
+DEMO_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) \
+	pinentry|pinentry-gnome3|pinentry-qt|pinentry-gtk-2|pinentry-curses|pinentry-tty=pinentry-curses
 TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
 	openssl=openssl xmlsec1=xmlsec1 qpdf=qpdf pdfsig=poppler-utils pinentry-tty=pinentry-tty
 INTEROP_NEEDS := $(TEST_NEEDS) chromium=chromium node=nodejs npm=npm python3=python3 \
-	/usr/lib/python3/dist-packages/pip|$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
+	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
 
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
@@ -112,7 +115,7 @@ bench: setup-build
 setup-build:
 	$(call install,$(BUILD_NEEDS))
 setup-demo:
-	$(call install,$(BUILD_NEEDS) $(CARD_NEEDS))
+	$(call install,$(DEMO_NEEDS))
 setup-test:
 	$(call install,$(TEST_NEEDS))
 setup-interop:
