@@ -26,6 +26,12 @@ type Entity struct {
 	SingleSignOn       []Endpoint
 	ArtifactResolution []Endpoint
 	SingleLogout       []Endpoint
+	// PublishedAt is when the document was made (PublicationInfo of SAML Metadata
+	// RPI 1.0); zero if not given.
+	PublishedAt time.Time
+	// Attributes are the entity attributes by name (SAML Metadata Attributes 1.0),
+	// such as the protocol version of an eIDAS node.
+	Attributes map[string][]string
 	// WantAuthnRequestsSigned is the identity provider's wish; ours are always
 	// signed.
 	WantAuthnRequestsSigned bool
@@ -107,8 +113,9 @@ func ParseMetadata(document []byte, trust MetadataTrust) (map[string]*Entity, er
 
 // validity is inherited from enclosing descriptors.
 type validity struct {
-	until time.Time
-	cache time.Duration
+	until     time.Time
+	cache     time.Duration
+	published time.Time
 }
 
 func (v validity) narrowed(e *element, trust MetadataTrust) (validity, error) {
@@ -122,6 +129,11 @@ func (v validity) narrowed(e *element, trust MetadataTrust) (validity, error) {
 		}
 		if v.until.IsZero() || until.Before(v.until) {
 			v.until = until
+		}
+	}
+	if info := e.child(metadataNS, "Extensions").child(publicationNS, "PublicationInfo"); info != nil {
+		if v.published, err = info.instant("creationInstant", ReasonMetadata, Leniency{OffsetTimes: true}); err != nil {
+			return v, err
 		}
 	}
 	if text, present := e.attribute("cacheDuration"); present {
@@ -169,13 +181,28 @@ func collect(e *element, v validity, trust MetadataTrust, found map[string]*Enti
 		if err != nil {
 			return err
 		}
-		entity := &Entity{ID: id, ValidUntil: narrowed.until, CacheDuration: narrowed.cache}
+		entity := &Entity{
+			ID: id, ValidUntil: narrowed.until, CacheDuration: narrowed.cache, PublishedAt: narrowed.published,
+			Attributes: entityAttributes(e),
+		}
 		if err := entity.read(role, trust); err != nil {
 			return err
 		}
 		found[id] = entity
 	}
 	return nil
+}
+
+func entityAttributes(e *element) map[string][]string {
+	found := make(map[string][]string)
+	for _, a := range e.child(metadataNS, "Extensions").child(entityAttributesNS, "EntityAttributes").allOf(assertionNS, "Attribute") {
+		for _, v := range a.all(assertionNS, "AttributeValue") {
+			if value, plain := v.text(); plain {
+				found[a.value("Name")] = append(found[a.value("Name")], strings.TrimSpace(value))
+			}
+		}
+	}
+	return found
 }
 
 func (e *Entity) read(role *element, trust MetadataTrust) error {

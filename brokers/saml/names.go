@@ -8,11 +8,15 @@ const (
 	assertionNS = "urn:oasis:names:tc:SAML:2.0:assertion"
 	metadataNS  = "urn:oasis:names:tc:SAML:2.0:metadata"
 	signatureNS = "http://www.w3.org/2000/09/xmldsig#"
-	soapNS      = "http://schemas.xmlsoap.org/soap/envelope/"
-	xmlNS       = "http://www.w3.org/XML/1998/namespace"
-	xmlnsNS     = "http://www.w3.org/2000/xmlns/"
-	schemaNS    = "http://www.w3.org/2001/XMLSchema-instance"
-	excC14NNS   = "http://www.w3.org/2001/10/xml-exc-c14n#"
+	// Extensions of metadata: Registration and Publication Information 1.0, and
+	// Entity Attributes 1.0.
+	publicationNS      = "urn:oasis:names:tc:SAML:metadata:rpi"
+	entityAttributesNS = "urn:oasis:names:tc:SAML:metadata:attribute"
+	soapNS             = "http://schemas.xmlsoap.org/soap/envelope/"
+	xmlNS              = "http://www.w3.org/XML/1998/namespace"
+	xmlnsNS            = "http://www.w3.org/2000/xmlns/"
+	schemaNS           = "http://www.w3.org/2001/XMLSchema-instance"
+	excC14NNS          = "http://www.w3.org/2001/10/xml-exc-c14n#"
 )
 
 // Bindings (SAML Bindings 2.0, section 3).

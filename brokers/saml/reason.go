@@ -58,6 +58,7 @@ const (
 	ReasonMetadataExpired   Reason = "metadata_expired"
 	ReasonMetadataEndpoint  Reason = "metadata_endpoint"
 	ReasonMetadataSignature Reason = "metadata_signature"
+	ReasonMetadataRollback  Reason = "metadata_rollback" // older than the copy in force
 )
 
 // reject makes the error of a failed check. The text is ours: nothing of the
@@ -74,7 +75,7 @@ func (r Reason) category() brokers.Category {
 		return brokers.CategoryUnavailable
 	case ReasonNoResponse:
 		return brokers.CategoryTimeout
-	case ReasonMetadata, ReasonMetadataExpired, ReasonMetadataEndpoint, ReasonMetadataSignature:
+	case ReasonMetadata, ReasonMetadataExpired, ReasonMetadataEndpoint, ReasonMetadataSignature, ReasonMetadataRollback:
 		return brokers.CategoryConfiguration
 	}
 	return brokers.CategoryProtocol

@@ -2,6 +2,7 @@ package saml
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,13 +31,23 @@ type MetadataSource struct {
 	Trust MetadataTrust
 	// EntityID chooses the entity; "" takes the only one.
 	EntityID string
-	Clock    func() time.Time
+	// Delay is how long a copy with other signing keys waits before it comes into
+	// force, so that an operator sees the alert first. A copy in force that
+	// expires meanwhile is not waited for.
+	Delay time.Duration
+	Clock func() time.Time
 
-	mu      sync.Mutex
-	current *Entity
-	fetched time.Time // of current
-	tried   time.Time // last attempt
-	lastErr error
+	mu       sync.Mutex
+	current  *Entity
+	digest   [sha256.Size]byte // of the document of current
+	fetched  time.Time         // of current
+	tried    time.Time         // last attempt
+	lastErr  error
+	pending  *Entity // waits for Delay
+	pendingD [sha256.Size]byte
+	since    time.Time
+	// superseded are digests of documents that were replaced, newest last.
+	superseded [][sha256.Size]byte
 }
 
 // Entity returns the identity provider, fetching or refreshing if it is time.
@@ -45,15 +56,17 @@ func (s *MetadataSource) Entity(ctx context.Context) (*Entity, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.Clock()
+	s.activate(now)
 	if s.current != nil && now.Before(s.fetched.Add(s.refreshAfter())) && s.inForce(now) {
 		return s.current, nil
 	}
 	if now.Sub(s.tried) >= leastRefresh || s.tried.IsZero() {
 		s.tried = now
-		entity, err := s.load(ctx, now)
+		entity, digest, err := s.load(ctx, now)
 		if s.lastErr = err; err == nil {
-			s.current, s.fetched = entity, now
-			return entity, nil
+			s.take(entity, digest, now)
+			s.activate(now)
+			return s.current, nil
 		}
 	}
 	if s.current != nil && s.inForce(now) {
@@ -86,14 +99,24 @@ func (s *MetadataSource) refreshAfter() time.Duration {
 	return max(min(s.current.CacheDuration, 24*time.Hour), leastRefresh)
 }
 
-func (s *MetadataSource) load(ctx context.Context, now time.Time) (*Entity, error) {
+// load fetches and judges a document.
+func (s *MetadataSource) load(ctx context.Context, now time.Time) (*Entity, [sha256.Size]byte, error) {
 	document := s.Document
 	if len(document) == 0 {
 		var err error
 		if document, err = s.fetch(ctx); err != nil {
-			return nil, err
+			return nil, [sha256.Size]byte{}, err
 		}
 	}
+	digest := sha256.Sum256(document)
+	entity, err := s.parse(document, now)
+	if err != nil {
+		return nil, digest, err
+	}
+	return entity, digest, s.checkOrder(entity, digest)
+}
+
+func (s *MetadataSource) parse(document []byte, now time.Time) (*Entity, error) {
 	trust := s.Trust
 	trust.Now = now
 	entities, err := ParseMetadata(document, trust)
