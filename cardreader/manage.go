@@ -39,6 +39,9 @@ func (c *Cards) ChangePIN(ctx context.Context, sel Selection, id string, src PIN
 			if _, ok := card.(PINChanger); !ok {
 				return "", ErrNotOffered
 			}
+			if limiter, ok := card.(PINChangeLimiter); ok {
+				return id, limiter.CanChangePIN(id)
+			}
 			return id, nil
 		},
 		work: func(ctx context.Context, card Card, old, replacement *pin.PIN) error {

@@ -20,6 +20,12 @@ type PINChanger interface {
 	ChangePIN(ctx context.Context, id string, old, replacement *pin.PIN) error
 }
 
+// PINChangeLimiter is a PINChanger that cannot change every PIN.
+type PINChangeLimiter interface {
+	// CanChangePIN returns ErrNotOffered for a PIN that stays as it is.
+	CanChangePIN(id string) error
+}
+
 // PINUnblocker is a Card with a PUK.
 type PINUnblocker interface {
 	// PUK is the ID of the PUK that unblocks a PIN.
