@@ -3,7 +3,7 @@ package pkcs12
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/des"
+	"crypto/des"  //nolint:gosec // what the files use
 	"crypto/sha1" //nolint:gosec // what the files use
 	"crypto/sha256"
 	"crypto/sha512"
