@@ -20,6 +20,9 @@ func (h Hash) Matches(secret string) bool {
 	return subtle.ConstantTimeCompare(h[:], other[:]) == 1
 }
 
+// String is unpadded base64url.
+func (h Hash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
+
 // MarshalText writes unpadded base64url.
 func (h Hash) MarshalText() ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(nil, h[:]), nil

@@ -58,6 +58,9 @@ type Grant struct {
 	Level levels.Level `json:"level"`
 	// Subject is the pairwise identifier for this client.
 	Subject string `json:"subject"`
+	// Session is the ID of the session the login belongs to, or empty. The grant
+	// ends with it.
+	Session string `json:"session,omitempty"`
 	// SessionID is the sid for this client.
 	SessionID string    `json:"sid,omitempty"`
 	IssuedAt  time.Time `json:"issuedAt"`

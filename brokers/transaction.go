@@ -124,6 +124,9 @@ type Transaction struct {
 	Request  AuthorizationRequest `json:"request"`
 	// BrowserHash is the SHA-256 of the browser's cookie.
 	BrowserHash Hash `json:"browserHash"`
+	// Pushed names the pushed request that the login began with, which is used up
+	// when the code is issued; zero is none.
+	Pushed Hash `json:"pushed,omitzero"`
 	// Upstream and Method are the citizen's choice, once there is one.
 	Upstream string `json:"upstream,omitempty"`
 	Method   string `json:"method,omitempty"`

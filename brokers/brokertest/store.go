@@ -13,12 +13,7 @@ import (
 )
 
 // Store is what a store offers to the provider and to upstreams.
-type Store interface {
-	provider.Store
-	// UseAssertionID records an upstream's assertion until a time; ErrReplayed
-	// if it was recorded before.
-	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
-}
+type Store = provider.Store
 
 // TestStore proves that a store keeps its contract. The function makes an empty
 // store for each case.
@@ -39,7 +34,18 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"a token is found until it expires", tokenLives},
 		{"an assertion is used once (X-79)", assertionOnce},
 		{"a session lives until it ends or expires", sessionLives},
+		{"a session is renewed under its ID", sessionRenewed},
+		{"the end of a session ends its grants and queues notices (O-44)", sessionEnds},
+		{"no code is issued in a session that ended", codeOfEndedSession},
+		{"a notice is handed out once until its lease ends", noticeLease},
+		{"a refresh token is used once (O-42, O-43)", refreshOnce},
+		{"a retry in time gets the same answer (O-43, O-46)", refreshRetry},
+		{"a refresh token that stays is used again", refreshStays},
+		{"a revoked grant has no tokens", revokeByToken},
+		{"a pushed request lives until it is used or expires (O-08)", pushedLives},
+		{"a receipt is kept as it was first", receiptLives},
 		{"purging removes what has expired and nothing else", purge},
+		{"purging a grant removes its tokens", purgeTokens},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, empty(t)) })
 	}
@@ -189,6 +195,9 @@ func issue(t *testing.T, s Store, name string) brokers.Hash {
 	return code
 }
 
+// until is a token that lives until a time.
+func until(end time.Time) brokers.Token { return brokers.Token{IssuedAt: noon(), ExpiresAt: end} }
+
 func grant(id string) *brokers.Grant {
 	return &brokers.Grant{ID: id, Subject: "s-" + id, CodeExpiresAt: noon().Add(30 * time.Second)}
 }
@@ -203,7 +212,7 @@ func issueCode(t *testing.T, s Store) {
 	}), brokers.ErrConflict)
 	redeemable := 0
 	for i := range 8 {
-		if _, err := s.RedeemCode(ctx, brokers.HashOf(fmt.Sprint(i)), brokers.HashOf(fmt.Sprint("t", i)), noon().Add(time.Minute), noon()); err == nil {
+		if _, err := s.RedeemCode(ctx, brokers.HashOf(fmt.Sprint(i)), brokers.HashOf(fmt.Sprint("t", i)), until(noon().Add(time.Minute)), noon()); err == nil {
 			redeemable++
 		}
 	}
@@ -226,7 +235,7 @@ func redeemOnce(t *testing.T, s Store) {
 	for trial := range 40 {
 		code := issue(t, s, fmt.Sprint("code", trial))
 		oneWinner(t, race(8, func(i int) error {
-			_, err := s.RedeemCode(context.Background(), code, brokers.HashOf(fmt.Sprint(trial, i)), noon().Add(time.Minute), noon())
+			_, err := s.RedeemCode(context.Background(), code, brokers.HashOf(fmt.Sprint(trial, i)), until(noon().Add(time.Minute)), noon())
 			return err
 		}), brokers.ErrReplayed)
 	}
@@ -235,18 +244,18 @@ func redeemOnce(t *testing.T, s Store) {
 func replayRevokes(t *testing.T, s Store) {
 	ctx := context.Background()
 	code, token := issue(t, s, "a"), brokers.HashOf("token")
-	_, err := s.RedeemCode(ctx, code, token, noon().Add(5*time.Minute), noon())
+	_, err := s.RedeemCode(ctx, code, token, until(noon().Add(5*time.Minute)), noon())
 	must(t, err)
-	_, err = s.GrantByToken(ctx, token, noon())
+	_, _, err = s.AccessToken(ctx, token, noon())
 	must(t, err)
 	// Also after the code's own life is over.
-	g, err := s.RedeemCode(ctx, code, brokers.HashOf("other"), noon().Add(9*time.Minute), noon().Add(time.Minute))
+	g, err := s.RedeemCode(ctx, code, brokers.HashOf("other"), until(noon().Add(9*time.Minute)), noon().Add(time.Minute))
 	wantErr(t, err, brokers.ErrReplayed)
 	if g == nil || g.ID != "a" {
 		t.Errorf("the replay names grant %+v, want a", g)
 	}
 	for _, name := range []string{"token", "other"} {
-		_, err = s.GrantByToken(ctx, brokers.HashOf(name), noon())
+		_, _, err = s.AccessToken(ctx, brokers.HashOf(name), noon())
 		wantErr(t, err, brokers.ErrNotFound)
 	}
 }
@@ -255,7 +264,7 @@ func redeemExpired(t *testing.T, s Store) {
 	ctx := context.Background()
 	code := issue(t, s, "a")
 	for _, c := range []brokers.Hash{code, brokers.HashOf("unknown")} {
-		_, err := s.RedeemCode(ctx, c, brokers.HashOf("token"), noon().Add(time.Hour), noon().Add(30*time.Second))
+		_, err := s.RedeemCode(ctx, c, brokers.HashOf("token"), until(noon().Add(time.Hour)), noon().Add(30*time.Second))
 		wantErr(t, err, brokers.ErrNotFound)
 	}
 }
@@ -263,16 +272,16 @@ func redeemExpired(t *testing.T, s Store) {
 func tokenLives(t *testing.T, s Store) {
 	ctx := context.Background()
 	code, token, end := issue(t, s, "a"), brokers.HashOf("token"), noon().Add(time.Minute)
-	redeemed, err := s.RedeemCode(ctx, code, token, end, noon())
+	redeemed, err := s.RedeemCode(ctx, code, token, until(end), noon())
 	must(t, err)
-	got, err := s.GrantByToken(ctx, token, end.Add(-time.Millisecond))
+	got, kept, err := s.AccessToken(ctx, token, end.Add(-time.Millisecond))
 	must(t, err)
-	if got.Subject != "s-a" || redeemed.Subject != "s-a" {
-		t.Errorf("got subjects %q and %q", redeemed.Subject, got.Subject)
+	if got.Subject != "s-a" || redeemed.Subject != "s-a" || !kept.ExpiresAt.Equal(end) {
+		t.Errorf("got subjects %q and %q, token %+v", redeemed.Subject, got.Subject, kept)
 	}
-	_, err = s.GrantByToken(ctx, token, end)
+	_, _, err = s.AccessToken(ctx, token, end)
 	wantErr(t, err, brokers.ErrNotFound)
-	_, err = s.GrantByToken(ctx, brokers.HashOf("unknown"), noon())
+	_, _, err = s.AccessToken(ctx, brokers.HashOf("unknown"), noon())
 	wantErr(t, err, brokers.ErrNotFound)
 }
 
@@ -298,8 +307,10 @@ func sessionLives(t *testing.T, s Store) {
 	}
 	_, err = s.Session(ctx, cookie, session.ExpiresAt)
 	wantErr(t, err, brokers.ErrNotFound)
-	must(t, s.EndSession(ctx, cookie))
-	must(t, s.EndSession(ctx, cookie))
+	for range 2 {
+		_, err = s.EndSession(ctx, cookie, noon(), noon())
+		must(t, err)
+	}
 	_, err = s.Session(ctx, cookie, noon())
 	wantErr(t, err, brokers.ErrNotFound)
 }
@@ -311,7 +322,7 @@ func purge(t *testing.T, s Store) {
 		must(t, s.UseAssertionID(ctx, "idp", fmt.Sprint(i), noon().Add(time.Minute)))
 	}
 	redeemed, _ := issue(t, s, "redeemed"), issue(t, s, "unredeemed")
-	_, err := s.RedeemCode(ctx, redeemed, brokers.HashOf("token"), noon().Add(time.Hour), noon())
+	_, err := s.RedeemCode(ctx, redeemed, brokers.HashOf("token"), until(noon().Add(time.Hour)), noon())
 	must(t, err)
 	must(t, s.SaveSession(ctx, &brokers.Session{CookieHash: brokers.HashOf("c"), ExpiresAt: noon().Add(time.Hour)}))
 
@@ -332,7 +343,7 @@ func purge(t *testing.T, s Store) {
 	if total != 13 { // 5 and 2 transactions, 5 assertions, 1 grant
 		t.Errorf("%d records were removed, want 13", total)
 	}
-	_, err = s.GrantByToken(ctx, brokers.HashOf("token"), noon().Add(time.Minute))
+	_, _, err = s.AccessToken(ctx, brokers.HashOf("token"), noon().Add(time.Minute))
 	must(t, err)
 	_, err = s.Session(ctx, brokers.HashOf("c"), noon().Add(time.Minute))
 	must(t, err)

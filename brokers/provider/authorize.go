@@ -138,6 +138,10 @@ func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequ
 	}
 	request.Scopes = []string{"openid"}
 	for _, scope := range scopes {
+		if scope == offlineAccess && c.RefreshTokens && !slices.Contains(request.Scopes, scope) {
+			request.Scopes = append(request.Scopes, scope)
+			continue
+		}
 		if _, known := scopeClaims(scope); !known || slices.Contains(request.Scopes, scope) {
 			continue
 		}

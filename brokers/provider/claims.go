@@ -74,7 +74,7 @@ func scopeClaims(scope string) (names []string, known bool) {
 }
 
 func allScopes() []string {
-	scopes := []string{"openid"}
+	scopes := []string{"openid", offlineAccess}
 	for _, c := range personClaims() {
 		if !slices.Contains(scopes, c.scope) {
 			scopes = append(scopes, c.scope)
@@ -140,7 +140,12 @@ func (p *Provider) sessionID(c *Client, sessionID string) string {
 }
 
 func (p *Provider) derive(parts ...string) string {
-	mac := hmac.New(sha256.New, p.cfg.PairwiseSecret)
+	return base64.RawURLEncoding.EncodeToString(keyed(p.cfg.PairwiseSecret, parts...))
+}
+
+// keyed is the HMAC-SHA-256 of the parts, none of which contains a zero byte.
+func keyed(key []byte, parts ...string) []byte {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(strings.Join(parts, "\x00")))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return mac.Sum(nil)
 }

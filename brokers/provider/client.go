@@ -64,6 +64,11 @@ type Client struct {
 	HideAMR bool
 	// SingleSignOn lets an earlier login of the same browser count.
 	SingleSignOn bool
+	// RefreshTokens lets the client have refresh tokens, if it asks with the scope
+	// offline_access.
+	RefreshTokens bool
+	// SenderConstrained refuses tokens that are not bound to a key of the client.
+	SenderConstrained bool
 }
 
 // Clients is the registry.

@@ -2,7 +2,9 @@ package provider
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // discoveryDocument is the metadata of OpenID Connect Discovery 3 and RFC 8414.
@@ -13,6 +15,8 @@ type discoveryDocument struct {
 	TokenEndpoint         string   `json:"token_endpoint"`
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	ResponseModes         []string `json:"response_modes_supported"`
@@ -44,10 +48,12 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		TokenEndpoint:         p.url("token"),
 		UserinfoEndpoint:      p.url("userinfo"),
 		JWKSURI:               p.url("jwks"),
+		IntrospectionEndpoint: p.url("introspect"),
+		RevocationEndpoint:    p.url("revoke"),
 		Scopes:                allScopes(),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},
-		GrantTypes:            []string{"authorization_code"},
+		GrantTypes:            slices.Sorted(maps.Keys(p.grantTypes())),
 		SubjectTypes:          []string{"pairwise"},
 		IDTokenAlgorithms:     []string{"ES256"},
 		TokenAuthMethods:      []string{string(AuthBasic), string(AuthPost), string(AuthNone)},

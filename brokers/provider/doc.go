@@ -10,14 +10,16 @@
 //	… /upstream/{u}/callback  callback.go    the answer, checked once
 //	GET /resume/{id}          resume.go      right browser? then the code
 //	POST /token               token.go       code and verifier for tokens
+//	                          refresh.go     refresh token for tokens
 //	GET /userinfo             userinfo.go    what the citizen's data are
+//	POST /introspect, /revoke introspect.go  what a token is; its end
 //
 // State lives in the store, so that each request may reach another replica.
 // Nothing is redirected before client and redirect URI are known good; after
 // that, errors go to the relying party.
 //
-// It follows OpenID Connect Core 1.0, RFC 6749, RFC 7636 (S256 only), RFC 9207,
-// RFC 8414 and the advice of RFC 9700. It knows the authorization code flow
-// only. Left out so far: pushed and signed requests, sender-constrained and
-// refresh tokens, logout, encrypted tokens.
+// It follows OpenID Connect Core 1.0, RFC 6749, RFC 7636 (S256 only), RFC 7009,
+// RFC 7662, RFC 9207, RFC 8414 and the advice of RFC 9700. It knows the authorization code flow
+// only. Left out so far: pushed and signed requests, sender-constrained
+// tokens, logout, encrypted tokens.
 package provider

@@ -35,7 +35,7 @@ func invalidRequest(reason, description string) *oauthError {
 // invalidGrant is one answer for every cause, so that it tells an attacker
 // nothing.
 func invalidGrant(reason string) *oauthError {
-	return &oauthError{"invalid_grant", "the code is not valid for this request", reason}
+	return &oauthError{"invalid_grant", "the grant is not valid for this request", reason}
 }
 
 func invalidClient(reason string) *oauthError {

@@ -38,6 +38,10 @@ const (
 	skew = 60 * time.Second
 	// finishTimeout bounds the checking of an answer, back channel included.
 	finishTimeout = 30 * time.Second
+	// noticeLife is how long a logout notice is tried to be delivered.
+	noticeLife = 10 * time.Minute
+	// refreshGrace is how long an answer with new tokens may be asked for again.
+	refreshGrace = 10 * time.Second
 	// probeTimeout bounds the question where an upstream will send browsers.
 	probeTimeout = 3 * time.Second
 )
@@ -52,6 +56,10 @@ type Lifetimes struct {
 	IDToken time.Duration
 	// AccessToken is default 5 minutes.
 	AccessToken time.Duration
+	// RefreshToken is the end of a grant with refresh tokens, counted from the
+	// login, default 24 hours; RefreshIdle the life of one that is not used,
+	// default 6 hours.
+	RefreshToken, RefreshIdle time.Duration
 	// Session is the end of a single sign-on session, default 8 hours.
 	Session time.Duration
 }
@@ -65,6 +73,8 @@ func (l *Lifetimes) complete() {
 		{&l.Code, 30 * time.Second},
 		{&l.IDToken, 5 * time.Minute},
 		{&l.AccessToken, 5 * time.Minute},
+		{&l.RefreshToken, 24 * time.Hour},
+		{&l.RefreshIdle, 6 * time.Hour},
 		{&l.Session, 8 * time.Hour},
 	} {
 		if *d.value == 0 {

@@ -33,23 +33,60 @@ type Transactions interface {
 
 // Grants are the verbs on codes and tokens.
 type Grants interface {
-	// IssueCode advances t and stores the grant, both or neither.
+	// IssueCode advances t, uses up its pushed request, notes the client in the
+	// grant's session, and stores the grant: all or nothing. ErrConflict if the
+	// pushed request or the session is gone.
 	IssueCode(ctx context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error
-	// RedeemCode turns a code into a token, once. A second time it revokes the
-	// token and returns the grant with ErrReplayed. An unknown or expired code
-	// is ErrNotFound.
-	RedeemCode(ctx context.Context, code, token brokers.Hash, tokenExpiresAt, now time.Time) (*brokers.Grant, error)
-	// GrantByToken loads what a live token stands for, or ErrNotFound.
-	GrantByToken(ctx context.Context, token brokers.Hash, now time.Time) (*brokers.Grant, error)
+	// RedeemCode turns a code into an access token, once. A second time it revokes
+	// the grant and returns it with ErrReplayed. An unknown or expired code is
+	// ErrNotFound.
+	RedeemCode(ctx context.Context, code, access brokers.Hash, token brokers.Token, now time.Time) (*brokers.Grant, error)
+	// AccessToken loads a live access token and its grant, or ErrNotFound.
+	AccessToken(ctx context.Context, access brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error)
+	// SaveRefreshToken adds the first refresh token of a redeemed code's grant;
+	// ErrNotFound if that was revoked.
+	SaveRefreshToken(ctx context.Context, code, refresh brokers.Hash, token brokers.Token) error
+	// RefreshToken loads a refresh token, used or not, and its grant; ErrNotFound
+	// if it expired or the grant was revoked.
+	RefreshToken(ctx context.Context, refresh brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error)
+	// Refresh uses a refresh token. A second use revokes the grant and is
+	// ErrReplayed, except as brokers.Refreshing says.
+	Refresh(ctx context.Context, r brokers.Refreshing) error
+	// RevokeByToken revokes the whole grant of an access or refresh token. One
+	// that is not there is no error.
+	RevokeByToken(ctx context.Context, token brokers.Hash, now time.Time) error
 }
 
-// Sessions are the verbs on single sign-on sessions.
+// Sessions are the verbs on single sign-on sessions and on the notices of their
+// end.
 type Sessions interface {
 	SaveSession(ctx context.Context, s *brokers.Session) error
+	// RenewSession puts s in the place of the session with the old cookie, of the
+	// same ID; ErrNotFound if that is gone.
+	RenewSession(ctx context.Context, old brokers.Hash, s *brokers.Session) error
 	// Session loads one that has not expired at now, or ErrNotFound.
 	Session(ctx context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error)
-	// EndSession removes one; one that is not there is no error.
-	EndSession(ctx context.Context, cookie brokers.Hash) error
+	// EndSession removes one, revokes the grants made in it and queues a notice
+	// for each participant, who are returned: all or nothing. One that is not
+	// there is no error.
+	EndSession(ctx context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error)
+	// DueNotices takes at most so many notices that are due. Nobody else gets them
+	// before the lease ends.
+	DueNotices(ctx context.Context, now, lease time.Time, most int) ([]brokers.Notice, error)
+	PostponeNotice(ctx context.Context, id int64, due time.Time) error
+	SettleNotice(ctx context.Context, id int64) error
+}
+
+// Documents are the verbs on what is kept under a handle.
+type Documents interface {
+	// Push keeps an authorization request until it expires or is used up.
+	Push(ctx context.Context, handle brokers.Hash, r *brokers.PushedRequest) error
+	// Pushed loads one, or ErrNotFound.
+	Pushed(ctx context.Context, handle brokers.Hash, now time.Time) (*brokers.PushedRequest, error)
+	// SaveReceipt keeps a level receipt; the first of an ID stays.
+	SaveReceipt(ctx context.Context, id string, receipt []byte, until time.Time) error
+	// Receipt loads one, or ErrNotFound.
+	Receipt(ctx context.Context, id string, now time.Time) ([]byte, error)
 }
 
 // Store is all that the provider keeps between requests. Every verb is atomic
@@ -58,6 +95,10 @@ type Store interface {
 	Transactions
 	Grants
 	Sessions
+	Documents
+	// UseAssertionID records what may be used once, until a time; ErrReplayed if
+	// it was recorded before.
+	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
 	// Purge removes at most so many expired records of each kind.
 	Purge(ctx context.Context, now time.Time, most int) (int, error)
 }
@@ -100,6 +141,8 @@ type Provider struct {
 	upstream map[string]brokers.Upstream
 	handler  http.Handler
 	starts   *limiter
+	// tokenKey derives the tokens that take the place of others.
+	tokenKey []byte
 }
 
 // New checks the configuration and refuses to guess what is missing.
@@ -140,6 +183,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
 		upstream: map[string]brokers.Upstream{},
 		starts:   newLimiter(cfg.StartsPerMinute),
+		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),
 	}
 	if p.pages, err = pages.New(issuer.Path); err != nil {
 		return nil, err
@@ -211,7 +255,9 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET POST", base + "/upstream/{upstream}/callback", p.callback},
 		{"GET", base + "/upstream/{upstream}/metadata", p.metadata},
 		{"GET", base + "/resume/{id}", p.resume},
-		{"POST", base + "/token", p.token},
+		{"POST", base + "/token", p.forClients("token", p.token)},
+		{"POST", base + "/introspect", p.forClients("introspection", p.introspect)},
+		{"POST", base + "/revoke", p.forClients("revocation", p.revoke)},
 		{"GET POST", base + "/userinfo", p.userinfo},
 	} {
 		for method := range strings.FieldsSeq(route.methods) {

@@ -23,7 +23,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		p.challenge(w, r, status, challenge, reason)
 		return
 	}
-	g, err := p.cfg.Store.GrantByToken(r.Context(), brokers.HashOf(token), p.cfg.Now())
+	g, kept, err := p.cfg.Store.AccessToken(r.Context(), brokers.HashOf(token), p.cfg.Now())
 	if errors.Is(err, brokers.ErrNotFound) {
 		p.challenge(w, r, http.StatusUnauthorized, `Bearer error="invalid_token"`, "token_unknown")
 		return
@@ -40,7 +40,11 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "2")
 		p.json(w, http.StatusServiceUnavailable, errorResponse{Error: "temporarily_unavailable"})
 	default:
-		claims := released(client, &g.Event.Subject, g.Request.Scopes, g.Request.Claims.UserInfo)
+		scopes := kept.Scopes
+		if scopes == nil {
+			scopes = g.Request.Scopes
+		}
+		claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo)
 		claims["sub"] = g.Subject
 		p.json(w, http.StatusOK, claims)
 	}

@@ -15,9 +15,15 @@ type Memory struct {
 	transactions map[string]*memoryTransaction
 	relayStates  map[string]string
 	grants       map[brokers.Hash]*memoryGrant
-	tokens       map[brokers.Hash]*memoryGrant
+	accessTokens map[brokers.Hash]*memoryToken
+	refresh      map[brokers.Hash]*memoryRefresh
 	assertions   map[[32]byte]time.Time
-	sessions     map[brokers.Hash]memorySession
+	sessions     map[brokers.Hash]*memorySession
+	sessionIDs   map[string]*memorySession
+	notices      map[int64]*memoryNotice
+	lastNotice   int64
+	pushed       map[brokers.Hash]memoryBlob
+	receipts     map[string]memoryBlob
 }
 
 type memoryTransaction struct {
@@ -28,17 +34,8 @@ type memoryTransaction struct {
 	expiresAt  time.Time
 }
 
-type memoryGrant struct {
-	data           []byte
-	codeExpiresAt  time.Time
-	redeemed       bool
-	token          brokers.Hash
-	tokenExpiresAt time.Time
-	revoked        bool
-	expiresAt      time.Time
-}
-
-type memorySession struct {
+// memoryBlob is a record that expires.
+type memoryBlob struct {
 	data      []byte
 	expiresAt time.Time
 }
@@ -49,9 +46,14 @@ func NewMemory() *Memory {
 		transactions: map[string]*memoryTransaction{},
 		relayStates:  map[string]string{},
 		grants:       map[brokers.Hash]*memoryGrant{},
-		tokens:       map[brokers.Hash]*memoryGrant{},
+		accessTokens: map[brokers.Hash]*memoryToken{},
+		refresh:      map[brokers.Hash]*memoryRefresh{},
 		assertions:   map[[32]byte]time.Time{},
-		sessions:     map[brokers.Hash]memorySession{},
+		sessions:     map[brokers.Hash]*memorySession{},
+		sessionIDs:   map[string]*memorySession{},
+		notices:      map[int64]*memoryNotice{},
+		pushed:       map[brokers.Hash]memoryBlob{},
+		receipts:     map[string]memoryBlob{},
 	}
 }
 
@@ -125,69 +127,6 @@ func (m *Memory) advance(t *brokers.Transaction, from brokers.State, data []byte
 	return nil
 }
 
-// IssueCode advances t and stores the grant behind the code, both or neither.
-func (m *Memory) IssueCode(_ context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error {
-	data, err := next(t)
-	if err != nil {
-		return err
-	}
-	grant, err := encode(g)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, taken := m.grants[code]; taken {
-		return brokers.ErrConflict
-	}
-	if err := m.advance(t, from, data); err != nil {
-		return err
-	}
-	m.grants[code] = &memoryGrant{data: grant, codeExpiresAt: g.CodeExpiresAt, expiresAt: g.CodeExpiresAt}
-	return nil
-}
-
-// RedeemCode turns a code into a token, once. A second time revokes the token.
-func (m *Memory) RedeemCode(_ context.Context, code, token brokers.Hash, tokenExpiresAt, now time.Time) (*brokers.Grant, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	row, ok := m.grants[code]
-	switch {
-	case !ok:
-		return nil, brokers.ErrNotFound
-	case row.redeemed:
-		row.revoked = true
-		g, err := decode[brokers.Grant](row.data)
-		if err != nil {
-			return nil, err
-		}
-		return g, brokers.ErrReplayed
-	case !now.Before(row.codeExpiresAt):
-		return nil, brokers.ErrNotFound
-	}
-	g, err := decode[brokers.Grant](row.data)
-	if err != nil {
-		return nil, err
-	}
-	row.redeemed, row.token, row.tokenExpiresAt = true, token, tokenExpiresAt
-	if tokenExpiresAt.After(row.expiresAt) {
-		row.expiresAt = tokenExpiresAt
-	}
-	m.tokens[token] = row
-	return g, nil
-}
-
-// GrantByToken loads what a live access token stands for.
-func (m *Memory) GrantByToken(_ context.Context, token brokers.Hash, now time.Time) (*brokers.Grant, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	row, ok := m.tokens[token]
-	if !ok || row.revoked || !now.Before(row.tokenExpiresAt) {
-		return nil, brokers.ErrNotFound
-	}
-	return decode[brokers.Grant](row.data)
-}
-
 // UseAssertionID records an assertion as used until a time; ErrReplayed if it
 // was recorded before.
 func (m *Memory) UseAssertionID(_ context.Context, issuer, id string, until time.Time) error {
@@ -201,74 +140,87 @@ func (m *Memory) UseAssertionID(_ context.Context, issuer, id string, until time
 	return nil
 }
 
-// SaveSession inserts a new session.
-func (m *Memory) SaveSession(_ context.Context, s *brokers.Session) error {
-	data, err := encode(s)
+// Push keeps an authorization request.
+func (m *Memory) Push(_ context.Context, handle brokers.Hash, r *brokers.PushedRequest) error {
+	data, err := encode(r)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, taken := m.sessions[s.CookieHash]; taken {
+	if _, taken := m.pushed[handle]; taken {
 		return brokers.ErrConflict
 	}
-	m.sessions[s.CookieHash] = memorySession{data, s.ExpiresAt}
+	m.pushed[handle] = memoryBlob{data, r.ExpiresAt}
 	return nil
 }
 
-// Session loads a session that has not expired.
-func (m *Memory) Session(_ context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error) {
+// Pushed loads a pushed request that has neither expired nor been used up.
+func (m *Memory) Pushed(_ context.Context, handle brokers.Hash, now time.Time) (*brokers.PushedRequest, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	row, ok := m.sessions[cookie]
+	row, ok := m.pushed[handle]
 	if !ok || !now.Before(row.expiresAt) {
 		return nil, brokers.ErrNotFound
 	}
-	return decode[brokers.Session](row.data)
+	return decode[brokers.PushedRequest](row.data)
 }
 
-// EndSession removes a session; one that is not there is no error.
-func (m *Memory) EndSession(_ context.Context, cookie brokers.Hash) error {
+// SaveReceipt keeps a level receipt. The first of an ID stays.
+func (m *Memory) SaveReceipt(_ context.Context, id string, receipt []byte, until time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.sessions, cookie)
+	if _, there := m.receipts[id]; !there {
+		m.receipts[id] = memoryBlob{receipt, until}
+	}
 	return nil
+}
+
+// Receipt loads a level receipt, or ErrNotFound.
+func (m *Memory) Receipt(_ context.Context, id string, now time.Time) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, ok := m.receipts[id]
+	if !ok || !now.Before(row.expiresAt) {
+		return nil, brokers.ErrNotFound
+	}
+	return row.data, nil
+}
+
+// purge removes at most so many expired entries of one map.
+func purge[K comparable, V any](rows map[K]V, now time.Time, most int, end func(V) time.Time, gone func(K, V)) (removed int) {
+	for key, row := range rows {
+		if removed < most && !now.Before(end(row)) {
+			delete(rows, key)
+			if gone != nil {
+				gone(key, row)
+			}
+			removed++
+		}
+	}
+	return removed
 }
 
 // Purge removes at most so many expired records of each kind and says how many.
 func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	removed := 0
-	budget := most
-	for id, row := range m.transactions {
-		if budget > 0 && !now.Before(row.expiresAt) {
-			delete(m.relayStates, row.relayState)
-			delete(m.transactions, id)
-			removed, budget = removed+1, budget-1
+	blobEnd := func(b memoryBlob) time.Time { return b.expiresAt }
+	removed := purge(m.transactions, now, most, func(t *memoryTransaction) time.Time { return t.expiresAt },
+		func(_ string, t *memoryTransaction) { delete(m.relayStates, t.relayState) })
+	removed += purge(m.grants, now, most, func(g *memoryGrant) time.Time { return g.expiresAt }, func(_ brokers.Hash, g *memoryGrant) {
+		for _, hash := range g.access {
+			delete(m.accessTokens, hash)
 		}
-	}
-	budget = most
-	for code, row := range m.grants {
-		if budget > 0 && !now.Before(row.expiresAt) {
-			delete(m.tokens, row.token)
-			delete(m.grants, code)
-			removed, budget = removed+1, budget-1
+		for _, hash := range g.refresh {
+			delete(m.refresh, hash)
 		}
-	}
-	budget = most
-	for key, until := range m.assertions {
-		if budget > 0 && !now.Before(until) {
-			delete(m.assertions, key)
-			removed, budget = removed+1, budget-1
-		}
-	}
-	budget = most
-	for cookie, row := range m.sessions {
-		if budget > 0 && !now.Before(row.expiresAt) {
-			delete(m.sessions, cookie)
-			removed, budget = removed+1, budget-1
-		}
-	}
+	})
+	removed += purge(m.assertions, now, most, func(t time.Time) time.Time { return t }, nil)
+	removed += purge(m.sessions, now, most, func(s *memorySession) time.Time { return s.expiresAt },
+		func(_ brokers.Hash, s *memorySession) { delete(m.sessionIDs, s.id) })
+	removed += purge(m.notices, now, most, func(n *memoryNotice) time.Time { return n.expiresAt }, nil)
+	removed += purge(m.pushed, now, most, blobEnd, nil)
+	removed += purge(m.receipts, now, most, blobEnd, nil)
 	return removed, nil
 }

@@ -39,4 +39,9 @@ func assertionHash(issuer, id string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(issuer + "\x00" + id))
 }
 
+// participant is what a grant says of its client's part in a session.
+func participant(g *brokers.Grant) brokers.Participant {
+	return brokers.Participant{ClientID: g.Request.ClientID, SessionID: g.SessionID, Subject: g.Subject}
+}
+
 func millis(t time.Time) int64 { return t.UnixMilli() }

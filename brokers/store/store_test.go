@@ -112,7 +112,7 @@ func TestSQLiteKeepsNoSecretInClear(t *testing.T) {
 	if err := s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf("canary-code"), &brokers.Grant{CodeExpiresAt: now.Add(time.Minute)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.RedeemCode(ctx, brokers.HashOf("canary-code"), brokers.HashOf("canary-token"), now.Add(time.Minute), now); err != nil {
+	if _, err := s.RedeemCode(ctx, brokers.HashOf("canary-code"), brokers.HashOf("canary-token"), brokers.Token{ExpiresAt: now.Add(time.Minute)}, now); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SaveSession(ctx, &brokers.Session{CookieHash: brokers.HashOf("canary-session"), ExpiresAt: now.Add(time.Minute)}); err != nil {

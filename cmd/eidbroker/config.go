@@ -41,6 +41,8 @@ type config struct {
 		Code        duration `toml:"code"`
 		IDToken     duration `toml:"id_token"`
 		AccessToken duration `toml:"access_token"`
+		Refresh     duration `toml:"refresh_token"`
+		RefreshIdle duration `toml:"refresh_idle"`
 		Session     duration `toml:"session"`
 	} `toml:"lifetimes"`
 	SingleSignOn struct {
@@ -66,6 +68,7 @@ type clientConfig struct {
 	Semantics    string       `toml:"acr_semantics"`
 	HideAMR      bool         `toml:"hide_amr"`
 	SingleSignOn bool         `toml:"single_sign_on"`
+	Refresh      bool         `toml:"refresh_tokens"`
 }
 
 type digidConfig struct {
@@ -156,7 +159,7 @@ func (c config) clients() ([]provider.Client, error) {
 		client := provider.Client{
 			ID: s.ID, Name: s.Name, Auth: provider.AuthMethod(s.Auth), RedirectURIs: s.RedirectURIs, Sector: s.Sector,
 			MinLevel: s.MinLevel, Methods: s.Methods, Scopes: s.Scopes, Vocabulary: s.Vocabulary,
-			Semantics: provider.Semantics(s.Semantics), HideAMR: s.HideAMR, SingleSignOn: s.SingleSignOn,
+			Semantics: provider.Semantics(s.Semantics), HideAMR: s.HideAMR, SingleSignOn: s.SingleSignOn, RefreshTokens: s.Refresh,
 		}
 		if s.SecretSHA256 != "" {
 			hash, err := hex.DecodeString(s.SecretSHA256)

@@ -1,0 +1,154 @@
+package brokertest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+func session(id, cookie string) *brokers.Session {
+	return &brokers.Session{ID: id, CookieHash: brokers.HashOf(cookie), CreatedAt: noon(), ExpiresAt: noon().Add(time.Hour)}
+}
+
+func sessionRenewed(t *testing.T, s Store) {
+	ctx := context.Background()
+	must(t, s.SaveSession(ctx, session("a", "first")))
+	wantErr(t, s.SaveSession(ctx, session("a", "of the same ID")), brokers.ErrConflict)
+	must(t, s.RenewSession(ctx, brokers.HashOf("first"), session("a", "second")))
+	_, err := s.Session(ctx, brokers.HashOf("first"), noon())
+	wantErr(t, err, brokers.ErrNotFound)
+	got, err := s.Session(ctx, brokers.HashOf("second"), noon())
+	must(t, err)
+	if got.ID != "a" {
+		t.Errorf("got %+v", got)
+	}
+	oneWinner(t, race(8, func(i int) error {
+		return s.RenewSession(ctx, brokers.HashOf("second"), session("a", string(rune('a'+i))))
+	}), brokers.ErrNotFound)
+}
+
+// issueIn issues and redeems a code in a session.
+func issueIn(t *testing.T, s Store, name, client, session string) error {
+	t.Helper()
+	ctx, tx := context.Background(), authenticated(name)
+	must(t, s.SaveTransaction(ctx, tx))
+	tx.State = brokers.Completed
+	g := grant(name)
+	g.Request.ClientID, g.Session, g.SessionID = client, session, "sid of "+client
+	if err := s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(name), g); err != nil {
+		return err
+	}
+	_, err := s.RedeemCode(ctx, brokers.HashOf(name), brokers.HashOf(name+" a0"), until(noon().Add(time.Minute)), noon())
+	return err
+}
+
+func sessionEnds(t *testing.T, s Store) {
+	ctx := context.Background()
+	must(t, s.SaveSession(ctx, session("a", "cookie")))
+	must(t, s.SaveSession(ctx, session("b", "other cookie")))
+	for _, c := range [][3]string{{"1", "portal", "a"}, {"2", "portal", "a"}, {"3", "museum", "a"}, {"4", "portal", "b"}, {"5", "portal", ""}} {
+		must(t, issueIn(t, s, c[0], c[1], c[2]))
+	}
+	list, err := s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon().Add(time.Hour))
+	must(t, err)
+	clients := []string{}
+	for _, p := range list {
+		clients = append(clients, p.ClientID+" "+p.SessionID)
+	}
+	slices.Sort(clients)
+	if !slices.Equal(clients, []string{"museum sid of museum", "portal sid of portal"}) {
+		t.Errorf("took part: %v", clients)
+	}
+	for name, want := range map[string]bool{"1": false, "2": false, "3": false, "4": true, "5": true} {
+		if got := live(s, name+" a0", noon()); got != want {
+			t.Errorf("token %s lives: %t", name, got)
+		}
+	}
+	notices, err := s.DueNotices(ctx, noon(), noon().Add(time.Minute), 10)
+	must(t, err)
+	if len(notices) != 2 || notices[0].Attempts != 1 {
+		t.Errorf("queued: %+v", notices)
+	}
+	if list, err = s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon()); err != nil || len(list) > 0 {
+		t.Errorf("ended twice: %v, %v", list, err)
+	}
+}
+
+func codeOfEndedSession(t *testing.T, s Store) {
+	ctx := context.Background()
+	must(t, s.SaveSession(ctx, session("a", "cookie")))
+	_, err := s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon())
+	must(t, err)
+	wantErr(t, issueIn(t, s, "1", "portal", "a"), brokers.ErrConflict)
+}
+
+func noticeLease(t *testing.T, s Store) {
+	ctx := context.Background()
+	must(t, s.SaveSession(ctx, session("a", "cookie")))
+	must(t, issueIn(t, s, "1", "portal", "a"))
+	_, err := s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon().Add(10*time.Minute))
+	must(t, err)
+	due := func(now time.Time) []brokers.Notice {
+		list, err := s.DueNotices(ctx, now, now.Add(30*time.Second), 10)
+		must(t, err)
+		return list
+	}
+	first := due(noon())
+	if len(first) != 1 || len(due(noon())) != 0 {
+		t.Fatalf("handed out %+v, then again", first)
+	}
+	if again := due(noon().Add(30 * time.Second)); len(again) != 1 || again[0].Attempts != 2 || again[0].ClientID != "portal" {
+		t.Fatalf("after the lease: %+v", again)
+	}
+	must(t, s.PostponeNotice(ctx, first[0].ID, noon().Add(5*time.Minute)))
+	if early, late := due(noon().Add(4*time.Minute)), due(noon().Add(5*time.Minute)); len(early) != 0 || len(late) != 1 {
+		t.Errorf("postponed: %d early, %d late", len(early), len(late))
+	}
+	must(t, s.SettleNotice(ctx, first[0].ID))
+	if left := due(noon().Add(9 * time.Minute)); len(left) != 0 {
+		t.Errorf("settled and handed out: %+v", left)
+	}
+}
+
+func pushedLives(t *testing.T, s Store) {
+	ctx := context.Background()
+	handle := brokers.HashOf("handle")
+	pushed := &brokers.PushedRequest{ClientID: "portal", Parameters: map[string]string{"state": "s"}, ExpiresAt: noon().Add(time.Minute)}
+	must(t, s.Push(ctx, handle, pushed))
+	wantErr(t, s.Push(ctx, handle, pushed), brokers.ErrConflict)
+	got, err := s.Pushed(ctx, handle, noon())
+	must(t, err)
+	if got.ClientID != "portal" || got.Parameters["state"] != "s" {
+		t.Errorf("got %+v", got)
+	}
+	_, err = s.Pushed(ctx, handle, noon().Add(time.Minute))
+	wantErr(t, err, brokers.ErrNotFound)
+	// Of several logins that began with it, one gets a code.
+	oneWinner(t, race(4, func(i int) error {
+		tx := authenticated(string(rune('a' + i)))
+		must(t, s.SaveTransaction(ctx, tx))
+		tx.State, tx.Pushed = brokers.Completed, handle
+		return s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(tx.ID), grant(tx.ID))
+	}), brokers.ErrConflict)
+	_, err = s.Pushed(ctx, handle, noon())
+	wantErr(t, err, brokers.ErrNotFound)
+}
+
+func receiptLives(t *testing.T, s Store) {
+	ctx := context.Background()
+	for _, text := range []string{"first", "second"} {
+		must(t, s.SaveReceipt(ctx, "id", []byte(text), noon().Add(time.Minute)))
+	}
+	got, err := s.Receipt(ctx, "id", noon())
+	must(t, err)
+	if string(got) != "first" {
+		t.Errorf("got %q", got)
+	}
+	_, err = s.Receipt(ctx, "id", noon().Add(time.Minute))
+	wantErr(t, err, brokers.ErrNotFound)
+	_, err = s.Receipt(ctx, "other", noon())
+	wantErr(t, err, brokers.ErrNotFound)
+}

@@ -1,0 +1,98 @@
+package provider
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// clientCall is a request that a client makes by itself, after it proved who it
+// is.
+type clientCall struct {
+	*http.Request
+	params parameters
+	client *Client
+	// binding names the key that the caller proved to hold beside, as
+	// brokers.Token does; empty is none.
+	binding string
+}
+
+// reply is a success: 200 if no status is given, no body if it is nil.
+type reply struct {
+	status int
+	body   any
+}
+
+// errorResponse is the failure of RFC 6749 5.2.
+type errorResponse struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+}
+
+// forClients is what all endpoints for clients have in common: reading the form,
+// client authentication, the answer, and the audit event of a refusal.
+func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oauthError)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		call := &clientCall{Request: r}
+		var success *reply
+		problem := p.receive(w, call)
+		if problem == nil {
+			success, problem = serve(call)
+		}
+		if problem != nil {
+			p.refuseCall(w, call, name, problem)
+			return
+		}
+		status := success.status
+		if status == 0 {
+			status = http.StatusOK
+		}
+		if success.body == nil {
+			w.WriteHeader(status)
+			return
+		}
+		p.json(w, status, success.body)
+	}
+}
+
+// receive reads the form and finds out who calls.
+func (p *Provider) receive(w http.ResponseWriter, call *clientCall) (problem *oauthError) {
+	params, err := readParameters(w, call.Request, maxTokenBody)
+	if err != nil {
+		return invalidRequest("parameters", "malformed request")
+	}
+	call.params = params
+	call.client, problem = p.authenticate(call.Request, params)
+	return problem
+}
+
+func (p *Provider) refuseCall(w http.ResponseWriter, call *clientCall, name string, problem *oauthError) {
+	client := ""
+	if call.client != nil {
+		client = call.client.ID
+	}
+	p.record(call.Context(), name+".refused", problem.reason, slog.String("client", client), slog.String("code", problem.code))
+	switch {
+	case problem.code == "invalid_client" && call.Header.Get("Authorization") != "":
+		w.Header().Set("WWW-Authenticate", `Basic realm="token"`)
+	case problem.status() == http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "2")
+	}
+	p.json(w, problem.status(), errorResponse{problem.code, problem.description})
+}
+
+// storeProblem is a store that failed: the caller may try again.
+func (p *Provider) storeProblem(ctx context.Context, doing string, err error) *oauthError {
+	p.cfg.Log.ErrorContext(ctx, "store failed", "doing", doing, "error", err)
+	return &oauthError{"temporarily_unavailable", "try again", "store"}
+}
+
+// tokenType is how a token with this binding is brought: a proof for every use
+// (RFC 9449), or as a bearer token, also over the client's own certificate.
+func tokenType(binding string) string {
+	if strings.HasPrefix(binding, boundByProof) {
+		return "DPoP"
+	}
+	return "Bearer"
+}

@@ -1,0 +1,108 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+// introspection is the answer of RFC 7662 2.2. For a token that is not live, or
+// none of the caller's business, it has no other member.
+type introspection struct {
+	Active       bool          `json:"active"`
+	Issuer       string        `json:"iss,omitempty"`
+	ClientID     string        `json:"client_id,omitempty"`
+	Subject      string        `json:"sub,omitempty"`
+	Audience     string        `json:"aud,omitempty"`
+	Scope        string        `json:"scope,omitempty"`
+	TokenType    string        `json:"token_type,omitempty"`
+	Expiry       int64         `json:"exp,omitempty"`
+	IssuedAt     int64         `json:"iat,omitempty"`
+	AuthTime     int64         `json:"auth_time,omitempty"`
+	ACR          string        `json:"acr,omitempty"`
+	Confirmation *confirmation `json:"cnf,omitempty"`
+}
+
+// confirmation names the key to which a token is bound (RFC 7800).
+type confirmation struct {
+	JKT        string `json:"jkt,omitempty"`
+	Thumbprint string `json:"x5t#S256,omitempty"`
+}
+
+func confirms(binding string) *confirmation {
+	if print, ok := strings.CutPrefix(binding, boundByProof); ok {
+		return &confirmation{JKT: print}
+	}
+	if print, ok := strings.CutPrefix(binding, boundByCertificate); ok {
+		return &confirmation{Thumbprint: print}
+	}
+	return nil
+}
+
+// find loads a token of the calling client, of either kind. One that belongs to
+// another client is not found.
+func (p *Provider) find(ctx context.Context, c *Client, text string) (*brokers.Grant, *brokers.Token, error) {
+	now, hash := p.cfg.Now(), brokers.HashOf(text)
+	g, token, err := p.cfg.Store.AccessToken(ctx, hash, now)
+	if errors.Is(err, brokers.ErrNotFound) {
+		g, token, err = p.cfg.Store.RefreshToken(ctx, hash, now)
+	}
+	if err == nil && (g.Request.ClientID != c.ID || token.Used) {
+		err = brokers.ErrNotFound
+	}
+	return g, token, err
+}
+
+// introspect tells a client about its own tokens (RFC 7662). A public client
+// cannot prove that they are its own.
+func (p *Provider) introspect(call *clientCall) (*reply, *oauthError) {
+	switch {
+	case call.client.Auth == AuthNone:
+		return nil, invalidClient("public_client")
+	case call.params["token"] == "":
+		return nil, invalidRequest("token_missing", "token is missing")
+	}
+	g, token, err := p.find(call.Context(), call.client, call.params["token"])
+	if errors.Is(err, brokers.ErrNotFound) {
+		return &reply{body: introspection{}}, nil
+	}
+	if err != nil {
+		return nil, p.storeProblem(call.Context(), "loading token", err)
+	}
+	acr, err := p.acr(call.client, g.Level)
+	if err != nil {
+		return nil, serverError("acr")
+	}
+	scopes := token.Scopes
+	if scopes == nil {
+		scopes = g.Request.Scopes
+	}
+	return &reply{body: introspection{
+		Active: true, Issuer: p.cfg.Issuer, ClientID: call.client.ID, Subject: g.Subject, Audience: p.cfg.Issuer,
+		Scope: strings.Join(scopes, " "), TokenType: tokenType(token.Binding), ACR: acr, AuthTime: numericDate(g.Event.AuthTime),
+		Expiry: numericDate(token.ExpiresAt), IssuedAt: numericDate(token.IssuedAt), Confirmation: confirms(token.Binding),
+	}}, nil
+}
+
+// revoke ends the grant of a token (RFC 7009): all its tokens, whichever is
+// named. A token that is not the caller's is as good as revoked and stays.
+func (p *Provider) revoke(call *clientCall) (*reply, *oauthError) {
+	if call.params["token"] == "" {
+		return nil, invalidRequest("token_missing", "token is missing")
+	}
+	g, _, err := p.find(call.Context(), call.client, call.params["token"])
+	if errors.Is(err, brokers.ErrNotFound) {
+		return &reply{}, nil
+	}
+	if err == nil {
+		err = p.cfg.Store.RevokeByToken(call.Context(), brokers.HashOf(call.params["token"]), p.cfg.Now())
+	}
+	if err != nil {
+		return nil, p.storeProblem(call.Context(), "revoking token", err)
+	}
+	p.record(call.Context(), "token.revoked", "ok", slog.String("grant", g.ID), slog.String("client", call.client.ID))
+	return &reply{}, nil
+}

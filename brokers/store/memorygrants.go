@@ -1,0 +1,220 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+type memoryGrant struct {
+	data          []byte
+	codeExpiresAt time.Time
+	redeemed      bool
+	revoked       bool
+	expiresAt     time.Time
+	// access and refresh are the tokens of the grant, which go with it.
+	access, refresh []brokers.Hash
+}
+
+func (g *memoryGrant) lengthen(end time.Time) {
+	if end.After(g.expiresAt) {
+		g.expiresAt = end
+	}
+}
+
+type memoryToken struct {
+	grant *memoryGrant
+	data  []byte
+	end   time.Time
+}
+
+type memoryRefresh struct {
+	memoryToken
+	usedAt time.Time // zero is not
+	usedBy brokers.Hash
+	next   brokers.Hash
+}
+
+// IssueCode advances t, uses up its pushed request, stores the grant behind the
+// code and notes who takes part in the session: all or nothing.
+func (m *Memory) IssueCode(_ context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error {
+	data, err := next(t)
+	if err != nil {
+		return err
+	}
+	grant, err := encode(g)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, taken := m.grants[code]
+	_, pushed := m.pushed[t.Pushed]
+	session := m.sessionIDs[g.Session]
+	if taken || t.Pushed != (brokers.Hash{}) && !pushed || g.Session != "" && session == nil {
+		return brokers.ErrConflict
+	}
+	if err := m.advance(t, from, data); err != nil {
+		return err
+	}
+	delete(m.pushed, t.Pushed)
+	row := &memoryGrant{data: grant, codeExpiresAt: g.CodeExpiresAt, expiresAt: g.CodeExpiresAt}
+	m.grants[code] = row
+	if session != nil {
+		session.grants = append(session.grants, row)
+		session.participants[g.Request.ClientID] = participant(g)
+	}
+	return nil
+}
+
+// RedeemCode turns a code into a token, once. A second time revokes the grant.
+func (m *Memory) RedeemCode(_ context.Context, code, access brokers.Hash, token brokers.Token, now time.Time) (*brokers.Grant, error) {
+	data, err := encode(token)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, ok := m.grants[code]
+	switch {
+	case !ok:
+		return nil, brokers.ErrNotFound
+	case row.redeemed:
+		row.revoked = true
+		g, err := decode[brokers.Grant](row.data)
+		if err != nil {
+			return nil, err
+		}
+		return g, brokers.ErrReplayed
+	case row.revoked, !now.Before(row.codeExpiresAt):
+		return nil, brokers.ErrNotFound
+	}
+	g, err := decode[brokers.Grant](row.data)
+	if err != nil {
+		return nil, err
+	}
+	row.redeemed = true
+	row.lengthen(token.ExpiresAt)
+	m.addAccessToken(row, access, data, token.ExpiresAt)
+	return g, nil
+}
+
+func (m *Memory) addAccessToken(g *memoryGrant, access brokers.Hash, data []byte, end time.Time) {
+	m.accessTokens[access] = &memoryToken{g, data, end}
+	g.access = append(g.access, access)
+}
+
+func (m *Memory) addRefreshToken(g *memoryGrant, refresh brokers.Hash, data []byte, end time.Time) {
+	g.lengthen(end)
+	m.refresh[refresh] = &memoryRefresh{memoryToken: memoryToken{g, data, end}}
+	g.refresh = append(g.refresh, refresh)
+}
+
+// load reads a token whose grant was not revoked.
+func (t *memoryToken) load(now time.Time) (*brokers.Grant, *brokers.Token, error) {
+	if t.grant.revoked || !now.Before(t.end) {
+		return nil, nil, brokers.ErrNotFound
+	}
+	g, err := decode[brokers.Grant](t.grant.data)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := decode[brokers.Token](t.data)
+	return g, token, err
+}
+
+// AccessToken loads a live access token and what it stands for.
+func (m *Memory) AccessToken(_ context.Context, access brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if row, ok := m.accessTokens[access]; ok {
+		return row.load(now)
+	}
+	return nil, nil, brokers.ErrNotFound
+}
+
+// SaveRefreshToken adds the first refresh token to the grant of a code that was
+// redeemed; ErrNotFound if it has been revoked.
+func (m *Memory) SaveRefreshToken(_ context.Context, code, refresh brokers.Hash, token brokers.Token) error {
+	data, err := encode(token)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, ok := m.grants[code]
+	if !ok || row.revoked {
+		return brokers.ErrNotFound
+	}
+	m.addRefreshToken(row, refresh, data, token.ExpiresAt)
+	return nil
+}
+
+// RefreshToken loads a refresh token, used or not, whose grant was not revoked.
+func (m *Memory) RefreshToken(_ context.Context, refresh brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, ok := m.refresh[refresh]
+	if !ok {
+		return nil, nil, brokers.ErrNotFound
+	}
+	g, token, err := row.load(now)
+	if err == nil {
+		token.Used = !row.usedAt.IsZero()
+	}
+	return g, token, err
+}
+
+// Refresh uses a refresh token. A second use outside the grace revokes the
+// grant and is ErrReplayed.
+func (m *Memory) Refresh(_ context.Context, r brokers.Refreshing) error {
+	access, err := encode(r.AccessToken)
+	if err != nil {
+		return err
+	}
+	nextData, err := encode(r.NextToken)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row, ok := m.refresh[r.Old]
+	switch {
+	case !ok || row.grant.revoked:
+		return brokers.ErrNotFound
+	case !row.usedAt.IsZero():
+		successor := m.refresh[row.next]
+		since := r.Now.Sub(row.usedAt)
+		if since >= 0 && since < r.Grace && row.usedBy == r.Caller && row.next == r.Next && successor != nil && successor.usedAt.IsZero() {
+			return nil
+		}
+		row.grant.revoked = true
+		return brokers.ErrReplayed
+	case !r.Now.Before(row.end):
+		return brokers.ErrNotFound
+	}
+	if r.Next != (brokers.Hash{}) {
+		row.usedAt, row.usedBy, row.next = r.Now, r.Caller, r.Next
+		m.addRefreshToken(row.grant, r.Next, nextData, r.NextToken.ExpiresAt)
+	} else {
+		row.data, row.end = nextData, r.NextToken.ExpiresAt
+		row.grant.lengthen(row.end)
+	}
+	m.addAccessToken(row.grant, r.Access, access, r.AccessToken.ExpiresAt)
+	return nil
+}
+
+// RevokeByToken revokes the grant of an access or refresh token. One that is not
+// there is no error.
+func (m *Memory) RevokeByToken(_ context.Context, token brokers.Hash, _ time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if row, ok := m.accessTokens[token]; ok {
+		row.grant.revoked = true
+	}
+	if row, ok := m.refresh[token]; ok {
+		row.grant.revoked = true
+	}
+	return nil
+}

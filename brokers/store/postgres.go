@@ -1,0 +1,57 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Postgres keeps everything in a PostgreSQL database (14 or later), which any
+// number of replicas may share. What happens once happens once because rows are
+// changed by single conditional statements and unique keys, at the isolation
+// level read committed.
+type Postgres struct {
+	*database
+}
+
+// OpenPostgres connects with a connection string or URL as libpq takes them and
+// brings the schema up to date; replicas that start at once do that one after
+// the other. The pool has at most so many connections, default 16.
+func OpenPostgres(ctx context.Context, connection string, connections int) (*Postgres, error) {
+	config, err := pgx.ParseConfig(connection)
+	if err != nil {
+		return nil, errors.New("opening database: the connection string is malformed") // it may hold a password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	if connections <= 0 {
+		connections = 16
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	p := &Postgres{&database{
+		dialect: dialect{numbered: true, skipLocked: "FOR UPDATE SKIP LOCKED", share: "FOR SHARE", unique: postgresUnique},
+		writer:  db, reader: db,
+	}}
+	if err := migratePostgres(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), p.Close())
+	}
+	if err := p.prepare(ctx); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func postgresUnique(err error) bool {
+	const uniqueViolation = "23505" // PostgreSQL, appendix A
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == uniqueViolation
+}

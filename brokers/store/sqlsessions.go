@@ -1,0 +1,160 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+// SaveSession inserts a new session.
+func (d *database) SaveSession(ctx context.Context, s *brokers.Session) error {
+	data, err := encode(s)
+	if err != nil {
+		return err
+	}
+	_, err = d.statements["save session"].ExecContext(ctx, s.CookieHash[:], s.ID, data, millis(s.ExpiresAt))
+	return d.instead(err, brokers.ErrConflict)
+}
+
+// RenewSession puts a session in the place of the one with the old cookie.
+func (d *database) RenewSession(ctx context.Context, old brokers.Hash, s *brokers.Session) error {
+	data, err := encode(s)
+	if err != nil {
+		return err
+	}
+	err = d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+		if _, err := one[brokers.Session](statement("end session").QueryRowContext(ctx, old[:])); err != nil {
+			return err
+		}
+		_, err := statement("save session").ExecContext(ctx, s.CookieHash[:], s.ID, data, millis(s.ExpiresAt))
+		return err
+	})
+	return d.instead(err, brokers.ErrConflict)
+}
+
+// Session loads a session that has not expired.
+func (d *database) Session(ctx context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error) {
+	return one[brokers.Session](d.statements["session"].QueryRowContext(ctx, cookie[:], millis(now)))
+}
+
+// EndSession removes a session, revokes what was granted in it, and puts a
+// notice for everybody who took part into the outbox, all in one step.
+func (d *database) EndSession(ctx context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error) {
+	var list []brokers.Participant
+	err := d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+		session, err := one[brokers.Session](statement("end session").QueryRowContext(ctx, cookie[:]))
+		if errors.Is(err, brokers.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := statement("revoke of session").ExecContext(ctx, millis(now), session.ID); err != nil {
+			return err
+		}
+		rows, err := statement("end participation").QueryContext(ctx, session.ID)
+		if err != nil {
+			return err
+		}
+		if list, err = all[brokers.Participant](rows); err != nil {
+			return err
+		}
+		for _, p := range list {
+			data, err := encode(p)
+			if err != nil {
+				return err
+			}
+			if _, err := statement("insert notice").ExecContext(ctx, data, millis(now), millis(noticesUntil)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+// all reads the blobs of all rows.
+func all[T any](rows *sql.Rows) ([]T, error) {
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		var data []byte
+		if err := rows.Scan(&data); err != nil {
+			return nil, err
+		}
+		record, err := decode[T](data)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, *record)
+	}
+	return list, rows.Err()
+}
+
+// DueNotices takes notices whose time has come. Until the lease ends nobody else
+// gets them.
+func (d *database) DueNotices(ctx context.Context, now, lease time.Time, most int) ([]brokers.Notice, error) {
+	rows, err := d.statements["due notices"].QueryContext(ctx, millis(lease), millis(now), millis(now), most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []brokers.Notice
+	for rows.Next() {
+		var n brokers.Notice
+		var data []byte
+		if err := rows.Scan(&n.ID, &n.Attempts, &data); err != nil {
+			return nil, err
+		}
+		p, err := decode[brokers.Participant](data)
+		if err != nil {
+			return nil, err
+		}
+		n.Participant = *p
+		list = append(list, n)
+	}
+	return list, rows.Err()
+}
+
+// PostponeNotice sets when a notice is due again.
+func (d *database) PostponeNotice(ctx context.Context, id int64, due time.Time) error {
+	_, err := d.statements["postpone notice"].ExecContext(ctx, millis(due), id)
+	return err
+}
+
+// SettleNotice removes a notice that was delivered or given up.
+func (d *database) SettleNotice(ctx context.Context, id int64) error {
+	_, err := d.statements["settle notice"].ExecContext(ctx, id)
+	return err
+}
+
+// Push keeps an authorization request.
+func (d *database) Push(ctx context.Context, handle brokers.Hash, r *brokers.PushedRequest) error {
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	_, err = d.statements["push"].ExecContext(ctx, handle[:], data, millis(r.ExpiresAt))
+	return d.instead(err, brokers.ErrConflict)
+}
+
+// Pushed loads a pushed request that has neither expired nor been used up.
+func (d *database) Pushed(ctx context.Context, handle brokers.Hash, now time.Time) (*brokers.PushedRequest, error) {
+	return one[brokers.PushedRequest](d.statements["pushed"].QueryRowContext(ctx, handle[:], millis(now)))
+}
+
+// SaveReceipt keeps a level receipt. The first of an ID stays.
+func (d *database) SaveReceipt(ctx context.Context, id string, receipt []byte, until time.Time) error {
+	_, err := d.statements["save receipt"].ExecContext(ctx, id, receipt, millis(until))
+	return err
+}
+
+// Receipt loads a level receipt, or ErrNotFound.
+func (d *database) Receipt(ctx context.Context, id string, now time.Time) ([]byte, error) {
+	var data []byte
+	err := d.statements["receipt"].QueryRowContext(ctx, id, millis(now)).Scan(&data)
+	return data, missing(err)
+}

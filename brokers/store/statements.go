@@ -1,0 +1,91 @@
+package store
+
+// writes and reads are the statements, each with the name under which a verb
+// finds it.
+func writes() [][2]string {
+	list := [][2]string{
+		{"save transaction", `INSERT INTO transactions (id, state, revision, relay_state, data, expires_at) VALUES (?, ?, ?, ?, ?, ?)`},
+		{"advance", `UPDATE transactions SET state = ?, revision = revision + 1, relay_state = ?, data = ?, expires_at = ?
+			WHERE id = ? AND state = ? AND revision = ?`},
+		{"insert grant", `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) VALUES (?, ?, ?, ?, ?)`},
+		{"use pushed", `DELETE FROM pushed_requests WHERE hash = ?`},
+		{"hold session", `SELECT data FROM sessions WHERE id = ? {share}`},
+		{"take part", `INSERT INTO participants (session_id, client_id, data, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
+		{"redeem", `UPDATE grants SET redeemed_at = ?, token_hash = ?, token_expires_at = ?, token_data = ?,
+				expires_at = CASE WHEN expires_at > ? THEN expires_at ELSE ? END
+			WHERE code_hash = ? AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > ? RETURNING data`},
+		{"revoke replayed", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND redeemed_at IS NOT NULL RETURNING data`},
+		{"revoke", `UPDATE grants SET revoked_at = ? WHERE code_hash = ?`},
+		{"revoke by token", `UPDATE grants SET revoked_at = ? WHERE token_hash = ?
+			OR code_hash IN (SELECT code_hash FROM access_tokens WHERE hash = ?)
+			OR code_hash IN (SELECT code_hash FROM refresh_tokens WHERE hash = ?)`},
+		{"revoke of session", `UPDATE grants SET revoked_at = ? WHERE session_id = ? AND revoked_at IS NULL`},
+		{"lengthen", `UPDATE grants SET expires_at = CASE WHEN expires_at > ? THEN expires_at ELSE ? END
+			WHERE code_hash = ? AND revoked_at IS NULL`},
+		{"insert access token", `INSERT INTO access_tokens (hash, code_hash, data, expires_at) VALUES (?, ?, ?, ?)`},
+		{"insert refresh token", `INSERT INTO refresh_tokens (hash, code_hash, data, expires_at) VALUES (?, ?, ?, ?)`},
+		{"rotate", `UPDATE refresh_tokens SET used_at = ?, used_by = ?, next_hash = ?
+			WHERE hash = ? AND used_at IS NULL AND expires_at > ? RETURNING code_hash`},
+		{"keep refresh token", `UPDATE refresh_tokens SET data = ?, expires_at = ? WHERE hash = ? AND used_at IS NULL AND expires_at > ? RETURNING code_hash`},
+		{"used refresh token", `SELECT r.code_hash, r.used_at, r.used_by, r.next_hash, s.used_at, g.revoked_at
+			FROM refresh_tokens r JOIN grants g ON g.code_hash = r.code_hash LEFT JOIN refresh_tokens s ON s.hash = r.next_hash
+			WHERE r.hash = ? AND r.used_at IS NOT NULL`},
+		{"use assertion", `INSERT INTO assertions (hash, expires_at) VALUES (?, ?)`},
+		{"save session", `INSERT INTO sessions (cookie_hash, id, data, expires_at) VALUES (?, ?, ?, ?)`},
+		{"end session", `DELETE FROM sessions WHERE cookie_hash = ? RETURNING data`},
+		{"end participation", `DELETE FROM participants WHERE session_id = ? RETURNING data`},
+		{"insert notice", `INSERT INTO notices (data, due_at, expires_at) VALUES (?, ?, ?)`},
+		{"due notices", `UPDATE notices SET attempts = attempts + 1, due_at = ? WHERE id IN
+			(SELECT id FROM notices WHERE due_at <= ? AND expires_at > ? ORDER BY due_at LIMIT ? {skip locked}) RETURNING id, attempts, data`},
+		{"postpone notice", `UPDATE notices SET due_at = ? WHERE id = ?`},
+		{"settle notice", `DELETE FROM notices WHERE id = ?`},
+		{"push", `INSERT INTO pushed_requests (hash, data, expires_at) VALUES (?, ?, ?)`},
+		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
+	}
+	for i, table := range purgedTables() {
+		key := table[1]
+		list = append(list, [2]string{purges()[i], `DELETE FROM ` + table[0] + ` WHERE ` + key + ` IN
+			(SELECT ` + key + ` FROM ` + table[0] + ` WHERE expires_at <= ? LIMIT ? {skip locked})`})
+	}
+	return list
+}
+
+func reads() [][2]string {
+	return [][2]string{
+		{"transaction", `SELECT data FROM transactions WHERE id = ? AND expires_at > ?`},
+		{"by relay state", `SELECT data FROM transactions WHERE relay_state = ? AND expires_at > ?`},
+		{"first token", `SELECT data, token_data FROM grants WHERE token_hash = ? AND token_expires_at > ? AND revoked_at IS NULL`},
+		{"further token", `SELECT g.data, a.data FROM access_tokens a JOIN grants g ON g.code_hash = a.code_hash
+			WHERE a.hash = ? AND a.expires_at > ? AND g.revoked_at IS NULL`},
+		{"refresh token", `SELECT g.data, r.data, r.used_at FROM refresh_tokens r JOIN grants g ON g.code_hash = r.code_hash
+			WHERE r.hash = ? AND r.expires_at > ? AND g.revoked_at IS NULL`},
+		{"session", `SELECT data FROM sessions WHERE cookie_hash = ? AND expires_at > ?`},
+		{"pushed", `SELECT data FROM pushed_requests WHERE hash = ? AND expires_at > ?`},
+		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
+	}
+}
+
+// purgedTables are the tables whose rows expire, with the key of each. Refresh
+// tokens go with their grant.
+func purgedTables() [][2]string {
+	return [][2]string{
+		{"transactions", "id"},
+		{"grants", "code_hash"},
+		{"access_tokens", "hash"},
+		{"assertions", "hash"},
+		{"sessions", "cookie_hash"},
+		{"participants", "session_id"},
+		{"notices", "id"},
+		{"pushed_requests", "hash"},
+		{"receipts", "id"},
+	}
+}
+
+// purges are the names of the statements that purge.
+func purges() []string {
+	var names []string
+	for _, table := range purgedTables() {
+		names = append(names, "purge "+table[0])
+	}
+	return names
+}

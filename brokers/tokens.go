@@ -1,0 +1,65 @@
+package brokers
+
+import "time"
+
+// Token is what is kept of an access or refresh token beside its hash.
+type Token struct {
+	// Binding names the key whose holder alone may use the token, as
+	// "jkt:<thumbprint>" (RFC 9449) or "x5t#S256:<thumbprint>" (RFC 8705); empty
+	// is a bearer token.
+	Binding string `json:"binding,omitempty"`
+	// Scopes are what the token is good for, at most those of its grant.
+	Scopes []string `json:"scopes,omitempty"`
+	// Credential is a fingerprint of the secret by which the client proved itself:
+	// a refresh token dies when the secret changes.
+	Credential string    `json:"credential,omitempty"`
+	IssuedAt   time.Time `json:"issuedAt"`
+	ExpiresAt  time.Time `json:"expiresAt"`
+	// Used is set when a refresh token is loaded that another took the place of.
+	Used bool `json:"-"`
+}
+
+// Refreshing is one use of a refresh token: an access token for it and, if it
+// rotates, the refresh token that takes its place.
+type Refreshing struct {
+	// Old is the refresh token that was brought.
+	Old Hash
+	// Access and AccessToken are the new access token.
+	Access      Hash
+	AccessToken Token
+	// Next and NextToken are the successor; a zero Next keeps the old one, whose
+	// life then ends when NextToken says.
+	Next      Hash
+	NextToken Token
+	// Caller names who brought it. Within Grace after its first use the same
+	// caller may bring it again, as long as the successor was not used, and gets
+	// the same answer: answers get lost on the way.
+	Caller Hash
+	Grace  time.Duration
+	Now    time.Time
+}
+
+// Participant is a client that took part in a session, as logout notices name
+// it.
+type Participant struct {
+	ClientID string `json:"clientId"`
+	// SessionID and Subject are the sid and sub that this client knows.
+	SessionID string `json:"sid"`
+	Subject   string `json:"sub"`
+}
+
+// Notice is a logout notice in the outbox.
+type Notice struct {
+	ID int64
+	Participant
+	// Attempts counts the deliveries that were begun, this one included.
+	Attempts int
+}
+
+// PushedRequest is an authorization request that a client deposited (RFC 9126),
+// after every check.
+type PushedRequest struct {
+	ClientID   string            `json:"clientId"`
+	Parameters map[string]string `json:"parameters"`
+	ExpiresAt  time.Time         `json:"expiresAt"`
+}
