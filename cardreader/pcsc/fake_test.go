@@ -153,6 +153,9 @@ type fakeHandle struct {
 	sends    func(command []byte) ([]byte, error)
 	log      []string
 	commands [][]byte
+	// controls answers a control code; numbers are those of functions.
+	controls   func(code uint32, in []byte) ([]byte, error)
+	controlled [][]byte
 }
 
 func newFakeHandle() *fakeHandle {
@@ -198,6 +201,20 @@ func (h *fakeHandle) transmit(command []byte) ([]byte, error) {
 		return h.sends(command)
 	}
 	return []byte{0x90, 0}, nil
+}
+
+func (h *fakeHandle) control(number uint32, in []byte) ([]byte, error) {
+	return h.controlCode(number, in)
+}
+
+func (h *fakeHandle) controlCode(code uint32, in []byte) ([]byte, error) {
+	h.mu.Lock()
+	h.controlled = append(h.controlled, bytes.Clone(in))
+	h.mu.Unlock()
+	if h.controls == nil {
+		return nil, &Error{Op: "control", Code: 0x8010001F} // unsupported
+	}
+	return h.controls(code, in)
 }
 
 func (h *fakeHandle) end(reset bool) error {

@@ -22,6 +22,8 @@ const (
 	maxName = 128
 	// maxATR is the longest answer to reset (ISO/IEC 7816-3 8.2.1), in bytes.
 	maxATR = 33
+	// padTimeout is how long a reader with keys waits for a PIN, in seconds.
+	padTimeout = 30
 	// removalTimeout is how long the service may take to notice that a card is
 	// gone after a command failed; it looks about every 400 ms.
 	removalTimeout = 600 * time.Millisecond

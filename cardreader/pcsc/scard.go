@@ -102,6 +102,15 @@ func (h *scardHandle) transmit(command []byte) ([]byte, error) {
 	return answer, failed("transmit", err)
 }
 
+func (h *scardHandle) control(number uint32, in []byte) ([]byte, error) {
+	return h.controlCode(scard.CtlCode(uint16(number)), in)
+}
+
+func (h *scardHandle) controlCode(code uint32, in []byte) ([]byte, error) {
+	out, err := h.card.Control(code, in)
+	return out, failed("control", err)
+}
+
 func (h *scardHandle) end(reset bool) error {
 	return failed("end transaction", h.card.EndTransaction(disposition(reset)))
 }

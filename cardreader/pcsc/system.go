@@ -30,6 +30,11 @@ type handle interface {
 	reconnect() error
 	atr() ([]byte, error)
 	transmit(command []byte) ([]byte, error)
+	// control sends a command to the reader; number is that of the function,
+	// before the system's own encoding (SCARD_CTL_CODE).
+	control(number uint32, in []byte) ([]byte, error)
+	// controlCode sends one that the reader named in full.
+	controlCode(code uint32, in []byte) ([]byte, error)
 	end(reset bool) error
 	disconnect(reset bool) error
 }
