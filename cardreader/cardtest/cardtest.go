@@ -29,6 +29,7 @@ type Reader struct {
 
 	mu       sync.Mutex
 	card     Card
+	inserted int // counts insertions
 	open     int
 	connects int
 	resets   int
@@ -51,6 +52,7 @@ func (r *Reader) Insert(card Card) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.card = card
+	r.inserted++
 }
 
 // Readers implements cardreader.Service.
@@ -85,7 +87,7 @@ func (r *Reader) Connect(ctx context.Context, reader string) (cardreader.Connect
 	}
 	r.open++
 	r.connects++
-	return &connection{reader: r, card: r.card}, nil
+	return &connection{reader: r, card: r.card, inserted: r.inserted}, nil
 }
 
 // Open is the number of connections that were not closed.
@@ -125,9 +127,10 @@ func (r *Reader) Count(ins byte) int {
 }
 
 type connection struct {
-	reader *Reader
-	card   Card
-	closed bool
+	reader   *Reader
+	card     Card
+	inserted int
+	closed   bool
 }
 
 func (c *connection) ATR() []byte { return c.card.ATR() }
@@ -138,7 +141,7 @@ func (c *connection) Transmit(ctx context.Context, command []byte) ([]byte, erro
 	}
 	c.reader.mu.Lock()
 	defer c.reader.mu.Unlock()
-	if c.reader.card != c.card {
+	if c.reader.inserted != c.inserted {
 		return nil, cardreader.ErrCardRemoved
 	}
 	c.reader.sent = append(c.reader.sent, bytes.Clone(command))
