@@ -34,8 +34,55 @@ type Subject struct {
 	Key        string `json:"key"`
 	GivenName  string `json:"givenName,omitempty"`
 	FamilyName string `json:"familyName,omitempty"`
+	// GivenNameLatin and FamilyNameLatin are transliterations, where the scheme
+	// delivered both scripts.
+	GivenNameLatin  string `json:"givenNameLatin,omitempty"`
+	FamilyNameLatin string `json:"familyNameLatin,omitempty"`
+	// FirstSurname and SecondSurname are the parts of a Spanish FamilyName.
+	FirstSurname  string `json:"firstSurname,omitempty"`
+	SecondSurname string `json:"secondSurname,omitempty"`
 	// Birthdate is an ISO 8601 date.
 	Birthdate string `json:"birthdate,omitempty"`
 	// Country is the issuing country of the identity, ISO 3166-1 alpha-2.
 	Country string `json:"country"`
+	// Particulars are what a scheme can tell beyond the minimum; nil if it did not.
+	Particulars *Particulars `json:"particulars,omitempty"`
+	// Represents is the party for which the person acts; nil for oneself. The
+	// person who logged in stays the subject. A relying party that does not know
+	// of representation must not be given such a login.
+	Represents *Represented `json:"represents,omitempty"`
+}
+
+// Particulars are optional attributes of a natural person, as delivered (eIDAS
+// attribute profile 1.4, section 2.2).
+type Particulars struct {
+	BirthName          string `json:"birthName,omitempty"`
+	PlaceOfBirth       string `json:"placeOfBirth,omitempty"`
+	CountryOfBirth     string `json:"countryOfBirth,omitempty"`
+	TownOfBirth        string `json:"townOfBirth,omitempty"`
+	Gender             string `json:"gender,omitempty"`
+	Nationality        string `json:"nationality,omitempty"`
+	CountryOfResidence string `json:"countryOfResidence,omitempty"`
+	PhoneNumber        string `json:"phoneNumber,omitempty"`
+	EmailAddress       string `json:"emailAddress,omitempty"`
+	// Address is an XML fragment in the vocabulary of the ISA core.
+	Address string `json:"address,omitempty"`
+}
+
+// Represented is a party on whose behalf somebody acts.
+type Represented struct {
+	// Key is "<scheme>:<identifier>" as of a Subject.
+	Key string `json:"key"`
+	// Legal says that it is an organisation.
+	Legal bool   `json:"legal"`
+	Name  string `json:"name,omitempty"`
+	// GivenName, FamilyName and Birthdate are of a person.
+	GivenName  string `json:"givenName,omitempty"`
+	FamilyName string `json:"familyName,omitempty"`
+	Birthdate  string `json:"birthdate,omitempty"`
+	// Kind is the scheme's own word for the mandate; optional.
+	Kind string `json:"kind,omitempty"`
+	// Identifiers are further registrations of an organisation by attribute name,
+	// such as "LEI" or "VATRegistrationNumber".
+	Identifiers map[string]string `json:"identifiers,omitempty"`
 }
