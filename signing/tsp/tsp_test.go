@@ -118,7 +118,9 @@ func TestStampRefusesEveryMisbehaviour(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body) // lets the server notice that the client left
 			<-r.Context().Done()
 		},
-		"inside":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusSeeOther) },
+		"inside": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusSeeOther)
+		},
 		"nonsense":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
 		"refusal":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(forward(strings.NewReader("x"))) },
 		"granted empty": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0x30, 5, 0x30, 3, 2, 1, 0}) },

@@ -1,0 +1,192 @@
+// Package certpath finds the path from a certificate to a trust anchor (RFC 5280
+// 6, EN 319 102-1 5.2.6 without revocation).
+//
+// Candidates come from whoever made the signature, so they are strangers: at
+// most 32 are considered, only those whose names lead upwards from the
+// certificate, and crypto/x509 bounds the signature checks. Where issuers are
+// missing they may be fetched from the address the certificate names.
+package certpath
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing/cms"
+	"github.com/eidbridge/eidbridge/signing/fetch"
+)
+
+// Errors that a caller decides on.
+var (
+	// ErrNoPath: no path leads to an anchor.
+	ErrNoPath = errors.New("no certificate path to a trust anchor")
+	// ErrValidity: a path exists, but one of its certificates is not valid at the
+	// time.
+	ErrValidity = errors.New("certificate outside its validity")
+	// ErrRule: a path exists, but it breaks a rule of RFC 5280.
+	ErrRule = errors.New("certificate path breaks a rule")
+)
+
+const (
+	maxCandidates = 32
+	maxLength     = 8
+	maxFetches    = 4
+)
+
+// Options say where to look and whom to trust.
+type Options struct {
+	// Anchors are trusted. Without any, a path may end at a self-signed candidate;
+	// it is then a path, but nothing to rely on.
+	Anchors []*x509.Certificate
+	// Candidates may be part of the path.
+	Candidates []*x509.Certificate
+	// Time is the moment at which the path must be valid; zero means now.
+	Time time.Time
+	// Fetch gets missing issuers; nil fetches nothing.
+	Fetch *fetch.Client
+}
+
+// Find returns the path, the certificate first and the anchor last.
+func Find(ctx context.Context, certificate *x509.Certificate, o Options) ([]*x509.Certificate, error) {
+	if o.Time.IsZero() {
+		o.Time = time.Now()
+	}
+	candidates := upwards(certificate, o.Candidates)
+	for fetched := 0; ; fetched++ {
+		path, err := find(certificate, candidates, o)
+		if !errors.Is(err, ErrNoPath) || o.Fetch == nil || fetched == maxFetches {
+			return path, err
+		}
+		more := fetchIssuer(ctx, top(certificate, candidates), o.Fetch)
+		if more == nil {
+			return nil, err
+		}
+		candidates = upwards(certificate, append(candidates, more...))
+	}
+}
+
+// upwards keeps the candidates whose names lead up from the certificate.
+func upwards(certificate *x509.Certificate, all []*x509.Certificate) []*x509.Certificate {
+	var kept []*x509.Certificate
+	seen := map[string]bool{string(certificate.Raw): true}
+	level := []*x509.Certificate{certificate}
+	for range maxLength {
+		var next []*x509.Certificate
+		for _, child := range level {
+			for _, c := range all {
+				if len(kept) == maxCandidates {
+					return kept
+				}
+				if !seen[string(c.Raw)] && bytes.Equal(child.RawIssuer, c.RawSubject) {
+					seen[string(c.Raw)] = true
+					kept, next = append(kept, c), append(next, c)
+				}
+			}
+		}
+		level = next
+	}
+	return kept
+}
+
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
+
+func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Options) ([]*x509.Certificate, error) {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range o.Anchors {
+		roots.AddCert(c)
+	}
+	for _, c := range candidates {
+		if len(o.Anchors) == 0 && selfIssued(c) {
+			roots.AddCert(c)
+			continue
+		}
+		between.AddCert(c)
+	}
+	if len(o.Anchors) == 0 && selfIssued(certificate) {
+		roots.AddCert(certificate)
+	}
+	paths, err := certificate.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: o.Time,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	unhandled, isUnhandled := errors.AsType[x509.UnhandledCriticalExtension](err)
+	switch {
+	case err == nil:
+		best := paths[0]
+		for _, p := range paths {
+			if len(p) < len(best) {
+				best = p
+			}
+		}
+		return best, nil
+	case isInvalid && invalid.Reason == x509.Expired:
+		return nil, fmt.Errorf("%w: %s", ErrValidity, invalid.Detail)
+	case isInvalid:
+		return nil, fmt.Errorf("%w: %w", ErrRule, invalid)
+	case isUnhandled:
+		return nil, fmt.Errorf("%w: %w", ErrRule, unhandled)
+	default:
+		return nil, ErrNoPath
+	}
+}
+
+// top returns the certificate whose issuer is missing.
+func top(certificate *x509.Certificate, candidates []*x509.Certificate) *x509.Certificate {
+	last := certificate
+	for range maxLength {
+		found := false
+		for _, c := range candidates {
+			if !selfIssued(last) && bytes.Equal(last.RawIssuer, c.RawSubject) {
+				last, found = c, true
+				break
+			}
+		}
+		if !found {
+			break
+		}
+	}
+	return last
+}
+
+// fetchIssuer follows caIssuers (RFC 5280 4.2.2.1).
+func fetchIssuer(ctx context.Context, c *x509.Certificate, client *fetch.Client) []*x509.Certificate {
+	if selfIssued(c) {
+		return nil
+	}
+	for _, address := range c.IssuingCertificateURL[:min(2, len(c.IssuingCertificateURL))] {
+		raw, err := client.Get(ctx, address, fetch.MaxCertificate)
+		if err != nil {
+			continue
+		}
+		if found := parseIssuers(raw); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// parseIssuers reads what caIssuers leads to: DER, PEM, or certs-only CMS.
+func parseIssuers(raw []byte) []*x509.Certificate {
+	if block, _ := pem.Decode(raw); block != nil && block.Type == "CERTIFICATE" {
+		raw = block.Bytes
+	}
+	if c, err := x509.ParseCertificate(raw); err == nil {
+		return []*x509.Certificate{c}
+	}
+	message, err := cms.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	var all []*x509.Certificate
+	for _, der := range message.Certificates {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}

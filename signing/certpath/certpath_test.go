@@ -1,0 +1,94 @@
+package certpath_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/signing/certpath"
+	"github.com/eidbridge/eidbridge/signing/fetch"
+)
+
+func TestFindFetchesMissingIssuers(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	address := server.Listener.Addr().String()
+	country, err := pki.New(pki.Options{Seed: []byte("path"), BaseURL: "http://" + address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = country.Handler()
+	server.Start()
+	defer server.Close()
+	keys, err := country.EstonianCitizen(pki.Persons()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, root := keys.Signature.Certificate, country.Roots()[0]
+	client := fetch.New(fetch.Options{Allow: []string{address}})
+	for _, c := range []struct {
+		name string
+		o    certpath.Options
+		want error
+	}{
+		{"all given", certpath.Options{Anchors: country.Roots(), Candidates: country.Issuers()}, nil},
+		{"fetched", certpath.Options{Anchors: country.Roots(), Fetch: client}, nil},
+		{"fetched up to a self-signed one", certpath.Options{Fetch: client}, nil},
+		{"no issuer", certpath.Options{Anchors: country.Roots()}, certpath.ErrNoPath},
+		{"another anchor", certpath.Options{Anchors: []*x509.Certificate{country.ServicesCA()}, Fetch: client}, certpath.ErrNoPath},
+		{"a root beside it is no anchor (P-22)", certpath.Options{Anchors: []*x509.Certificate{country.ServicesCA()}, Candidates: append(country.Issuers(), root)}, certpath.ErrNoPath},
+		{"too late", certpath.Options{Anchors: country.Roots(), Candidates: country.Issuers(), Time: time.Now().AddDate(9, 0, 0)}, certpath.ErrValidity},
+	} {
+		path, err := certpath.Find(t.Context(), leaf, c.o)
+		if !errors.Is(err, c.want) || err == nil && (len(path) != 3 || !path[2].Equal(root)) {
+			t.Errorf("%s: %d certificates, %v", c.name, len(path), err)
+		}
+	}
+}
+
+// TestFindIsBounded (P-77) offers ten thousand intermediates of the right name
+// and a ring of cross-certificates.
+func TestFindIsBounded(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial := int64(0)
+	issue := func(subject, issuer string) *x509.Certificate {
+		serial++
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: subject}, IsCA: true, BasicConstraintsValid: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		}
+		raw, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	anchor := issue("elsewhere", "elsewhere")
+	var crowd []*x509.Certificate
+	for i := range 10_000 {
+		crowd = append(crowd, issue("A", fmt.Sprint("B", i%7)))
+	}
+	for i := range 7 {
+		crowd = append(crowd, issue(fmt.Sprint("B", i), "A"), issue(fmt.Sprint("B", i), fmt.Sprint("B", (i+1)%7)))
+	}
+	begin := time.Now()
+	_, err = certpath.Find(t.Context(), issue("leaf", "A"), certpath.Options{Anchors: []*x509.Certificate{anchor}, Candidates: crowd})
+	if !errors.Is(err, certpath.ErrNoPath) || time.Since(begin) > 3*time.Second {
+		t.Errorf("%v after %s", err, time.Since(begin))
+	}
+}
