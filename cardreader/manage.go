@@ -34,7 +34,7 @@ func (e *AmbiguousReaderError) Error() string {
 // ErrNotOffered is a card or a PIN that cannot be changed by software.
 func (c *Cards) ChangePIN(ctx context.Context, sel Selection, id string, src PINChangeSource) error {
 	m := management{
-		operation: operation{ctx: ctx, cards: c}, target: id, source: src, kind: PINChange,
+		operation: operation{cards: c}, target: id, source: src, kind: PINChange,
 		checked: func(card Card) (string, error) {
 			if _, ok := card.(PINChanger); !ok {
 				return "", ErrNotOffered
@@ -52,14 +52,14 @@ func (c *Cards) ChangePIN(ctx context.Context, sel Selection, id string, src PIN
 			return changer.ChangePIN(ctx, id, old, replacement)
 		},
 	}
-	return m.do(sel)
+	return m.do(ctx, sel)
 }
 
 // UnblockPIN lets the holder give a PIN a new value with the PUK. The order is
 // that of ChangePIN; the tries that count are the PUK's.
 func (c *Cards) UnblockPIN(ctx context.Context, sel Selection, id string, src PINChangeSource) error {
 	m := management{
-		operation: operation{ctx: ctx, cards: c}, target: id, source: src, kind: PINUnblock,
+		operation: operation{cards: c}, target: id, source: src, kind: PINUnblock,
 		checked: func(card Card) (string, error) {
 			unblocker, ok := card.(PINUnblocker)
 			if !ok {
@@ -75,7 +75,7 @@ func (c *Cards) UnblockPIN(ctx context.Context, sel Selection, id string, src PI
 			return unblocker.UnblockPIN(ctx, id, puk, replacement)
 		},
 	}
-	return m.do(sel)
+	return m.do(ctx, sel)
 }
 
 // PersonalData reads what is printed on a card. src is asked only for a family
@@ -86,14 +86,14 @@ func (c *Cards) PersonalData(ctx context.Context, sel Selection, src PINSource) 
 	if err != nil {
 		return nil, err
 	}
-	o := operation{ctx: ctx, cards: c, reader: reader, driver: driver}
+	o := operation{cards: c, reader: reader, driver: driver}
 	var (
 		data      *PersonalData
 		info      Info
 		protected bool
 		status    PINStatus
 	)
-	err = o.look(func(ctx context.Context, s *session) (err error) {
+	err = o.look(ctx, func(ctx context.Context, s *session) (err error) {
 		switch card := s.Card.(type) {
 		case PersonalDataReader:
 			data, err = card.PersonalData(ctx)
@@ -115,19 +115,19 @@ func (c *Cards) PersonalData(ctx context.Context, sel Selection, src PINSource) 
 	case src == nil:
 		return nil, ErrNotOffered
 	}
-	return o.protectedData(info, status, src)
+	return o.protectedData(ctx, info, status, src)
 }
 
-func (o *operation) protectedData(info Info, status PINStatus, src PINSource) (data *PersonalData, err error) {
+func (o *operation) protectedData(ctx context.Context, info Info, status PINStatus, src PINSource) (data *PersonalData, err error) {
 	if err := usable(status); err != nil {
 		return nil, err
 	}
-	secret, err := o.enter(PINRequest{Card: info, Reader: o.reader, Purpose: PurposePersonalData, Status: status}, src)
+	secret, err := enter(ctx, PINRequest{Card: info, Reader: o.reader, Purpose: PurposePersonalData, Status: status}, src)
 	if err != nil {
 		return nil, err
 	}
 	defer secret.Wipe()
-	err = o.act(func(ctx context.Context, s *session) error {
+	err = o.act(ctx, func(ctx context.Context, s *session) error {
 		if err := sameDocument(ctx, s.Card, info); err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (o *operation) protectedData(info Info, status PINStatus, src PINSource) (d
 		return err
 	})
 	if err == nil {
-		err = o.ctx.Err()
+		err = ctx.Err()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading personal data: %w", err)
@@ -160,24 +160,24 @@ type management struct {
 	work    func(ctx context.Context, card Card, checked, replacement *pin.PIN) error
 }
 
-func (m *management) do(sel Selection) (err error) {
-	if m.reader, m.driver, err = m.cards.single(m.ctx, sel); err != nil {
+func (m *management) do(ctx context.Context, sel Selection) (err error) {
+	if m.reader, m.driver, err = m.cards.single(ctx, sel); err != nil {
 		return err
 	}
 	request := PINChangeRequest{Operation: m.kind, Reader: m.reader}
-	if err := m.look(func(ctx context.Context, s *session) error { return m.describe(ctx, s.Card, &request) }); err != nil {
+	if err := m.look(ctx, func(ctx context.Context, s *session) error { return m.describe(ctx, s.Card, &request) }); err != nil {
 		return err
 	}
 	if err := unblocked(request.Checked); err != nil {
 		return err
 	}
-	checked, replacement, err := m.enter(request)
+	checked, replacement, err := m.enter(ctx, request)
 	if err != nil {
 		return err
 	}
 	defer checked.Wipe()
 	defer replacement.Wipe()
-	err = m.act(func(ctx context.Context, s *session) error {
+	err = m.act(ctx, func(ctx context.Context, s *session) error {
 		if err := sameDocument(ctx, s.Card, request.Card); err != nil {
 			return err
 		}
@@ -220,15 +220,15 @@ func (m *management) describe(ctx context.Context, card Card, r *PINChangeReques
 }
 
 // enter asks for both values and checks what a card would refuse anyway.
-func (m *management) enter(r PINChangeRequest) (checked, replacement *pin.PIN, err error) {
-	checked, replacement, err = m.source.ChangePIN(m.ctx, r)
+func (m *management) enter(ctx context.Context, r PINChangeRequest) (checked, replacement *pin.PIN, err error) {
+	checked, replacement, err = m.source.ChangePIN(ctx, r)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("entering %s: %w", m.target, err)
 	case checked == nil || replacement == nil:
 		err = fmt.Errorf("entering %s: %w", m.target, pin.ErrWiped)
-	case m.ctx.Err() != nil:
-		err = m.ctx.Err()
+	case ctx.Err() != nil:
+		err = ctx.Err()
 	default:
 		err = wellChosen(r, checked, replacement)
 	}

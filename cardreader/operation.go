@@ -16,38 +16,37 @@ type session struct {
 // operation is one thing that a holder does with one card, in three parts: look
 // at the card without a PIN, ask the holder with no connection held, act once.
 type operation struct {
-	ctx    context.Context
 	cards  *Cards
 	reader string
 	driver Driver
 }
 
 // look does read-only work on a connection of its own.
-func (o *operation) look(work func(context.Context, *session) error) error {
-	return gone(o.cards.withCard(o.ctx, o.reader, o.driver, work))
+func (o *operation) look(ctx context.Context, work func(context.Context, *session) error) error {
+	return gone(o.cards.withCard(ctx, o.reader, o.driver, work))
 }
 
 // act connects anew, checks with same that everything is as the holder saw it,
 // and does work, which may use up a try. Only the check is repeated after
 // another program's reset. The card is reset at the end, so that whoever comes
 // next inherits no verified PIN.
-func (o *operation) act(same, work func(context.Context, *session) error) error {
-	opened, err := o.reopen(same)
+func (o *operation) act(ctx context.Context, same, work func(context.Context, *session) error) error {
+	opened, err := o.reopen(ctx, same)
 	if errors.Is(err, ErrCardReset) {
-		opened, err = o.reopen(same)
+		opened, err = o.reopen(ctx, same)
 	}
 	if err != nil {
 		return gone(err)
 	}
 	defer func() { _ = opened.connection.Close(true) }()
-	ctx, cancel := context.WithTimeout(o.ctx, operationTimeout)
+	bounded, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	return gone(outcome(o.ctx, ctx, work(ctx, opened)))
+	return gone(outcome(ctx, bounded, work(bounded, opened)))
 }
 
 // reopen returns an open connection only when err is nil.
-func (o *operation) reopen(same func(context.Context, *session) error) (_ *session, err error) {
-	conn, err := o.cards.connect(o.ctx, o.reader)
+func (o *operation) reopen(ctx context.Context, same func(context.Context, *session) error) (_ *session, err error) {
+	conn, err := o.cards.connect(ctx, o.reader)
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +55,14 @@ func (o *operation) reopen(same func(context.Context, *session) error) (_ *sessi
 			_ = conn.Close(false)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(o.ctx, operationTimeout)
+	bounded, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	opened, err := open(ctx, conn, o.driver)
+	opened, err := open(bounded, conn, o.driver)
 	if err == nil {
-		err = same(ctx, opened)
+		err = same(bounded, opened)
 	}
 	if err != nil {
-		return nil, outcome(o.ctx, ctx, err)
+		return nil, outcome(ctx, bounded, err)
 	}
 	return opened, nil
 }

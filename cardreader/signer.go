@@ -92,7 +92,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	}
 	var signature []byte
 	u := use{
-		operation: s.found.operation(s.ctx, s.cards), found: s.found, source: s.source, purpose: PurposeSign,
+		operation: s.found.operation(s.cards), found: s.found, source: s.source, purpose: PurposeSign,
 		work: func(ctx context.Context, card Card, p *pin.PIN) (err error) {
 			signature, err = card.Sign(ctx, s.found.Credential, p, hash, digest)
 			return err
@@ -102,7 +102,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 			return err
 		},
 	}
-	if err := u.do(); err != nil {
+	if err := u.do(s.ctx); err != nil {
 		return nil, err
 	}
 	if !verifies(s.Public(), hash, digest, signature, s.found.Credential.PSS) {
@@ -116,7 +116,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 func (c *Cards) Agree(ctx context.Context, f *Found, src PINSource, peer *ecdh.PublicKey) ([]byte, error) {
 	var shared []byte
 	u := use{
-		operation: f.operation(ctx, c), found: f, source: src, purpose: PurposeAgree,
+		operation: f.operation(c), found: f, source: src, purpose: PurposeAgree,
 		offers: func(card Card) bool { _, ok := card.(Agreer); return ok },
 		work: func(ctx context.Context, card Card, p *pin.PIN) (err error) {
 			agreer, ok := card.(Agreer)
@@ -127,7 +127,7 @@ func (c *Cards) Agree(ctx context.Context, f *Found, src PINSource, peer *ecdh.P
 			return err
 		},
 	}
-	if err := u.do(); err != nil {
+	if err := u.do(ctx); err != nil {
 		clear(shared)
 		return nil, err
 	}

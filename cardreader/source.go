@@ -30,6 +30,9 @@ func (c *Cards) Source() Source { return cardSource{c} }
 
 type cardSource struct{ *Cards }
 
+// Readers lists the readers without opening a card.
+func (s cardSource) Readers(ctx context.Context) ([]Reader, error) { return s.Service.Readers(ctx) }
+
 func (s cardSource) Signer(ctx context.Context, f *Found, src PINSource) crypto.Signer {
 	return s.Cards.Signer(ctx, f, src)
 }
@@ -276,6 +279,6 @@ func (s *tokenSigner) ask() (status PINStatus, secret *pin.PIN, done func(), err
 		done, err = prompter.EnterAtReader(s.ctx, request)
 		return status, nil, done, err
 	}
-	secret, err = (&operation{ctx: s.ctx}).enter(request, s.source)
+	secret, err = enter(s.ctx, request, s.source)
 	return status, secret, done, err
 }

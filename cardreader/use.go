@@ -22,20 +22,20 @@ type use struct {
 	pad func(context.Context, PadSigner, PINPad) error
 }
 
-func (u *use) do() error {
-	status, atPad, err := u.status()
+func (u *use) do(ctx context.Context) error {
+	status, atPad, err := u.status(ctx)
 	if err != nil {
 		return err
 	}
 	if atPad {
-		return u.finish(status, u.atPad(status))
+		return u.finish(ctx, status, u.atPad(ctx, status))
 	}
-	secret, err := u.enter(u.request(status), u.source)
+	secret, err := enter(ctx, u.request(status), u.source)
 	if err != nil {
 		return err
 	}
 	defer secret.Wipe()
-	return u.finish(status, u.act(u.unchanged(status), func(ctx context.Context, s *session) error {
+	return u.finish(ctx, status, u.act(ctx, u.unchanged(status), func(ctx context.Context, s *session) error {
 		return u.work(ctx, s.Card, secret)
 	}))
 }
@@ -49,13 +49,13 @@ func (u *use) request(status PINStatus) PINRequest {
 
 // status is the PIN's counter before anybody is asked for anything, and whether
 // the PIN will be typed at the reader. No connection is open when it returns.
-func (u *use) status() (status PINStatus, atPad bool, err error) {
+func (u *use) status(ctx context.Context) (status PINStatus, atPad bool, err error) {
 	_, mayPad := u.source.(PadPrompter)
 	mayPad = mayPad && u.pad != nil
 	if status, ok := u.found.remembered(u.cards.Now); ok && u.offers == nil && !mayPad {
 		return status, false, usable(status)
 	}
-	err = u.look(func(ctx context.Context, s *session) (err error) {
+	err = u.look(ctx, func(ctx context.Context, s *session) (err error) {
 		if u.offers != nil && !u.offers(s.Card) {
 			return ErrNotOffered
 		}
@@ -95,20 +95,20 @@ func (u *use) unchanged(before PINStatus) func(context.Context, *session) error 
 	}
 }
 
-func (u *use) atPad(status PINStatus) error {
+func (u *use) atPad(ctx context.Context, status PINStatus) error {
 	prompter, ok := u.source.(PadPrompter)
 	if !ok {
 		return ErrNotOffered
 	}
-	done, err := prompter.EnterAtReader(u.ctx, u.request(status))
+	done, err := prompter.EnterAtReader(ctx, u.request(status))
 	if err != nil {
 		return fmt.Errorf("entering %s: %w", status.ID, err)
 	}
 	defer done()
-	if err := u.ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return u.act(u.unchanged(status), func(ctx context.Context, s *session) error {
+	return u.act(ctx, u.unchanged(status), func(ctx context.Context, s *session) error {
 		card, ok := s.Card.(PadSigner)
 		if !ok {
 			return ErrNotOffered
@@ -126,13 +126,13 @@ func (u *use) atPad(status PINStatus) error {
 
 // finish keeps the counter for a use that follows at once, as long as nothing
 // was spent, and drops a value that comes after the caller gave up.
-func (u *use) finish(status PINStatus, err error) error {
+func (u *use) finish(ctx context.Context, status PINStatus, err error) error {
 	u.found.forget()
 	switch {
 	case err != nil:
 		return fmt.Errorf("using the key: %w", err)
-	case u.ctx.Err() != nil:
-		return u.ctx.Err()
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case u.cards.Now != nil && status.TriesLeft == status.TriesMax:
 		u.found.remember(u.cards.Now(), status)
 	}
@@ -140,13 +140,13 @@ func (u *use) finish(status PINStatus, err error) error {
 }
 
 // enter asks the holder and checks what a card would refuse anyway.
-func (o *operation) enter(r PINRequest, source PINSource) (*pin.PIN, error) {
-	secret, err := source.PIN(o.ctx, r)
+func enter(ctx context.Context, r PINRequest, source PINSource) (*pin.PIN, error) {
+	secret, err := source.PIN(ctx, r)
 	if err == nil && secret == nil {
 		err = pin.ErrWiped
 	}
 	if err == nil {
-		err = o.ctx.Err()
+		err = ctx.Err()
 	}
 	if err == nil {
 		err = formed(secret, r.Status)
@@ -195,6 +195,6 @@ func (f *Found) remembered(now func() time.Time) (PINStatus, bool) {
 	return f.status, age >= 0 && age < freshFor
 }
 
-func (f *Found) operation(ctx context.Context, c *Cards) operation {
-	return operation{ctx: ctx, cards: c, reader: f.Inserted.Reader.Name, driver: f.driver}
+func (f *Found) operation(c *Cards) operation {
+	return operation{cards: c, reader: f.Inserted.Reader.Name, driver: f.driver}
 }

@@ -263,5 +263,5 @@ func publicKey(point []byte, id asn1.ObjectIdentifier) (*ecdsa.PublicKey, error)
 	if !c.IsOnCurve(x, y) {
 		return nil, ErrCurve
 	}
-	return &ecdsa.PublicKey{Curve: c, X: x, Y: y}, nil
+	return &ecdsa.PublicKey{Curve: c, X: x, Y: y}, nil //nolint:staticcheck // SA1019: the other constructors know no further curves
 }

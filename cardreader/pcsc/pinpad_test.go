@@ -129,7 +129,7 @@ func TestReadersWithoutUsableKeysHaveNoPad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(false)
+	t.Cleanup(func() { _ = c.Close(false) })
 	if p, err := pad(t, c); p != nil || err != nil {
 		t.Errorf("reader that does not know the question: %v, %v", p, err)
 	}

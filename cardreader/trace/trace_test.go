@@ -189,6 +189,7 @@ func (broken) Readers(context.Context) ([]cardreader.Reader, error) {
 func (broken) Connect(context.Context, string) (cardreader.Connection, error) {
 	return nil, cardreader.ErrNoCard
 }
+
 func (broken) Watch(context.Context, func(cardreader.Event)) error { return cardreader.ErrNoService }
 
 // Threat C-12.
