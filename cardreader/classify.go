@@ -32,13 +32,17 @@ func Classify(ctx context.Context, err error) error {
 }
 
 func classified(err error) bool {
-	for _, sentinel := range []error{
-		ErrNoService, ErrNoReader, ErrReaderGone, ErrNoCard, ErrCardRemoved, ErrCardChanged, ErrCardReset,
-		ErrCardBusy, ErrCardMute, ErrCardUnsupported, ErrCardProtocol, ErrCardUntrusted, ErrNotOffered, ErrNoCredential,
-	} {
+	for _, sentinel := range sentinels() {
 		if errors.Is(err, sentinel) {
 			return true
 		}
 	}
 	return false
+}
+
+func sentinels() []error {
+	return []error{
+		ErrNoService, ErrNoReader, ErrReaderGone, ErrNoCard, ErrCardRemoved, ErrCardChanged, ErrCardReset,
+		ErrCardBusy, ErrCardMute, ErrCardUnsupported, ErrCardProtocol, ErrCardUntrusted, ErrNotOffered, ErrNoCredential,
+	}
 }

@@ -155,9 +155,13 @@ type fakePrompter struct {
 	err      error // answer to everything
 	hold     bool  // wait for ctx
 	consents []desktop.Consent
-	lastTry  int
-	open     int
-	most     int // questions at the same time
+	// secrets and confirmed are questions, entries the answers to the former.
+	secrets   []desktop.SecretQuestion
+	confirmed []desktop.Confirmation
+	entries   []string
+	lastTry   int
+	open      int
+	most      int // questions at the same time
 }
 
 func (p *fakePrompter) question(ctx context.Context) error {
@@ -196,6 +200,34 @@ func (p *fakePrompter) LastTry(ctx context.Context, _ desktop.Consent) error {
 }
 
 func (p *fakePrompter) Pairing(ctx context.Context, _ desktop.PairingQuestion) error {
+	return p.question(ctx)
+}
+
+func (p *fakePrompter) Approve(ctx context.Context, c desktop.Consent) error {
+	p.mu.Lock()
+	p.consents = append(p.consents, c)
+	p.mu.Unlock()
+	return p.question(ctx)
+}
+
+func (p *fakePrompter) Secret(ctx context.Context, q desktop.SecretQuestion) (*pin.PIN, error) {
+	p.mu.Lock()
+	p.secrets = append(p.secrets, q)
+	entry := canary
+	if len(p.entries) > 0 {
+		entry, p.entries = p.entries[0], p.entries[1:]
+	}
+	p.mu.Unlock()
+	if err := p.question(ctx); err != nil {
+		return nil, err
+	}
+	return pin.New([]byte(entry))
+}
+
+func (p *fakePrompter) Confirm(ctx context.Context, q desktop.Confirmation) error {
+	p.mu.Lock()
+	p.confirmed = append(p.confirmed, q)
+	p.mu.Unlock()
 	return p.question(ctx)
 }
 

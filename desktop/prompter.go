@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/desktop/origins"
 )
@@ -20,6 +21,80 @@ type Prompter interface {
 	LastTry(ctx context.Context, c Consent) error
 	// Pairing shows who wants to be known to the agent and a code to compare.
 	Pairing(ctx context.Context, p PairingQuestion) error
+	// Approve shows the whole of a request whose key takes no PIN, and wants an
+	// explicit yes.
+	Approve(ctx context.Context, c Consent) error
+	// Secret takes one entry that is no consent to a request. The caller wipes
+	// it.
+	Secret(ctx context.Context, q SecretQuestion) (*pin.PIN, error)
+	// Confirm wants an explicit yes.
+	Confirm(ctx context.Context, q Confirmation) error
+}
+
+// ReaderPrompter is a Prompter that can point to the keys of a reader. With one
+// that cannot, the PIN is taken from the Prompter even if the reader has keys.
+type ReaderPrompter interface {
+	// AtReader shows the whole of a request and where its PIN is typed, and
+	// returns at once; done takes the question away.
+	AtReader(ctx context.Context, c Consent) (done func(), err error)
+}
+
+// Secret is what an entry is.
+type Secret string
+
+// The entries.
+const (
+	// SecretPassword opens a key file.
+	SecretPassword Secret = "password"
+	// SecretAccessNumber is printed on a contactless card.
+	SecretAccessNumber Secret = "access-number"
+	// SecretPersonalData is a PIN that shows personal data.
+	SecretPersonalData Secret = "personal-data"
+	// SecretChecked is the present value of a PIN, or the PUK, which the card
+	// will check; SecretNew and SecretRepeated are the value to come.
+	SecretChecked  Secret = "checked"
+	SecretNew      Secret = "new"
+	SecretRepeated Secret = "repeated"
+)
+
+// SecretQuestion is what a person has to know before an entry. Strings are raw.
+type SecretQuestion struct {
+	Kind Secret
+	// Operation is why a PIN gets a new value, for the last three kinds.
+	Operation cardreader.PINOperation
+	// Name is the key file's name or the reader's.
+	Name string
+	// Status is that of the PIN to be entered, with the rule for it. Target is
+	// the PIN that gets a new value.
+	Status cardreader.PINStatus
+	Target string
+	// Locale and Timeout as in Consent.
+	Locale  string
+	Timeout time.Duration
+}
+
+// Confirmed is what an explicit yes is wanted for.
+type Confirmed string
+
+// The things to confirm.
+const (
+	// ConfirmLastTry is the last try of a PIN or PUK in card management.
+	ConfirmLastTry Confirmed = "last-try"
+	// ConfirmPersonalData reads what is printed on a card.
+	ConfirmPersonalData Confirmed = "personal-data"
+	// ConfirmSave writes the report that was shown to a file.
+	ConfirmSave Confirmed = "save"
+)
+
+// Confirmation is a question for a yes. Strings are raw.
+type Confirmation struct {
+	Kind Confirmed
+	// Name is the reader's or the file's name, PIN that of the PIN or PUK.
+	Name, PIN string
+	// Final: after a wrong entry no code of the holder's opens the PIN again.
+	Final   bool
+	Locale  string
+	Timeout time.Duration
 }
 
 // Consent is what a person has to know before a signature: who asks, for what,

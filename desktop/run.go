@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
-	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/signing"
 )
 
@@ -172,8 +171,12 @@ func (s *Service) process(q *request) ([]Signed, error) {
 	if err := q.become(StateWaitingConsent, asker.detail(nil)); err != nil {
 		return nil, err
 	}
+	var source cardreader.PINSource = asker
+	if _, ok := s.Prompter.(ReaderPrompter); ok {
+		source = &padAsker{asker}
+	}
 	signed, err := q.Documents[0].Sign(q.ctx, shown, signing.Credential{
-		Signer:      s.Cards.Signer(q.ctx, found, asker),
+		Signer:      s.Cards.Signer(q.ctx, found, source),
 		Certificate: certificate,
 	}, q.Output)
 	if err != nil {
@@ -279,66 +282,4 @@ func (q *request) entry() Entry {
 		e.Credential = maskCredential(q.certificate)
 	}
 	return e
-}
-
-// asker is the way from the card's signer to the person. It asks once.
-type asker struct {
-	service *Service
-	request *request
-	shown   Description
-	asked   bool
-}
-
-func (a *asker) detail(triesLeft *int) Detail {
-	return Detail{Card: CardPresent, TriesLeft: triesLeft, Document: 1, Of: 1}
-}
-
-// PIN implements cardreader.PINSource.
-func (a *asker) PIN(ctx context.Context, r cardreader.PINRequest) (*pin.PIN, error) {
-	if a.asked {
-		return nil, errors.New("consent was used already")
-	}
-	a.asked = true
-	var triesLeft *int
-	if r.Status.TriesLeft >= 0 {
-		triesLeft = &r.Status.TriesLeft
-	}
-	var secret *pin.PIN
-	err := a.service.ask(ctx, func() error {
-		consent := a.consent(r)
-		if r.Status.TriesLeft == 1 {
-			if err := a.service.Prompter.LastTry(ctx, consent); err != nil {
-				return err
-			}
-		}
-		if err := a.request.become(StateWaitingPIN, a.detail(triesLeft)); err != nil {
-			return err
-		}
-		var err error
-		secret, err = a.service.Prompter.PIN(ctx, consent)
-		return err
-	})
-	if err == nil {
-		err = a.request.become(StateSigning, a.detail(triesLeft))
-	}
-	if err != nil {
-		secret.Wipe()
-		return nil, err
-	}
-	return secret, nil
-}
-
-func (a *asker) consent(r cardreader.PINRequest) Consent {
-	q := a.request
-	timeout := ConsentTime
-	if deadline, ok := q.ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline))
-	}
-	return Consent{
-		Door: q.Door, Origin: q.Origin, Document: a.shown, Purpose: q.Purpose, Reference: q.Reference,
-		Holder: HolderOf(r.Credential.Certificate), Card: r.Card.Family, Reader: r.Reader,
-		PIN: r.Status.ID, TriesLeft: r.Status.TriesLeft,
-		MinLength: r.Status.MinLength, MaxLength: r.Status.MaxLength,
-		Locale: q.Locale, Timeout: timeout,
-	}
 }

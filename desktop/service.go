@@ -16,20 +16,11 @@ import (
 	"github.com/eidbridge/eidbridge/signing"
 )
 
-// Cards is what the service needs of cardreader.Cards.
+// Cards is what the service needs of a cardreader.Source.
 type Cards interface {
 	Find(ctx context.Context, s cardreader.Selection) (*cardreader.Found, error)
 	// Signer asks source for the PIN at the moment of signing, at most once.
 	Signer(ctx context.Context, f *cardreader.Found, source cardreader.PINSource) crypto.Signer
-}
-
-// CardReader fits cardreader.Cards to Cards.
-func CardReader(c *cardreader.Cards) Cards { return cardReader{c} }
-
-type cardReader struct{ *cardreader.Cards }
-
-func (c cardReader) Signer(ctx context.Context, f *cardreader.Found, source cardreader.PINSource) crypto.Signer {
-	return c.Cards.Signer(ctx, f, source)
 }
 
 // Config is what a Service is made of. All fields but Log are required.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/x509"
 	"encoding/hex"
 	json "encoding/json/v2"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/brainpool"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
 
@@ -117,7 +117,7 @@ func (t token) inserted() cardreader.Inserted {
 		slot.PINs = []cardreader.PINStatus{t.status()}
 	}
 	for _, c := range t.Certificates {
-		parsed, err := x509.ParseCertificate(c.DER)
+		parsed, err := brainpool.ParseCertificate(c.DER)
 		if err != nil {
 			slot.Err = fmt.Errorf("%w: certificate: %w", cardreader.ErrCardProtocol, err)
 			continue

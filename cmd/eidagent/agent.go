@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -39,7 +40,7 @@ func (p *program) dataDir() (string, error) {
 
 // service makes the desktop service of a command. The returned function closes
 // what it opened.
-func (p *program) service(cards *cardreader.Cards, prompter desktop.Prompter, log *slog.Logger) (*desktop.Service, string, func(), error) {
+func (p *program) service(source cardreader.Source, prompter desktop.Prompter, log *slog.Logger) (*desktop.Service, string, func(), error) {
 	dir, err := p.dataDir()
 	if err != nil {
 		return nil, "", nil, err
@@ -49,7 +50,7 @@ func (p *program) service(cards *cardreader.Cards, prompter desktop.Prompter, lo
 		return nil, "", nil, err
 	}
 	s, err := desktop.New(desktop.Config{
-		Cards: desktop.CardReader(cards), Prompter: prompter, Journal: j,
+		Cards: source, Prompter: prompter, Journal: j,
 		Now: time.Now, Random: rand.Reader, Log: log,
 	})
 	if err != nil {
@@ -113,6 +114,33 @@ func terminalName() string {
 	}
 	f.Close()
 	return prompt.DefaultTerminal
+}
+
+// entering are asking, or entries from a descriptor in place of questions.
+type entering struct {
+	PINFD int `name:"pin-fd" placeholder:"N" default:"-1" help:"Read what would be asked (PINs, a password) from this file descriptor, one line an entry."`
+	asking
+}
+
+// questions asks in the way the options say.
+func (e *entering) questions() *questions {
+	return &questions{prompter: sync.OnceValues(e.way), locale: e.Lang}
+}
+
+// way chooses how to ask.
+func (e *entering) way() (desktop.Prompter, error) {
+	if e.PINFD >= 0 {
+		f, err := pinFile(e.PINFD)
+		if err != nil {
+			return nil, err
+		}
+		return prompt.File{Reader: f}, nil
+	}
+	texts, err := newTexts()
+	if err != nil {
+		return nil, err
+	}
+	return e.prompter(texts)
 }
 
 // pinFile wraps the descriptor of --pin-fd.

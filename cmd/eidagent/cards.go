@@ -3,8 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json/jsontext"
-	json "encoding/json/v2"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +17,7 @@ import (
 
 type cardsCommand struct {
 	JSON bool `name:"json" help:"Print JSON instead of a table."`
+	entering
 }
 
 // The JSON of this command. Names and fields are stable; personal numbers are
@@ -61,7 +60,11 @@ type (
 )
 
 func (c *cardsCommand) Run(p *program) error {
-	slots, err := p.cards().List(p.ctx)
+	source, err := p.source(c.questions())
+	if err != nil {
+		return err
+	}
+	slots, err := source.List(p.ctx)
 	if err != nil {
 		return err
 	}
@@ -70,10 +73,7 @@ func (c *cardsCommand) Run(p *program) error {
 		report.Readers = append(report.Readers, describe(slot, time.Now()))
 	}
 	if c.JSON {
-		err = json.MarshalWrite(p.stdout, report, jsontext.WithIndent("  "))
-		if err == nil {
-			_, err = fmt.Fprintln(p.stdout)
-		}
+		err = p.printJSON(report)
 	} else {
 		err = report.writeTable(p.stdout)
 	}
@@ -143,8 +143,10 @@ func (c cardsReport) writeTable(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "Reader\t%s\n", prompt.Quote(r.Name, 128))
 		switch {
+		case r.Card != nil && r.Card.DocumentNumber == "":
+			fmt.Fprintf(t, "Card\t%s\n", prompt.Quote(r.Card.Family, 60))
 		case r.Card != nil:
-			fmt.Fprintf(t, "Card\t%s, document %s\n", r.Card.Family, prompt.Quote(r.Card.DocumentNumber, 40))
+			fmt.Fprintf(t, "Card\t%s, document %s\n", prompt.Quote(r.Card.Family, 60), prompt.Quote(r.Card.DocumentNumber, 40))
 		case r.State == cardreader.ReaderEmpty:
 			fmt.Fprintf(t, "Card\tnone\n")
 		case r.Error != nil:
@@ -158,7 +160,9 @@ func (c cardsReport) writeTable(w io.Writer) error {
 			fmt.Fprintf(t, "  holder\t%s\n", prompt.Quote(strings.TrimSpace(k.Holder+" "+k.Number), 100))
 			fmt.Fprintf(t, "  issuer\t%s\n", prompt.Quote(k.Issuer, 100))
 			fmt.Fprintf(t, "  valid\t%s to %s%s\n", k.NotBefore.Format(time.DateOnly), k.NotAfter.Format(time.DateOnly), validity(k))
-			fmt.Fprintf(t, "  PIN\t%s\n", k.PIN)
+			if k.PIN != "" {
+				fmt.Fprintf(t, "  PIN\t%s\n", k.PIN)
+			}
 			fmt.Fprintf(t, "  SHA-256\t%s\n", k.SHA256)
 		}
 		for _, s := range r.PINs {
@@ -187,6 +191,9 @@ func tries(s cardreader.PINStatus) string {
 		text = "tries left not known"
 	default:
 		text = fmt.Sprintf("%d of %d tries left", s.TriesLeft, s.TriesMax)
+		if s.TriesMax < 0 {
+			text = fmt.Sprintf("%d tries left", s.TriesLeft)
+		}
 	}
 	if s.MustChange {
 		text += ", must be changed before first use"

@@ -8,11 +8,15 @@ package main
 
 import (
 	"context"
+	"encoding/json/jsontext"
+	json "encoding/json/v2"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -21,8 +25,13 @@ import (
 	"github.com/eidbridge/eidbridge/desktop/localapi"
 )
 
-// version is set by the linker for releases.
-const version = "0.1.0-dev"
+// version is what the Go toolchain recorded: a release's tag, or a commit.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -33,15 +42,16 @@ func main() {
 
 // program is what commands share.
 type program struct {
-	Service cardService `name:"card-service" default:"pcsc" placeholder:"SERVICE" help:"How to reach readers: pcsc, or vpcd://127.0.0.1:PORT for one emulated card without pcscd."`
-	VPCD    string      `name:"vpcd" placeholder:"HOST:PORT" help:"Short for --card-service vpcd://HOST:PORT."`
-	Data    string      `placeholder:"DIR" help:"Folder of journal and pairings (default: ~/.local/share/eidbridge)."`
+	where
+	Data string `placeholder:"DIR" help:"Folder of journal and pairings (default: ~/.local/share/eidbridge)."`
 
 	Cards   cardsCommand   `cmd:"" help:"List readers, cards and certificates."`
+	Card    cardCommand    `cmd:"" help:"Look at one card, manage its PINs, find out why it does not work."`
 	Sign    signCommand    `cmd:"" help:"Sign a PDF with the card (PAdES baseline B-B)."`
 	Verify  verifyCommand  `cmd:"" help:"Check the signatures of a PDF."`
 	Run     runCommand     `cmd:"" help:"Serve portals on the loopback address."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+	Host    hostCommand    `cmd:"" name:"pkcs11-host" hidden:"" help:"Load a PKCS #11 module for another eidagent."`
 
 	ctx            context.Context
 	stdout, stderr io.Writer
@@ -85,10 +95,28 @@ func (p *program) fail(err error) int {
 	return e.exit
 }
 
-type versionCommand struct{}
+type versionCommand struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
 
-func (versionCommand) Run(p *program) error {
-	_, err := fmt.Fprintln(p.stdout, "eidagent "+version)
+func (c versionCommand) Run(p *program) error {
+	if c.JSON {
+		return p.printJSON(struct {
+			Version string `json:"version"`
+			Go      string `json:"go"`
+			System  string `json:"system"`
+		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
+	}
+	_, err := fmt.Fprintln(p.stdout, "eidagent "+version())
+	return err
+}
+
+// printJSON writes a result for programs. Fields are stable.
+func (p *program) printJSON(v any) error {
+	if err := json.MarshalWrite(p.stdout, v, jsontext.WithIndent("  ")); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.stdout)
 	return err
 }
 

@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
+	"github.com/eidbridge/eidbridge/cardreader/pkcs11"
+	"github.com/eidbridge/eidbridge/cardreader/pkcs12"
 	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/desktop/prompt"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -52,6 +57,9 @@ func explain(err error) *problem {
 	}
 	if e, ok := errors.AsType[*cardreader.AmbiguousError](err); ok {
 		return explainChoice(e)
+	}
+	if e, ok := errors.AsType[*cardreader.AmbiguousReaderError](err); ok {
+		return explainReaders(e)
 	}
 	for _, row := range causes() {
 		if errors.Is(err, row.err) {
@@ -96,7 +104,8 @@ func causes() []cause {
 			"Take it out, wipe the chip, insert it chip first, and try again.",
 		}},
 		{cardreader.ErrCardUnsupported, exitOther, "the card is not of a supported kind", []string{
-			"Supported: Estonian ID-card (2018). eidagent cards shows what is inserted.",
+			"Supported: the Estonian ID-cards of 2018 and 2025, the Finnish card, the Spanish DNIe. eidagent cards shows what is inserted.",
+			"Others may work through OpenSC or the issuer's own module: --pkcs11 MODULE.",
 		}},
 		{cardreader.ErrCardBusy, exitOther, "another program is using the card", []string{
 			"Close browsers and other card programs, then try again.",
@@ -105,7 +114,34 @@ func causes() []cause {
 			again, "Close browsers and other card programs.",
 		}},
 		{cardreader.ErrCardProtocol, exitOther, "the card answered in a way it should not", []string{
-			again, "If it happens again, please report it with the output of eidagent cards --json.",
+			again, "If it happens again, please report it with what eidagent card diagnose --save FILE writes.",
+		}},
+		{cardreader.ErrCardUntrusted, exitOther, "the card's chip did not prove that it is genuine", []string{
+			"The PIN was not sent. Do not use this card; ask its issuer.",
+		}},
+		{cardreader.ErrNotOffered, exitOther, "the card or token does not offer this", []string{
+			"eidagent card info shows what it is. The issuer's own program may be able to do it.",
+		}},
+		{dnie.ErrNoAccessNumber, exitRefused, "the card is read without contact, and nobody can be asked for the number printed on it", []string{
+			"Use a terminal or pinentry, --pin-fd with the number as first line, or a reader with contacts.",
+		}},
+		{pkcs11.ErrPath, exitUsage, "the PKCS #11 module is in an unsafe place", []string{
+			"Name it by its absolute path. The file and its folders must be writable for you and the administrator alone.",
+		}},
+		{pkcs11.ErrModule, exitUsage, "the PKCS #11 module cannot be loaded", []string{
+			"Check the path and that it is for this computer's processor. OpenSC's: /usr/lib/x86_64-linux-gnu/opensc-pkcs11.so (package opensc-pkcs11).",
+		}},
+		{pkcs11.ErrCgo, exitOther, "this build of eidagent cannot load PKCS #11 modules", []string{
+			"Build it with CGO_ENABLED=1.",
+		}},
+		{pkcs12.ErrMalformed, exitUsage, "the file is no PKCS #12 file, or a damaged one", []string{
+			"Download or export it again.",
+		}},
+		{pkcs12.ErrUnsupported, exitUsage, "the key file is of a kind that cannot be used", []string{
+			"Export it again from the program that holds the key, with a password and the certificate.",
+		}},
+		{desktop.ErrMismatch, exitPINWrong, "the two entries of the new PIN differ: nothing was changed", []string{
+			"The card was not asked, so no try was used. Run the command again.",
 		}},
 		{cardreader.ErrNoCredential, exitOther, "the card holds no matching signature certificate", []string{
 			"eidagent cards lists the certificates.",
@@ -131,6 +167,11 @@ func causes() []cause {
 }
 
 func explainPIN(e *cardreader.PINError) *problem {
+	if e.PIN == pkcs12.PasswordID {
+		return &problem{exit: exitPINWrong, message: "the password of the key file is wrong: nothing was signed", hints: []string{
+			"A file counts no tries. Run the command again.",
+		}}
+	}
 	left := ""
 	switch {
 	case e.TriesLeft == 1:
@@ -142,13 +183,21 @@ func explainPIN(e *cardreader.PINError) *problem {
 	switch e.Reason {
 	case cardreader.PINBlocked:
 		return blocked(e.PIN)
+	case cardreader.PINUnchanged:
+		p = &problem{exit: exitPINWrong, message: e.PIN + " was not changed: the new value is the old one", hints: []string{
+			"Choose another value.",
+		}}
+	case cardreader.PINCancelled:
+		return &problem{exit: exitRefused, message: "cancelled at the reader: nothing was signed"}
+	case cardreader.PINTimeout:
+		return &problem{exit: exitRefused, message: "nothing was typed at the reader in time: nothing was signed"}
 	case cardreader.PINFormat:
 		p = &problem{exit: exitPINWrong, message: e.PIN + " has the wrong length or characters", hints: []string{
-			"The card was not asked, so no try was used. " + e.PIN + " is made of digits only.",
+			"The card was not asked, so no try was used. eidagent card pin status shows the rule.",
 		}}
 	case cardreader.PINMustChange:
 		p = &problem{exit: exitOther, message: e.PIN + " must be changed before its first use", hints: []string{
-			"Set your own PIN with the card issuer's program, then try again.",
+			"Set your own PIN, then try again: eidagent card pin change " + e.PIN,
 		}}
 	default:
 		if e.TriesLeft == 0 {
@@ -165,8 +214,14 @@ func explainPIN(e *cardreader.PINError) *problem {
 }
 
 func blocked(name string) *problem {
+	if name == "PUK" {
+		return &problem{exit: exitPINBlocked, message: "the PUK is blocked", hints: []string{
+			"The issuer's service point gives out new codes.",
+		}}
+	}
 	return &problem{exit: exitPINBlocked, message: name + " is blocked", hints: []string{
-		"Unblock it with the PUK from the envelope that came with the card, using the card issuer's program.",
+		"Unblock it with the PUK from the envelope that came with the card: eidagent card pin unblock " + name,
+		"A DNIe is unblocked at the kiosk of a police station.",
 		"Without the PUK, the issuer's service point gives out new codes.",
 	}}
 }
@@ -220,10 +275,21 @@ func explainDocument(err error) *problem {
 
 func explainChoice(e *cardreader.AmbiguousError) *problem {
 	p := &problem{exit: exitUsage, message: "several certificates could sign", hints: []string{
-		"Choose a reader with --reader NAME. Readers with such a card:",
+		"Choose with --reader NAME or --certificate SHA256 among:",
 	}}
 	for _, f := range e.Candidates {
-		p.hints = append(p.hints, "  "+strings.ToValidUTF8(f.Inserted.Reader.Name, "?"))
+		sum := sha256.Sum256(f.Credential.Certificate.Raw)
+		p.hints = append(p.hints, "  "+prompt.Quote(f.Inserted.Reader.Name, 128)+"  "+hex.EncodeToString(sum[:]))
+	}
+	return p
+}
+
+func explainReaders(e *cardreader.AmbiguousReaderError) *problem {
+	p := &problem{exit: exitUsage, message: "several cards are inserted", hints: []string{
+		"Choose a reader with --reader NAME among:",
+	}}
+	for _, r := range e.Readers {
+		p.hints = append(p.hints, "  "+prompt.Quote(r.Name, 128))
 	}
 	return p
 }

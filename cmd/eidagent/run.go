@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/localapi"
 	"github.com/eidbridge/eidbridge/desktop/origins"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
@@ -39,7 +40,11 @@ func (c *runCommand) Run(p *program) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
-	service, dir, closeAll, err := p.service(p.cards(), prompter, log)
+	source, err := p.source(&questions{prompter: func() (desktop.Prompter, error) { return prompter, nil }, locale: c.Lang})
+	if err != nil {
+		return err
+	}
+	service, dir, closeAll, err := p.service(source, prompter, log)
 	if err != nil {
 		return err
 	}
@@ -59,7 +64,7 @@ func (c *runCommand) Run(p *program) error {
 		}}
 	}
 	door, err := localapi.New(localapi.Config{
-		Service: service, Store: store, Rules: rules, Version: version,
+		Service: service, Store: store, Rules: rules, Version: version(),
 		Now: time.Now, Random: rand.Reader, Log: log,
 	}, port)
 	if err != nil {

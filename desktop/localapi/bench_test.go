@@ -389,3 +389,11 @@ func id(t *testing.T, a answer) string {
 }
 
 func contains(haystack []byte, needle string) bool { return bytes.Contains(haystack, []byte(needle)) }
+
+func (p *prompter) Approve(context.Context, desktop.Consent) error { return desktop.ErrNoPrompt }
+
+func (p *prompter) Secret(context.Context, desktop.SecretQuestion) (*pin.PIN, error) {
+	return nil, desktop.ErrNoPrompt
+}
+
+func (p *prompter) Confirm(context.Context, desktop.Confirmation) error { return desktop.ErrNoPrompt }

@@ -11,13 +11,14 @@ import (
 	"github.com/eidbridge/eidbridge/desktop"
 )
 
-// File takes the PIN from a stream that the caller of the program filled: the
-// first line, without its end. Nothing is shown, since naming the document and
-// the stream on one command line is the consent. It cannot ask anything, so the
-// last try and pairings are refused.
+// File takes entries from a stream that the caller of the program filled: one line
+// an entry, without its end, in the order of the questions. Nothing is shown,
+// since naming the document and the stream on one command line is the consent. It
+// cannot ask anything, so the last try, pairings and other questions for a yes are
+// refused.
 type File struct {
-	// Reader is read once. It is not buffered: the bytes pass through one array,
-	// which is overwritten.
+	// Reader is read byte by byte up to the end of each line: what follows is the
+	// next entry. The bytes pass through one array, which is overwritten.
 	Reader io.Reader
 }
 
@@ -25,7 +26,14 @@ type File struct {
 var errNobody = fmt.Errorf("%w: a file descriptor cannot answer questions", desktop.ErrNoPrompt)
 
 // PIN implements desktop.Prompter.
-func (f File) PIN(ctx context.Context, _ desktop.Consent) (*pin.PIN, error) {
+func (f File) PIN(ctx context.Context, _ desktop.Consent) (*pin.PIN, error) { return f.line(ctx) }
+
+// Secret implements desktop.Prompter.
+func (f File) Secret(ctx context.Context, _ desktop.SecretQuestion) (*pin.PIN, error) {
+	return f.line(ctx)
+}
+
+func (f File) line(ctx context.Context) (*pin.PIN, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -34,22 +42,28 @@ func (f File) PIN(ctx context.Context, _ desktop.Consent) (*pin.PIN, error) {
 	defer clear(line[:])
 	n := 0
 	for n < len(line) {
-		m, err := f.Reader.Read(line[n:])
+		m, err := f.Reader.Read(line[n : n+1])
 		n += m
-		if bytes.IndexByte(line[:n], '\n') >= 0 || errors.Is(err, io.EOF) {
+		if m == 1 && line[n-1] == '\n' || errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: read the PIN: %w", desktop.ErrNoPrompt, err)
 		}
 	}
-	secret, _, _ := bytes.Cut(line[:n], []byte("\n"))
-	secret = bytes.TrimSuffix(secret, []byte("\r"))
+	secret := bytes.TrimSuffix(bytes.TrimSuffix(line[:n], []byte("\n")), []byte("\r"))
 	if len(secret) == 0 {
 		return nil, fmt.Errorf("%w: the file descriptor holds no PIN", desktop.ErrNoPrompt)
 	}
 	return pin.New(secret)
 }
+
+// Approve implements desktop.Prompter: the password of the key file came from the
+// stream, which is the consent.
+func (f File) Approve(ctx context.Context, _ desktop.Consent) error { return ctx.Err() }
+
+// Confirm implements desktop.Prompter.
+func (f File) Confirm(context.Context, desktop.Confirmation) error { return errNobody }
 
 // LastTry implements desktop.Prompter.
 func (f File) LastTry(context.Context, desktop.Consent) error { return errNobody }

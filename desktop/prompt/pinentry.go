@@ -32,11 +32,15 @@ type Pinentry struct {
 // PIN implements desktop.Prompter.
 func (p *Pinentry) PIN(ctx context.Context, c desktop.Consent) (*pin.PIN, error) {
 	words := p.Texts.in(c.Locale)
-	var secret *pin.PIN
-	err := p.converse(ctx, words, question{
+	return p.secret(ctx, words, question{
 		text: words.consentText(c, room("SETDESC")), yes: "sign", timeout: c.Timeout,
 		prompt: words.say("pin_prompt", values{"PIN": Quote(c.PIN, 8)}),
-	}, func(a *assuan) (err error) {
+	})
+}
+
+func (p *Pinentry) secret(ctx context.Context, words phrases, q question) (*pin.PIN, error) {
+	var secret *pin.PIN
+	err := p.converse(ctx, words, q, func(a *assuan) (err error) {
 		secret, err = a.getPIN()
 		return err
 	})
@@ -61,6 +65,53 @@ func (p *Pinentry) Pairing(ctx context.Context, q desktop.PairingQuestion) error
 	return p.confirm(ctx, words, question{
 		text: words.pairingText(q, room("SETDESC")), yes: "allow", timeout: q.Timeout,
 	})
+}
+
+// Approve implements desktop.Prompter.
+func (p *Pinentry) Approve(ctx context.Context, c desktop.Consent) error {
+	words := p.Texts.in(c.Locale)
+	return p.confirm(ctx, words, question{
+		text: words.consentText(c, room("SETDESC")), yes: "sign", timeout: c.Timeout,
+	})
+}
+
+// Secret implements desktop.Prompter.
+func (p *Pinentry) Secret(ctx context.Context, q desktop.SecretQuestion) (*pin.PIN, error) {
+	words := p.Texts.in(q.Locale)
+	return p.secret(ctx, words, question{
+		text: words.secretText(q, room("SETDESC")), yes: "continue", timeout: q.Timeout,
+		prompt: words.say("pin_prompt", values{"PIN": words.secretLabel(q)}),
+	})
+}
+
+// Confirm implements desktop.Prompter.
+func (p *Pinentry) Confirm(ctx context.Context, q desktop.Confirmation) error {
+	words := p.Texts.in(q.Locale)
+	text, yes := words.confirmationText(q, room("SETDESC"))
+	return p.confirm(ctx, words, question{text: text, yes: yes, timeout: q.Timeout})
+}
+
+// AtReader implements desktop.ReaderPrompter: a message that stays until done, or
+// until the person has read it.
+func (p *Pinentry) AtReader(ctx context.Context, c desktop.Consent) (done func(), err error) {
+	words := p.Texts.in(c.Locale)
+	ctx, cancel := context.WithCancel(ctx)
+	shown, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- p.converse(ctx, words, question{
+			text: words.atReaderText(c, room("SETDESC")), yes: "understood", timeout: c.Timeout,
+		}, func(a *assuan) error {
+			close(shown)
+			return a.do("MESSAGE", "")
+		})
+	}()
+	select {
+	case <-shown:
+		return func() { cancel(); <-ended }, nil
+	case err := <-ended:
+		cancel()
+		return nil, err
+	}
 }
 
 // confirm puts a yes-or-no question. A yes within minReading of its appearance

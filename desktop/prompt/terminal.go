@@ -29,10 +29,14 @@ const DefaultTerminal = "/dev/tty"
 // PIN implements desktop.Prompter.
 func (t Terminal) PIN(ctx context.Context, c desktop.Consent) (*pin.PIN, error) {
 	words := t.Texts.in(c.Locale)
+	return t.secret(ctx, c.Timeout, words.consentText(c, room("SETDESC")), words.say("terminal_pin", values{"PIN": Quote(c.PIN, 8)}))
+}
+
+// secret shows text and takes what is typed behind label, without echo.
+func (t Terminal) secret(ctx context.Context, timeout time.Duration, text, label string) (*pin.PIN, error) {
 	var secret *pin.PIN
-	err := t.with(ctx, c.Timeout, func(tty *os.File) error {
-		if err := say(tty, words.consentText(c, room("SETDESC"))+"\n"+
-			words.say("terminal_pin", values{"PIN": Quote(c.PIN, 8)})); err != nil {
+	err := t.with(ctx, timeout, func(tty *os.File) error {
+		if err := say(tty, text+"\n"+label); err != nil {
 			return err
 		}
 		var line [maxPINEntry + 1]byte
@@ -64,6 +68,37 @@ func (t Terminal) LastTry(ctx context.Context, c desktop.Consent) error {
 func (t Terminal) Pairing(ctx context.Context, q desktop.PairingQuestion) error {
 	words := t.Texts.in(q.Locale)
 	return t.confirm(ctx, q.Timeout, words, words.pairingText(q, room("SETDESC")))
+}
+
+// Approve implements desktop.Prompter.
+func (t Terminal) Approve(ctx context.Context, c desktop.Consent) error {
+	words := t.Texts.in(c.Locale)
+	return t.confirm(ctx, c.Timeout, words, words.consentText(c, room("SETDESC")))
+}
+
+// Secret implements desktop.Prompter.
+func (t Terminal) Secret(ctx context.Context, q desktop.SecretQuestion) (*pin.PIN, error) {
+	words := t.Texts.in(q.Locale)
+	return t.secret(ctx, q.Timeout, words.secretText(q, room("SETDESC")), words.say("terminal_pin", values{"PIN": words.secretLabel(q)}))
+}
+
+// Confirm implements desktop.Prompter.
+func (t Terminal) Confirm(ctx context.Context, q desktop.Confirmation) error {
+	words := t.Texts.in(q.Locale)
+	text, _ := words.confirmationText(q, room("SETDESC"))
+	return t.confirm(ctx, q.Timeout, words, text)
+}
+
+// AtReader implements desktop.ReaderPrompter. The text stays where it is.
+func (t Terminal) AtReader(ctx context.Context, c desktop.Consent) (done func(), err error) {
+	words := t.Texts.in(c.Locale)
+	err = t.with(ctx, c.Timeout, func(tty *os.File) error {
+		return say(tty, words.atReaderText(c, room("SETDESC")))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() {}, nil
 }
 
 // confirm wants a whole word: Enter alone is a no.

@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/origins"
 )
@@ -94,6 +96,16 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 				t.Errorf("%s: %s lost the end of the origin: %s", language, name, text)
 			}
 		}
+		local := c
+		local.Reader, local.Origin = long, o
+		if text := words.atReaderText(local, limit); len(escape(text)) > limit || !strings.Contains(text, "PIN2") {
+			t.Errorf("%s: at reader takes %d bytes: %s", language, len(escape(text)), text)
+		}
+		for _, text := range managementTexts(words, long, limit) {
+			if n := len(escape(text)); n > limit || strings.Contains(text, "<no value>") || strings.Contains(text, "_") {
+				t.Errorf("%s: takes %d bytes, limit %d, or lacks something: %s", language, n, limit, text)
+			}
+		}
 		if text := words.consentText(c, limit); !strings.Contains(text, "PIN2: ") || !strings.Contains(text, "255") {
 			t.Errorf("%s: tries left are missing: %s", language, text)
 		}
@@ -101,6 +113,33 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 			t.Errorf("%s: code is missing: %s", language, text)
 		}
 	}
+}
+
+// managementTexts are all questions besides requests, with the longest names.
+func managementTexts(words phrases, long string, limit int) []string {
+	var texts []string
+	for _, kind := range []desktop.Secret{
+		desktop.SecretPassword, desktop.SecretAccessNumber, desktop.SecretPersonalData,
+		desktop.SecretChecked, desktop.SecretNew, desktop.SecretRepeated,
+	} {
+		for _, operation := range []cardreader.PINOperation{cardreader.PINChange, cardreader.PINUnblock, cardreader.PINActivate} {
+			q := desktop.SecretQuestion{Kind: kind, Operation: operation, Name: long, Target: long, Status: cardreader.PINStatus{
+				ID: long, TriesLeft: 255, MinLength: 4, MaxLength: 12, Class: pin.Digits,
+			}}
+			texts = append(texts, words.secretText(q, limit), words.secretLabel(q))
+			q.Status.Class = pin.Printable
+			texts = append(texts, words.secretText(q, limit))
+		}
+	}
+	for _, q := range []desktop.Confirmation{
+		{Kind: desktop.ConfirmLastTry}, {Kind: desktop.ConfirmLastTry, Final: true},
+		{Kind: desktop.ConfirmPersonalData}, {Kind: desktop.ConfirmSave},
+	} {
+		q.Name, q.PIN = long, long
+		text, yes := words.confirmationText(q, limit)
+		texts = append(texts, text, words.say(yes, nil))
+	}
+	return texts
 }
 
 func TestLanguageIsTheRequestsThenTheDesktops(t *testing.T) {
