@@ -84,6 +84,10 @@ type AuthorizationRequest struct {
 	Nonce       string `json:"nonce,omitempty"`
 	// CodeChallenge is the S256 challenge (RFC 7636).
 	CodeChallenge string   `json:"codeChallenge"`
+	// ResponseMode is how the answer travels; empty is in the query.
+	ResponseMode string `json:"responseMode,omitempty"`
+	// ProofKey is the thumbprint of the DPoP key that alone may redeem the code.
+	ProofKey string `json:"proofKey,omitempty"`
 	Scopes        []string `json:"scopes"`
 	// Claims asks for single claims (OpenID Connect Core 5.5).
 	Claims ClaimsRequest `json:"claims,omitzero"`

@@ -98,6 +98,8 @@ type Onward struct {
 	Location string
 	// Fields, if not nil, are posted; otherwise the page leads there by itself.
 	Fields map[string]string
+	// Back is set on the way back to the service.
+	Back bool
 }
 
 // Waiting is shown while an answer is being checked. It reloads itself.

@@ -31,17 +31,32 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "authorization.refused", reason, nil)
 		return
 	}
+	inner, pushed, problem := p.resolve(r.Context(), client, params)
+	if problem == nil {
+		params = inner
+	}
+	if reason := checkRedirect(client, params); reason != "" {
+		if problem != nil {
+			reason = problem.reason
+		}
+		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "authorization.refused", reason, nil)
+		return
+	}
+	if problem != nil {
+		p.deny(w, r, &brokers.AuthorizationRequest{ClientID: client.ID, RedirectURI: params["redirect_uri"], State: params["state"]}, problem)
+		return
+	}
 	request, problem := p.parseRequest(client, params)
 	if problem != nil {
 		p.deny(w, r, request, problem)
 		return
 	}
-	offers := p.offers(client, request)
-	if len(offers) == 0 {
-		p.deny(w, r, request, unmet("no_method", "no login method that this client may use reaches the required level"))
+	offers, problem := p.feasible(client, request)
+	if problem != nil {
+		p.deny(w, r, request, problem)
 		return
 	}
-	if done := p.reuse(w, r, client, request); done {
+	if done := p.reuse(w, r, client, request, pushed); done {
 		return
 	}
 	if request.Silent {
@@ -53,29 +68,34 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, http.StatusTooManyRequests, pages.Busy, "authorization.refused", "rate", nil)
 		return
 	}
-	p.begin(w, r, client, request, offers)
+	p.begin(w, r, client, request, pushed, offers)
 }
 
-// knownClient finds the client and checks the redirect URI, byte by byte. A
-// reason means that nobody may be redirected anywhere.
+// knownClient finds the client. A reason means that nobody may be redirected
+// anywhere.
 func (p *Provider) knownClient(r *http.Request, params parameters) (client *Client, reason string, err error) {
 	if params["client_id"] == "" {
 		return nil, "client_id_missing", nil
 	}
 	client, err = p.cfg.Clients.Client(r.Context(), params["client_id"])
-	switch {
-	case errors.Is(err, brokers.ErrNotFound):
+	if errors.Is(err, brokers.ErrNotFound) {
 		return nil, "client_unknown", nil
-	case err != nil:
-		return nil, "", err
-	case params["redirect_uri"] == "":
-		return nil, "redirect_uri_missing", nil
-	case !slices.Contains(client.RedirectURIs, params["redirect_uri"]):
-		return nil, "redirect_uri_unregistered", nil
-	case len(params["state"]) > maxValue:
-		return nil, "state_too_long", nil
 	}
-	return client, "", nil
+	return client, "", err
+}
+
+// checkRedirect checks the redirect URI, byte by byte, and what is sent back
+// there as it came.
+func checkRedirect(c *Client, params parameters) (reason string) {
+	switch {
+	case params["redirect_uri"] == "":
+		return "redirect_uri_missing"
+	case !slices.Contains(c.RedirectURIs, params["redirect_uri"]):
+		return "redirect_uri_unregistered"
+	case len(params["state"]) > maxValue:
+		return "state_too_long"
+	}
+	return ""
 }
 
 // parseRequest reads the rest. It always returns what is needed to tell the
@@ -83,24 +103,23 @@ func (p *Provider) knownClient(r *http.Request, params parameters) (client *Clie
 func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.AuthorizationRequest, *oauthError) {
 	request := &brokers.AuthorizationRequest{
 		ClientID: c.ID, RedirectURI: params["redirect_uri"], State: params["state"],
-		Nonce: params["nonce"], CodeChallenge: params["code_challenge"],
+		Nonce: params["nonce"], CodeChallenge: params["code_challenge"], ProofKey: params["dpop_jkt"],
 	}
-	for _, unsupported := range []struct{ name, code string }{
-		{"request", "request_not_supported"},
-		{"request_uri", "request_uri_not_supported"},
-		{"registration", "registration_not_supported"},
-	} {
-		if params[unsupported.name] != "" {
-			return request, &oauthError{unsupported.code, "the parameter " + unsupported.name + " is not supported", unsupported.code}
-		}
+	if mode := params["response_mode"]; mode != "" && !slices.Contains(responseModes(), mode) {
+		return request, invalidRequest("response_mode", "unknown response_mode")
 	}
-	switch mode := params["response_mode"]; {
+	request.ResponseMode = params["response_mode"]
+	switch {
+	case params["registration"] != "":
+		return request, &oauthError{"registration_not_supported", "the parameter registration is not supported", "registration_not_supported"}
 	case params["response_type"] == "":
 		return request, invalidRequest("response_type_missing", "response_type is missing")
 	case params["response_type"] != "code":
 		return request, &oauthError{"unsupported_response_type", "response_type must be code", "response_type"}
-	case mode != "" && mode != "query":
-		return request, invalidRequest("response_mode", "response_mode must be query")
+	case c.Profile == NLGov && request.Nonce == "":
+		return request, invalidRequest("nonce_missing", "nonce is required")
+	case params["dpop_jkt"] != "" && !isChallenge(params["dpop_jkt"]):
+		return request, invalidRequest("dpop_jkt", "dpop_jkt is not a thumbprint")
 	case len(request.Nonce) > maxValue:
 		return request, invalidRequest("nonce_too_long", "nonce is too long")
 	case params["code_challenge"] == "":
@@ -226,7 +245,7 @@ func parseLocales(_ *Client, params parameters, request *brokers.AuthorizationRe
 
 // begin keeps the request, binds it to the browser, and shows the methods; a
 // single one is not shown but taken.
-func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, offers []offer) {
+func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, pushed brokers.Hash, offers []offer) {
 	now := p.cfg.Now()
 	id, err := p.random(16)
 	if err != nil {
@@ -234,7 +253,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, requ
 		return
 	}
 	t := &brokers.Transaction{
-		ID: id, State: brokers.Choosing, Request: *request,
+		ID: id, State: brokers.Choosing, Request: *request, Pushed: pushed,
 		CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
 	}
 	if err := p.bindBrowser(w, r, t); err != nil {

@@ -55,7 +55,7 @@ func benchProvider(b *testing.B, s provider.Store) *provider.Provider {
 	if err != nil {
 		b.Fatal(err)
 	}
-	keys, err := provider.NewKeys(key)
+	keys, err := provider.NewKeys(provider.Key{Signer: key})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -22,7 +24,17 @@ const (
 	AuthNone  AuthMethod = "none"
 	AuthBasic AuthMethod = "client_secret_basic"
 	AuthPost  AuthMethod = "client_secret_post"
+	// AuthPrivateKeyJWT is a JWT that the client signs with a registered key.
+	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
+	// AuthTLS is a certificate of our roots with a registered name, and
+	// AuthSelfSignedTLS any certificate with a registered key (RFC 8705).
+	AuthTLS           AuthMethod = "tls_client_auth"
+	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
 )
+
+func authMethods() []AuthMethod {
+	return []AuthMethod{AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS, AuthBasic, AuthPost, AuthNone}
+}
 
 // Semantics is how acr_values are taken.
 type Semantics string
@@ -67,8 +79,26 @@ type Client struct {
 	// RefreshTokens lets the client have refresh tokens, if it asks with the scope
 	// offline_access.
 	RefreshTokens bool
-	// SenderConstrained refuses tokens that are not bound to a key of the client.
-	SenderConstrained bool
+	// Keys are the client's public keys: for assertions, request objects,
+	// self-signed certificates (use "sig" or none) and encryption ("enc").
+	Keys []jose.JSONWebKey
+	// TLSSubject is the subject of the client's certificate, in RFC 2253 form as
+	// Go writes it, or TLSName one of its DNS names; for AuthTLS.
+	TLSSubject, TLSName string
+	// LegacyAudience takes assertions that name the token endpoint as audience,
+	// for clients that know no better.
+	LegacyAudience bool
+	// RequirePushed refuses authorization requests that were not pushed, and
+	// RequireSigned those that are not signed request objects.
+	RequirePushed, RequireSigned bool
+	// SenderConstrained refuses tokens that are not bound to a key of the client,
+	// CertificateBound binds them to its certificate; otherwise a DPoP proof binds
+	// them. ProofNonce wants our nonce in every proof.
+	SenderConstrained, CertificateBound, ProofNonce bool
+	// SigningAlgorithm is for ID tokens, answers and userinfo, default ES256.
+	SigningAlgorithm jose.SignatureAlgorithm
+	// Profile switches a whole profile on, if not empty.
+	Profile Profile
 }
 
 // Clients is the registry.
@@ -109,14 +139,8 @@ func (c *Client) complete(mapping *levels.Mapping) error {
 	if c.ID == "" || len(c.ID) > 128 || strings.ContainsFunc(c.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("an id has 1 to 128 visible ASCII characters")
 	}
-	if c.Auth == "" {
-		c.Auth = AuthBasic
-	}
-	if !slices.Contains([]AuthMethod{AuthNone, AuthBasic, AuthPost}, c.Auth) {
-		return fmt.Errorf("unknown authentication method %q", c.Auth)
-	}
-	if (c.Auth == AuthNone) != (c.SecretHash == brokers.Hash{}) {
-		return errors.New("a client has a secret unless its authentication method is none")
+	if err := c.completeSecurity(); err != nil {
+		return err
 	}
 	if c.Name == "" {
 		c.Name = c.ID

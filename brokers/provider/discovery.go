@@ -5,16 +5,19 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
-// discoveryDocument is the metadata of OpenID Connect Discovery 3 and RFC 8414.
-// It advertises nothing that is not served.
+// discoveryDocument is the metadata of OpenID Connect Discovery 3 and RFC 8414,
+// with what the further documents add. It advertises nothing that is not served.
 type discoveryDocument struct {
 	Issuer                string   `json:"issuer"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
+	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
@@ -22,18 +25,28 @@ type discoveryDocument struct {
 	ResponseModes         []string `json:"response_modes_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
-	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
-	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	ACRValues             []string `json:"acr_values_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimTypes            []string `json:"claim_types_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
-	ACRValues             []string `json:"acr_values_supported"`
 	UILocales             []string `json:"ui_locales_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+	CertificateBound      bool     `json:"tls_client_certificate_bound_access_tokens"`
+
+	TokenAuthMethods            []AuthMethod              `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgorithms         []jose.SignatureAlgorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods       []AuthMethod              `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms    []jose.SignatureAlgorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuthMethods    []AuthMethod              `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgorithms []jose.SignatureAlgorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	IDTokenAlgorithms           []jose.SignatureAlgorithm `json:"id_token_signing_alg_values_supported"`
+	AuthorizationAlgorithms     []jose.SignatureAlgorithm `json:"authorization_signing_alg_values_supported"`
+	RequestObjectAlgorithms     []jose.SignatureAlgorithm `json:"request_object_signing_alg_values_supported"`
+	ProofAlgorithms             []jose.SignatureAlgorithm `json:"dpop_signing_alg_values_supported"`
 }
 
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
@@ -41,6 +54,8 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	for _, word := range p.cfg.Mapping.Words(defaultVocabulary) {
 		acr = append(acr, word.Value)
 	}
+	ours := p.cfg.Keys.Algorithms(p.cfg.Now())
+	confidential := slices.DeleteFunc(authMethods(), func(m AuthMethod) bool { return m == AuthNone })
 	public(w.Header())
 	p.json(w, http.StatusOK, discoveryDocument{
 		Issuer:                p.cfg.Issuer,
@@ -48,29 +63,36 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		TokenEndpoint:         p.url("token"),
 		UserinfoEndpoint:      p.url("userinfo"),
 		JWKSURI:               p.url("jwks"),
+		PushEndpoint:          p.url("par"),
 		IntrospectionEndpoint: p.url("introspect"),
 		RevocationEndpoint:    p.url("revoke"),
 		Scopes:                allScopes(),
 		ResponseTypes:         []string{"code"},
-		ResponseModes:         []string{"query"},
+		ResponseModes:         responseModes(),
 		GrantTypes:            slices.Sorted(maps.Keys(p.grantTypes())),
 		SubjectTypes:          []string{"pairwise"},
-		IDTokenAlgorithms:     []string{"ES256"},
-		TokenAuthMethods:      []string{string(AuthBasic), string(AuthPost), string(AuthNone)},
+		ACRValues:             acr,
 		Claims:                allClaims(),
 		ClaimTypes:            []string{"normal"},
 		ClaimsParameter:       true,
+		RequestParameter:      true,
 		CodeChallengeMethods:  []string{"S256"},
-		ACRValues:             acr,
 		UILocales:             p.pages.Languages(),
 		Prompts:               []string{"none", "login", "consent", "select_account"},
 		ResponseIss:           true,
+		CertificateBound:      true,
+
+		TokenAuthMethods: authMethods(), TokenAuthAlgorithms: signatureAlgorithms(),
+		RevocationAuthMethods: authMethods(), RevocationAuthAlgorithms: signatureAlgorithms(),
+		IntrospectionAuthMethods: confidential, IntrospectionAuthAlgorithms: signatureAlgorithms(),
+		IDTokenAlgorithms: ours, AuthorizationAlgorithms: ours,
+		RequestObjectAlgorithms: signatureAlgorithms(), ProofAlgorithms: modernAlgorithms(),
 	})
 }
 
 func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
 	public(w.Header())
-	p.json(w, http.StatusOK, json.RawMessage(p.cfg.Keys.json))
+	p.json(w, http.StatusOK, p.cfg.Keys.published(p.cfg.Now()))
 }
 
 func (p *Provider) json(w http.ResponseWriter, status int, body any) {

@@ -3,7 +3,9 @@
 //
 // One login takes this way, and each step is a file:
 //
+//	POST /par                 par.go         a request, from the relying party itself
 //	GET /authorize            authorize.go   request checked, level resolved
+//	                          requestobject.go  pushed or signed requests unwrapped
 //	GET /login/{id}           login.go       the citizen picks a method
 //	POST /login/{id}          login.go       off to the upstream
 //	POST /login/{id}/cancel   login.go       back to the relying party, with an error
@@ -18,8 +20,11 @@
 // Nothing is redirected before client and redirect URI are known good; after
 // that, errors go to the relying party.
 //
+// Every endpoint for clients goes through endpoint.go and authenticate.go; what
+// binds tokens to keys is in binding.go and certificate.go.
+//
 // It follows OpenID Connect Core 1.0, RFC 6749, RFC 7636 (S256 only), RFC 7009,
-// RFC 7662, RFC 9207, RFC 8414 and the advice of RFC 9700. It knows the authorization code flow
-// only. Left out so far: pushed and signed requests, sender-constrained
-// tokens, logout, encrypted tokens.
+// RFC 7662, RFC 8414, RFC 8705, RFC 9101, RFC 9126, RFC 9207, RFC 9449, JARM and
+// the advice of RFC 9700. It knows the authorization code flow only. Left out so
+// far: logout, encrypted tokens.
 package provider

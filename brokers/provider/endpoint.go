@@ -41,8 +41,11 @@ func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oau
 			success, problem = serve(call)
 		}
 		if problem != nil {
-			p.refuseCall(w, call, name, problem)
+			p.refuseCall(r.Context(), w, call, name, problem)
 			return
+		}
+		if call.client.ProofNonce {
+			w.Header().Set("DPoP-Nonce", p.proofNonceAt(p.cfg.Now()))
 		}
 		status := success.status
 		if status == 0 {
@@ -67,13 +70,15 @@ func (p *Provider) receive(w http.ResponseWriter, call *clientCall) (problem *oa
 	return problem
 }
 
-func (p *Provider) refuseCall(w http.ResponseWriter, call *clientCall, name string, problem *oauthError) {
+func (p *Provider) refuseCall(ctx context.Context, w http.ResponseWriter, call *clientCall, name string, problem *oauthError) {
 	client := ""
 	if call.client != nil {
 		client = call.client.ID
 	}
-	p.record(call.Context(), name+".refused", problem.reason, slog.String("client", client), slog.String("code", problem.code))
+	p.record(ctx, name+".refused", problem.reason, slog.String("client", client), slog.String("code", problem.code))
 	switch {
+	case problem.code == "use_dpop_nonce":
+		w.Header().Set("DPoP-Nonce", p.proofNonceAt(p.cfg.Now()))
 	case problem.code == "invalid_client" && call.Header.Get("Authorization") != "":
 		w.Header().Set("WWW-Authenticate", `Basic realm="token"`)
 	case problem.status() == http.StatusServiceUnavailable:

@@ -2,8 +2,11 @@ package provider
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
@@ -35,12 +38,11 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(accessToken))
 	claims := idTokenClaims{
 		Issuer: p.cfg.Issuer, Subject: g.Subject, Audience: c.ID, ID: id,
 		Expiry: numericDate(now.Add(p.cfg.Lifetimes.IDToken)), IssuedAt: numericDate(now),
 		Nonce: g.Request.Nonce, AuthTime: numericDate(g.Event.AuthTime), ACR: acr,
-		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2]), SessionID: g.SessionID,
+		AccessTokenHash: leftHalf(c.SigningAlgorithm, accessToken), SessionID: g.SessionID,
 	}
 	if !c.HideAMR {
 		claims.AMR = g.Event.AMR
@@ -48,8 +50,27 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 	// Claims about the person go into the ID token only if asked for by name;
 	// those of scopes are at userinfo (OpenID Connect Core 5.4).
 	person := released(c, &g.Event.Subject, nil, g.Request.Claims.IDToken)
-	if len(person) == 0 {
-		return p.cfg.Keys.sign(claims)
+	var body any = claims
+	if len(person) > 0 {
+		body = beside(claims, person)
 	}
-	return p.cfg.Keys.sign(beside(claims, person))
+	return p.cfg.Keys.sign(c.SigningAlgorithm, typeJWT, body, now)
+}
+
+// leftHalf is the at_hash of a token: the left half of its hash, by the hash of
+// the algorithm that signs (OpenID Connect Core 3.1.3.6; for Ed25519 SHA-512).
+func leftHalf(algorithm jose.SignatureAlgorithm, token string) string {
+	var sum []byte
+	switch algorithm {
+	case jose.ES384:
+		h := sha512.Sum384([]byte(token))
+		sum = h[:]
+	case jose.EdDSA:
+		h := sha512.Sum512([]byte(token))
+		sum = h[:]
+	default:
+		h := sha256.Sum256([]byte(token))
+		sum = h[:]
+	}
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }

@@ -20,6 +20,13 @@ const (
 	// maxClaims bounds the claims parameter, maxClaimsDepth its nesting.
 	maxClaims      = 8 << 10
 	maxClaimsDepth = 16
+	// maxJWT bounds a JWT from outside, maxJWTDepth its nesting, maxKeys the keys
+	// that are tried on one.
+	maxJWT      = 16 << 10
+	maxJWTDepth = 16
+	maxKeys     = 8
+	// maxID bounds a jti.
+	maxID = 256
 	// maxRedirectURI bounds a registered redirect URI.
 	maxRedirectURI = 2048
 	// maxRelayState is SAML's bound (bindings 3.4.3).
@@ -36,6 +43,16 @@ const (
 const (
 	// skew is how far the clocks of an upstream may be off.
 	skew = 60 * time.Second
+	// clientSkew is how far the clocks of clients may be off, assertionLife how
+	// long their assertions may live, requestLife the same for request objects
+	// (FAPI 2.0 message signing 5.3.1).
+	clientSkew    = 10 * time.Second
+	assertionLife = 5 * time.Minute
+	requestLife   = time.Hour
+	// proofAge is how old a DPoP proof may be or how far ahead; proofNonce is how
+	// long one nonce is given out. The one before is still taken.
+	proofAge   = 60 * time.Second
+	proofNonce = 5 * time.Minute
 	// finishTimeout bounds the checking of an answer, back channel included.
 	finishTimeout = 30 * time.Second
 	// noticeLife is how long a logout notice is tried to be delivered.
@@ -56,6 +73,8 @@ type Lifetimes struct {
 	IDToken time.Duration
 	// AccessToken is default 5 minutes.
 	AccessToken time.Duration
+	// Pushed is the life of a pushed request, default 90 seconds, at most 600.
+	Pushed time.Duration
 	// RefreshToken is the end of a grant with refresh tokens, counted from the
 	// login, default 24 hours; RefreshIdle the life of one that is not used,
 	// default 6 hours.
@@ -73,6 +92,7 @@ func (l *Lifetimes) complete() {
 		{&l.Code, 30 * time.Second},
 		{&l.IDToken, 5 * time.Minute},
 		{&l.AccessToken, 5 * time.Minute},
+		{&l.Pushed, 90 * time.Second},
 		{&l.RefreshToken, 24 * time.Hour},
 		{&l.RefreshIdle, 6 * time.Hour},
 		{&l.Session, 8 * time.Hour},

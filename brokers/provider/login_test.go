@@ -92,7 +92,7 @@ func TestDiscoveryAdvertisesOnlyWhatIsServed(t *testing.T) {
 			t.Errorf("%s: status %d, headers %v", path, a.StatusCode, a.Header)
 		}
 		o := object(t, a.body)
-		if o["issuer"] != r.server.URL || o["request_parameter_supported"] != false || o["authorization_response_iss_parameter_supported"] != true {
+		if o["issuer"] != r.server.URL || o["request_parameter_supported"] != true || o["request_uri_parameter_supported"] != false || o["authorization_response_iss_parameter_supported"] != true {
 			t.Errorf("got %v", o)
 		}
 		for name, value := range o {

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -123,6 +124,10 @@ type Config struct {
 	// bound. ClientAddress finds the address, default the peer's.
 	StartsPerMinute int
 	ClientAddress   func(*http.Request) string
+	// ClientCertificate finds the certificate of a client that calls, default
+	// PeerCertificate. ClientRoots judge those of clients with AuthTLS.
+	ClientCertificate func(*http.Request) *x509.Certificate
+	ClientRoots       *x509.CertPool
 	// InFlight bounds the requests served at once, default 512.
 	InFlight int
 	// Log is the audit log, default slog.Default().
@@ -161,6 +166,9 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.Lifetimes.Code > time.Minute {
 		return nil, errors.New("provider: a code lives 60 seconds at most")
 	}
+	if cfg.Lifetimes.Pushed > 10*time.Minute {
+		return nil, errors.New("provider: a pushed request lives ten minutes at most")
+	}
 	if cfg.Mapping == nil {
 		cfg.Mapping = levels.Default()
 	}
@@ -175,6 +183,9 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if cfg.InFlight == 0 {
 		cfg.InFlight = 512
+	}
+	if cfg.ClientCertificate == nil {
+		cfg.ClientCertificate = PeerCertificate
 	}
 	if cfg.ClientAddress == nil {
 		cfg.ClientAddress = PeerAddress
@@ -256,6 +267,7 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/upstream/{upstream}/metadata", p.metadata},
 		{"GET", base + "/resume/{id}", p.resume},
 		{"POST", base + "/token", p.forClients("token", p.token)},
+		{"POST", base + "/par", p.forClients("push", p.push)},
 		{"POST", base + "/introspect", p.forClients("introspection", p.introspect)},
 		{"POST", base + "/revoke", p.forClients("revocation", p.revoke)},
 		{"GET POST", base + "/userinfo", p.userinfo},

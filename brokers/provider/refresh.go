@@ -65,7 +65,7 @@ func (p *Provider) refresh(call *clientCall) (*tokenResponse, *oauthError) {
 		return nil, invalidGrant("refresh_token_not_allowed")
 	case kept.Credential != call.client.credential():
 		return nil, invalidGrant("client_secret_changed")
-	case call.client.Auth == AuthNone && kept.Binding != call.binding, call.client.SenderConstrained && call.binding == "":
+	case call.client.Auth == AuthNone && kept.Binding != call.binding:
 		return nil, invalidGrant("refresh_token_key")
 	}
 	scopes, problem := narrower(g.Request.Scopes, call.params)

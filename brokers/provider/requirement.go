@@ -78,6 +78,15 @@ func (p *Provider) offers(c *Client, r *brokers.AuthorizationRequest) []offer {
 	return list
 }
 
+// feasible lists the methods for a request, or says that there is none.
+func (p *Provider) feasible(c *Client, r *brokers.AuthorizationRequest) ([]offer, *oauthError) {
+	offers := p.offers(c, r)
+	if len(offers) == 0 {
+		return nil, unmet("no_method", "no login method that this client may use reaches the required level")
+	}
+	return offers, nil
+}
+
 // ask is the level to ask of an upstream for one method: the least that will
 // do, or the preferred one where the method can reach it.
 func ask(r *brokers.AuthorizationRequest, m brokers.Method) levels.Level {

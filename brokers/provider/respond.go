@@ -1,13 +1,21 @@
 package provider
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
 )
+
+// responseModes are the ways of an answer to the relying party: in the query, by
+// a form (OAuth 2.0 Form Post Response Mode), and each as a signed JWT (JARM).
+func responseModes() []string {
+	return []string{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"}
+}
 
 // responseURL appends parameters to a redirect URI and leaves its own query as
 // it is (RFC 6749 4.1.2). The URI has been checked to be registered.
@@ -20,10 +28,11 @@ func responseURL(redirectURI string, response url.Values) string {
 }
 
 // seeOther redirects with 303, which never repeats a form (RFC 9700 4.12). It is
-// the only place that redirects, and its targets are three: our own pages, an
-// upstream's departure, and a registered redirect URI.
+// the only place that redirects, and its targets are four: our own pages, an
+// upstream's departure, a registered redirect URI, and a registered address
+// after logout.
 func seeOther(w http.ResponseWriter, r *http.Request, target string) {
-	http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // G710: see above; O-01 and O-10 test it
+	http.Redirect(w, r, target, http.StatusSeeOther) //nolint:gosec // G710: see above; O-01, O-10 and O-68 test it
 }
 
 // answer sends the browser back to the relying party, naming ourselves (RFC
@@ -33,7 +42,41 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request, request *broke
 	if request.State != "" {
 		response.Set("state", request.State)
 	}
-	seeOther(w, r, responseURL(request.RedirectURI, response))
+	mode, signed := strings.CutSuffix(request.ResponseMode, "jwt")
+	if signed {
+		token, err := p.signedResponse(r, request, response)
+		if err != nil {
+			p.fault(w, r, "signing answer", err, nil)
+			return
+		}
+		response = url.Values{"response": {token}}
+	}
+	if strings.TrimSuffix(mode, ".") != "form_post" {
+		seeOther(w, r, responseURL(request.RedirectURI, response))
+		return
+	}
+	fields := map[string]string{}
+	for name := range response {
+		fields[name] = response.Get(name)
+	}
+	w.Header().Set("Content-Security-Policy", policy(true, origin(request.RedirectURI)))
+	view := pages.Onward{Language: p.language(r, &brokers.Transaction{Request: *request}), Location: request.RedirectURI, Fields: fields, Back: true}
+	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Onward(out, view) })
+}
+
+// signedResponse is the answer as a JWT (JARM 4.1).
+func (p *Provider) signedResponse(r *http.Request, request *brokers.AuthorizationRequest, response url.Values) (string, error) {
+	client, err := p.cfg.Clients.Client(r.Context(), request.ClientID)
+	if err != nil {
+		return "", err
+	}
+	now := p.cfg.Now()
+	claims := map[string]any{}
+	for name := range response {
+		claims[name] = response.Get(name)
+	}
+	claims["iss"], claims["aud"], claims["exp"] = p.cfg.Issuer, client.ID, numericDate(now.Add(p.cfg.Lifetimes.Login))
+	return p.cfg.Keys.sign(client.SigningAlgorithm, typeJWT, claims, now)
 }
 
 // deny tells the relying party of an error.

@@ -91,6 +91,8 @@ type options struct {
 	upstream  *brokertest.Upstream
 	upstreams []brokers.Upstream
 	store     provider.Store
+	// foreign is a rig whose issuer is another rig's: nobody asks it for discovery.
+	foreign bool
 }
 
 func portal() provider.Client {
@@ -119,7 +121,7 @@ func newRig(t testing.TB, o options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := provider.NewKeys(key)
+	keys, err := provider.NewKeys(provider.Key{Signer: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,10 +141,23 @@ func newRig(t testing.TB, o options) *rig {
 	if r.provider, err = provider.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	if o.foreign {
+		r.server.Config.Handler = r.as(cfg.Issuer)
+		return r
+	}
 	if r.oidc, err = oidc.NewProvider(context.Background(), r.server.URL); err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// as serves requests as if they had come to another address: a replica behind
+// one name.
+func (r *rig) as(issuer string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		q.Host = strings.TrimPrefix(issuer, "http://")
+		r.provider.ServeHTTP(w, q)
+	})
 }
 
 func sqliteStore(t testing.TB) provider.Store {

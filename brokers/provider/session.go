@@ -41,7 +41,7 @@ func (p *Provider) openSession(w http.ResponseWriter, r *http.Request, event *br
 // reuse answers from an earlier login of the same browser, where client,
 // request, level, age, method and policy allow it. It reports whether it
 // answered.
-func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest) bool {
+func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, pushed brokers.Hash) bool {
 	secret, ok := p.cookie(r, sessionCookie)
 	if !ok || !c.SingleSignOn || request.Fresh {
 		return false
@@ -65,7 +65,7 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 	}
 	t := &brokers.Transaction{
 		ID: id, State: brokers.Authenticated, Request: *request, Upstream: event.Upstream, Method: event.Method,
-		Event: event, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
+		Event: event, Pushed: pushed, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
 	}
 	if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
 		p.fault(w, r, "keeping login", err, nil)

@@ -41,6 +41,9 @@ func (p *Provider) token(call *clientCall) (*reply, *oauthError) {
 	case !known:
 		return nil, &oauthError{"unsupported_grant_type", "grant_type is not supported", "grant_type"}
 	}
+	if problem := p.bind(call); problem != nil {
+		return nil, problem
+	}
 	response, problem := serve(call)
 	return &reply{body: response}, problem
 }
@@ -71,6 +74,8 @@ func (p *Provider) redeem(call *clientCall) (*tokenResponse, *oauthError) {
 		return nil, invalidGrant("code_of_other_client")
 	case g.Request.RedirectURI != call.params["redirect_uri"]:
 		return nil, invalidGrant("redirect_uri")
+	case g.Request.ProofKey != "" && call.binding != boundByProof+g.Request.ProofKey:
+		return nil, &oauthError{"invalid_dpop_proof", "the code is for the holder of another key", "proof_other_key"}
 	case !verifies(g.Request.CodeChallenge, call.params["code_verifier"]):
 		return nil, invalidGrant("code_verifier")
 	}

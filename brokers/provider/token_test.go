@@ -396,7 +396,9 @@ func TestUserinfoRefuses(t *testing.T) {
 	}{
 		"no token":         {ask("GET", "", ""), 401, "Bearer"},
 		"token in query":   {ask("GET", "?access_token="+token, ""), 400, `Bearer error="invalid_request"`},
-		"token in body":    {ask("POST", "", "access_token="+token), 401, "Bearer"},
+		"token in form":    {ask("POST", "", "access_token="+token), 200, ""},
+		"token in both":    {ask("POST", "?access_token="+token, "access_token="+token), 400, `Bearer error="invalid_request"`},
+		"proof scheme":     {ask("GET", "", "", "DPoP "+token), 401, `DPoP error="invalid_token", algs="ES256 ES384 PS256 EdDSA"`},
 		"two headers":      {ask("GET", "", "", "Bearer "+token, "Bearer "+token), 400, `Bearer error="invalid_request"`},
 		"other scheme":     {ask("GET", "", "", "Basic "+token), 400, `Bearer error="invalid_request"`},
 		"no scheme":        {ask("GET", "", "", token), 400, `Bearer error="invalid_request"`},

@@ -11,66 +11,99 @@ import (
 )
 
 // userinfo gives the claims that client and request allow, to whoever brings a
-// live access token in the header (RFC 6750 2.1); never in query or body.
+// live access token in the header (RFC 6750 2.1) or in a form (2.2); never in the
+// query. A bound token needs its key beside (RFC 9449 7, RFC 8705 3).
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
-	token, reason := bearer(r)
+	scheme, token, reason := broughtToken(w, r)
 	if reason != "" {
-		challenge := "Bearer"
-		status := http.StatusUnauthorized
-		if reason != "token_missing" {
-			challenge, status = `Bearer error="invalid_request"`, http.StatusBadRequest
+		problem := invalidRequest(reason, "the access token is not where it belongs")
+		if reason == "token_missing" {
+			problem = &oauthError{"", "", reason}
 		}
-		p.challenge(w, r, status, challenge, reason)
+		p.challenge(w, r, scheme, problem)
 		return
 	}
 	g, kept, err := p.cfg.Store.AccessToken(r.Context(), brokers.HashOf(token), p.cfg.Now())
-	if errors.Is(err, brokers.ErrNotFound) {
-		p.challenge(w, r, http.StatusUnauthorized, `Bearer error="invalid_token"`, "token_unknown")
-		return
-	}
 	var client *Client
 	if err == nil {
-		client, err = p.cfg.Clients.Client(r.Context(), g.Request.ClientID)
+		client, err = p.cfg.Clients.Client(r.Context(), g.Request.ClientID) // it may have been removed
 	}
-	switch {
-	case errors.Is(err, brokers.ErrNotFound): // the client was removed meanwhile
-		p.challenge(w, r, http.StatusUnauthorized, `Bearer error="invalid_token"`, "client_unknown")
-	case err != nil:
-		p.cfg.Log.ErrorContext(r.Context(), "userinfo was not served", "error", err)
+	if errors.Is(err, brokers.ErrNotFound) {
+		p.challenge(w, r, scheme, &oauthError{"invalid_token", "", "token_unknown"})
+		return
+	}
+	if err != nil {
+		problem := p.storeProblem(r.Context(), "loading access token", err)
 		w.Header().Set("Retry-After", "2")
-		p.json(w, http.StatusServiceUnavailable, errorResponse{Error: "temporarily_unavailable"})
-	default:
-		scopes := kept.Scopes
-		if scopes == nil {
-			scopes = g.Request.Scopes
-		}
-		claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo)
-		claims["sub"] = g.Subject
-		p.json(w, http.StatusOK, claims)
+		p.json(w, problem.status(), errorResponse{Error: problem.code})
+		return
 	}
+	if problem := p.holds(r, scheme, token, kept.Binding, client.ProofNonce); problem != nil {
+		p.challenge(w, r, scheme, problem)
+		return
+	}
+	scopes := kept.Scopes
+	if scopes == nil {
+		scopes = g.Request.Scopes
+	}
+	claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo)
+	claims["sub"] = g.Subject
+	p.json(w, http.StatusOK, claims)
 }
 
-func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, status int, challenge, reason string) {
-	p.record(r.Context(), "userinfo.refused", reason, slog.Int("status", status))
+// challenge refuses a request for a resource (RFC 6750 3, RFC 9449 7.1).
+func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, scheme string, problem *oauthError) {
+	status := http.StatusUnauthorized
+	if problem.code == "invalid_request" {
+		status = http.StatusBadRequest
+	}
+	challenge := "Bearer"
+	if strings.EqualFold(scheme, "DPoP") {
+		challenge = "DPoP"
+	}
+	separator := " "
+	if problem.code != "" {
+		challenge, separator = challenge+separator+`error="`+problem.code+`"`, ", "
+	}
+	if strings.HasPrefix(challenge, "DPoP") {
+		var names []string
+		for _, a := range modernAlgorithms() {
+			names = append(names, string(a))
+		}
+		challenge += separator + `algs="` + strings.Join(names, " ") + `"`
+	}
+	if problem.code == "use_dpop_nonce" {
+		w.Header().Set("DPoP-Nonce", p.proofNonceAt(p.cfg.Now()))
+	}
+	p.record(r.Context(), "userinfo.refused", problem.reason, slog.Int("status", status))
 	w.Header().Set("WWW-Authenticate", challenge)
 	w.WriteHeader(status)
 }
 
-// bearer reads the access token from the header. The scheme's name has no case
-// (RFC 9110 11.1).
-func bearer(r *http.Request) (token, reason string) {
+// broughtToken reads the access token of a request. The scheme's name has no
+// case (RFC 9110 11.1).
+func broughtToken(w http.ResponseWriter, r *http.Request) (scheme, token, reason string) {
 	if r.URL.RawQuery != "" {
-		return "", "parameters_in_query"
+		return "", "", "parameters_in_query"
 	}
 	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 && r.Method == http.MethodPost && r.ContentLength != 0 {
+		params, err := readParameters(w, r, maxTokenBody)
+		if err != nil {
+			return "", "", "parameters"
+		}
+		if token = params["access_token"]; token != "" {
+			return "Bearer", token, ""
+		}
+	}
 	if len(headers) == 0 {
-		return "", "token_missing"
+		return "", "", "token_missing"
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", "authorization_malformed"
+	scheme, token, _ = strings.Cut(headers[0], " ")
+	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "DPoP") || token == "" {
+		return "", "", "authorization_malformed"
 	}
-	return token, ""
+	return scheme, token, ""
 }
 
 // beside joins the claims of the protocol with claims about the person. The

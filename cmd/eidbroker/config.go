@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/eidbridge/eidbridge/brokers/provider"
@@ -50,8 +52,16 @@ type config struct {
 		Substantial duration `toml:"substantial"`
 		High        duration `toml:"high"`
 	} `toml:"single_sign_on"`
-	Clients []clientConfig `toml:"clients"`
-	DigiD   *digidConfig   `toml:"digid"`
+	Keys []struct {
+		File      string    `toml:"file"`
+		Algorithm string    `toml:"algorithm"`
+		Use       time.Time `toml:"use"`
+		Until     time.Time `toml:"until"`
+	} `toml:"keys"`
+	ClientCertificateHeader string         `toml:"client_certificate_header"`
+	ClientRoots             string         `toml:"client_roots"`
+	Clients                 []clientConfig `toml:"clients"`
+	DigiD                   *digidConfig   `toml:"digid"`
 }
 
 type clientConfig struct {
@@ -69,6 +79,17 @@ type clientConfig struct {
 	HideAMR      bool         `toml:"hide_amr"`
 	SingleSignOn bool         `toml:"single_sign_on"`
 	Refresh      bool         `toml:"refresh_tokens"`
+	JWKS         string       `toml:"jwks"`
+	TLSSubject   string       `toml:"tls_subject"`
+	TLSName      string       `toml:"tls_name"`
+	Legacy       bool         `toml:"legacy_audience"`
+	Pushed       bool         `toml:"require_pushed"`
+	Signed       bool         `toml:"require_signed"`
+	Constrained  bool         `toml:"sender_constrained"`
+	Bound        bool         `toml:"certificate_bound"`
+	Nonce        bool         `toml:"dpop_nonce"`
+	Algorithm    string       `toml:"signing_algorithm"`
+	Profile      string       `toml:"profile"`
 }
 
 type digidConfig struct {
@@ -160,6 +181,16 @@ func (c config) clients() ([]provider.Client, error) {
 			ID: s.ID, Name: s.Name, Auth: provider.AuthMethod(s.Auth), RedirectURIs: s.RedirectURIs, Sector: s.Sector,
 			MinLevel: s.MinLevel, Methods: s.Methods, Scopes: s.Scopes, Vocabulary: s.Vocabulary,
 			Semantics: provider.Semantics(s.Semantics), HideAMR: s.HideAMR, SingleSignOn: s.SingleSignOn, RefreshTokens: s.Refresh,
+			TLSSubject: s.TLSSubject, TLSName: s.TLSName, LegacyAudience: s.Legacy,
+			RequirePushed: s.Pushed, RequireSigned: s.Signed, SenderConstrained: s.Constrained, CertificateBound: s.Bound,
+			ProofNonce: s.Nonce, SigningAlgorithm: jose.SignatureAlgorithm(s.Algorithm), Profile: provider.Profile(s.Profile),
+		}
+		if s.JWKS != "" {
+			var set jose.JSONWebKeySet
+			if err := json.Unmarshal([]byte(s.JWKS), &set); err != nil {
+				return nil, fmt.Errorf("client %q: jwks is not a JSON Web Key Set: %w", s.ID, err)
+			}
+			client.Keys = set.Keys
 		}
 		if s.SecretSHA256 != "" {
 			hash, err := hex.DecodeString(s.SecretSHA256)

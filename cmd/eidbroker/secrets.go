@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
@@ -37,16 +40,30 @@ func loadSecrets(c config, dir directory) (*secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", c.SigningKey, err)
 	}
-	var published []*ecdsa.PublicKey
+	if ec, ok := key.(*ecdsa.PrivateKey); !ok || ec.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", c.SigningKey)
+	}
+	keys := []provider.Key{{Signer: key}}
 	for _, name := range c.PublishedKeys {
 		public, err := readPublicKey(dir.file(name))
 		if err != nil {
 			return nil, fmt.Errorf("published key %s: %w", name, err)
 		}
-		published = append(published, public)
+		keys = append(keys, provider.Key{Public: public})
+	}
+	for _, k := range c.Keys {
+		data, err := readSecret(dir.file(k.File), false, nil)
+		if err != nil {
+			return nil, fmt.Errorf("key: %w", err)
+		}
+		signer, err := parseSigningKey(data)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", k.File, err)
+		}
+		keys = append(keys, provider.Key{Signer: signer, Algorithm: jose.SignatureAlgorithm(k.Algorithm), Use: k.Use, Until: k.Until})
 	}
 	s := &secrets{}
-	if s.keys, err = provider.NewKeys(key, published...); err != nil {
+	if s.keys, err = provider.NewKeys(keys...); err != nil {
 		return nil, err
 	}
 	text, err := readSecret(dir.file(c.PairwiseSecret), fresh, newPairwiseSecret)
@@ -116,7 +133,7 @@ func newSigningKey() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-func parseSigningKey(data []byte) (*ecdsa.PrivateKey, error) {
+func parseSigningKey(data []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "PRIVATE KEY" {
 		return nil, errors.New("no PEM block PRIVATE KEY")
@@ -125,14 +142,14 @@ func parseSigningKey(data []byte) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	ec, ok := key.(*ecdsa.PrivateKey)
+	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, errors.New("not an EC key")
+		return nil, errors.New("a key that cannot sign")
 	}
-	return ec, nil
+	return signer, nil
 }
 
-func readPublicKey(path string) (*ecdsa.PublicKey, error) {
+func readPublicKey(path string) (crypto.PublicKey, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -141,15 +158,7 @@ func readPublicKey(path string) (*ecdsa.PublicKey, error) {
 	if block == nil || block.Type != "PUBLIC KEY" {
 		return nil, errors.New("no PEM block PUBLIC KEY")
 	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	ec, ok := key.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, errors.New("not an EC key")
-	}
-	return ec, nil
+	return x509.ParsePKIXPublicKey(block.Bytes)
 }
 
 func newPairwiseSecret() ([]byte, error) {

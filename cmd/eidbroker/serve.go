@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +13,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/net/netutil"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -133,7 +137,28 @@ func assemble(c config, dir directory, s *secrets, database *store.SQLite, log *
 	if len(registrations) == 0 || len(upstreams) == 0 {
 		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
 	}
+	for _, r := range registrations {
+		algorithm := cmp.Or(r.SigningAlgorithm, jose.ES256)
+		if !slices.Contains(s.keys.Algorithms(time.Now()), algorithm) {
+			return nil, fmt.Errorf("client %q: there is no key that signs by %s", r.ID, algorithm)
+		}
+	}
+	certificate, roots := provider.PeerCertificate, (*x509.CertPool)(nil)
+	if c.ClientCertificateHeader != "" {
+		certificate = provider.ForwardedCertificate(c.ClientCertificateHeader, c.TrustedProxies)
+	}
+	if c.ClientRoots != "" {
+		list, err := certificates(dir, c.ClientRoots)
+		if err != nil {
+			return nil, fmt.Errorf("client_roots: %w", err)
+		}
+		roots = x509.NewCertPool()
+		for _, root := range list {
+			roots.AddCert(root)
+		}
+	}
 	return provider.New(provider.Config{
+		ClientCertificate: certificate, ClientRoots: roots,
 		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database,
 		Keys: s.keys, PairwiseSecret: s.pairwise, Mapping: mapping, Log: log,
 		StartsPerMinute: c.StartsPerMinute, ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
