@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/x509"
 	"encoding/hex"
 	json "encoding/json/v2"
 	"errors"
@@ -117,7 +118,12 @@ func (t token) inserted() cardreader.Inserted {
 		slot.PINs = []cardreader.PINStatus{t.status()}
 	}
 	for _, c := range t.Certificates {
-		parsed, err := brainpool.ParseCertificate(c.DER)
+		parsed, err := x509.ParseCertificate(c.DER)
+		if err != nil {
+			if other, otherErr := brainpool.ParseCertificate(c.DER); otherErr == nil {
+				parsed, err = other, nil
+			}
+		}
 		if err != nil {
 			slot.Err = fmt.Errorf("%w: certificate: %w", cardreader.ErrCardProtocol, err)
 			continue
