@@ -116,7 +116,7 @@ func plain(s string) bool {
 
 // naturalPerson is a minimum data set.
 type naturalPerson struct {
-	identifier, origin string
+	identifier         string
 	given, family      scripts
 	birthdate          string
 }
