@@ -62,6 +62,8 @@ type config struct {
 	ClientRoots             string         `toml:"client_roots"`
 	Clients                 []clientConfig `toml:"clients"`
 	DigiD                   *digidConfig   `toml:"digid"`
+	Clave                   *claveConfig   `toml:"clave"`
+	EIDAS                   *eidasConfig   `toml:"eidas"`
 }
 
 type clientConfig struct {

@@ -126,13 +126,9 @@ func assemble(c config, dir directory, s *secrets, database *store.SQLite, log *
 	if err != nil {
 		return nil, err
 	}
-	var upstreams []brokers.Upstream
-	if c.DigiD != nil {
-		upstream, err := c.DigiD.connect(c.Issuer, dir, database)
-		if err != nil {
-			return nil, err
-		}
-		upstreams = append(upstreams, upstream)
+	upstreams, err := c.upstreams(dir, database)
+	if err != nil {
+		return nil, err
 	}
 	if len(registrations) == 0 || len(upstreams) == 0 {
 		log.Warn("nobody can log in yet: the configuration has no client or no upstream")

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/eidas"
+	"github.com/eidbridge/eidbridge/brokers/saml"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// eidasConfig is the section of an eIDAS node; default.toml says what each key
+// means.
+type eidasConfig struct {
+	EntityID             string             `toml:"entity_id"`
+	ServiceName          string             `toml:"service_name"`
+	Country              string             `toml:"country"`
+	SigningKey           string             `toml:"signing_key"`
+	Certificate          string             `toml:"certificate"`
+	PKCS1                bool               `toml:"pkcs1"`
+	DecryptionKey        string             `toml:"decryption_key"`
+	DecryptionCert       string             `toml:"decryption_certificate"`
+	PreviousKey          string             `toml:"previous_decryption_key"`
+	PreviousCert         string             `toml:"previous_decryption_certificate"`
+	MetadataFile         string             `toml:"metadata_file"`
+	MetadataURL          string             `toml:"metadata_url"`
+	MetadataCertificates string             `toml:"metadata_certificates"`
+	MetadataDelay        duration           `toml:"metadata_delay"`
+	NodeID               string             `toml:"node_id"`
+	Private              bool               `toml:"private"`
+	RequesterID          string             `toml:"requester_id"`
+	TypeInMetadata       bool               `toml:"sp_type_in_metadata"`
+	NameIDFormat         eidas.NameIDFormat `toml:"name_id_format"`
+	Optional             []string           `toml:"optional_attributes"`
+	CountryField         string             `toml:"country_field"`
+	Countries            []string           `toml:"countries"`
+	MaxLevel             levels.Level       `toml:"max_level"`
+}
+
+// connect makes the eIDAS upstream from its section.
+func (c *eidasConfig) connect(issuer string, dir directory, replay saml.ReplayStore) (*eidas.Upstream, error) {
+	const id = "eidas"
+	base := issuer + "/upstream/" + id
+	if c.EntityID == "" {
+		c.EntityID = base + "/metadata"
+	}
+	if c.MetadataFile != "" && c.MetadataURL != "" {
+		return nil, errors.New("eidas: give metadata_file or metadata_url, not both")
+	}
+	signing, err := keyPair(dir, c.Certificate, c.SigningKey)
+	if err != nil {
+		return nil, fmt.Errorf("eidas: signing key: %w", err)
+	}
+	signer, ok := signing.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("eidas: signing key cannot sign")
+	}
+	settings := eidas.Config{
+		ID: id, EntityID: c.EntityID, ACSURL: base + "/callback", ProviderName: c.ServiceName, Country: c.Country,
+		SigningKey: signer, Certificate: signing.Leaf, PKCS1: c.PKCS1, NodeID: c.NodeID,
+		MetadataURL: c.MetadataURL, MetadataDelay: time.Duration(c.MetadataDelay),
+		Private: c.Private, RequesterID: c.RequesterID, TypeInMetadata: c.TypeInMetadata, NameIDFormat: c.NameIDFormat,
+		Optional: c.Optional, CountryField: c.CountryField, Countries: c.Countries, MaxLevel: c.MaxLevel, Replay: replay,
+	}
+	if settings.DecryptionKeys, err = decryptionKeys(dir, keyFiles{c.DecryptionCert, c.DecryptionKey}, keyFiles{c.PreviousCert, c.PreviousKey}); err != nil {
+		return nil, fmt.Errorf("eidas: %w", err)
+	}
+	if c.MetadataFile != "" {
+		if settings.Metadata, err = os.ReadFile(dir.file(c.MetadataFile)); err != nil {
+			return nil, fmt.Errorf("eidas: %w", err)
+		}
+	}
+	if c.MetadataCertificates != "" {
+		if settings.MetadataCertificates, err = certificates(dir, c.MetadataCertificates); err != nil {
+			return nil, fmt.Errorf("eidas: metadata_certificates: %w", err)
+		}
+	}
+	return eidas.New(settings)
+}
+
+// upstreams connects the schemes that are configured, in the order in which
+// their methods are shown.
+func (c *config) upstreams(dir directory, replay saml.ReplayStore) ([]brokers.Upstream, error) {
+	var list []brokers.Upstream
+	if c.DigiD != nil {
+		upstream, err := c.DigiD.connect(c.Issuer, dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
+	if c.Clave != nil {
+		upstream, err := c.Clave.connect(c.Issuer, dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
+	if c.EIDAS != nil {
+		upstream, err := c.EIDAS.connect(c.Issuer, dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
+	return list, nil
+}
