@@ -9,7 +9,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
 
-// ErrMismatch: the two entries of a new PIN differ. The card was not asked.
+// ErrMismatch is a new PIN whose two entries differ. The card was not asked.
 var ErrMismatch = errors.New("two entries of the new PIN differ")
 
 // Manager asks the holder for what card management needs: it implements

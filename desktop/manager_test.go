@@ -147,7 +147,7 @@ func TestKeyWithoutAPINNeedsAYes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.prompter.err = want
-			b.Service.Cards = &yesCards{fakeCards: b.cards}
+			b.Cards = &yesCards{fakeCards: b.cards}
 			snapshot, err := b.Do(t.Context(), request("a.pdf"))
 			if !errors.Is(err, want) || (err == nil) != (snapshot.State == desktop.StateDone) {
 				t.Errorf("%s, %v", snapshot.State, err)
@@ -161,12 +161,12 @@ func TestKeyWithoutAPINNeedsAYes(t *testing.T) {
 
 func TestPINAtTheReaderIsShownUntilDone(t *testing.T) {
 	b := newBench(t)
-	b.Service.Cards = &yesCards{fakeCards: b.cards, atReader: true}
+	b.Cards = &yesCards{fakeCards: b.cards, atReader: true}
 	if _, err := b.Do(t.Context(), request("a.pdf")); !errors.Is(err, cardreader.ErrNotOffered) {
 		t.Errorf("a prompter that cannot point to the reader: %v", err)
 	}
 	p := &padPrompter{fakePrompter: b.prompter}
-	b.Service.Prompter = p
+	b.Prompter = p
 	if _, err := b.Do(t.Context(), request("a.pdf")); err != nil || p.shown != 1 || p.done != 1 {
 		t.Errorf("%v, shown %d, taken away %d", err, p.shown, p.done)
 	}

@@ -63,7 +63,7 @@ const (
 )
 
 func codeNames() map[uint]string {
-	return map[uint]string{
+	return map[uint]string{ //nolint:gosec // words about PINs
 		ckrOK: "no objection, but no result either", ckrHostMemory: "the computer has no memory left",
 		ckrSlotIDInvalid: "the slot is gone", ckrGeneralError: "general error of the module",
 		ckrFunctionFailed: "the function failed", ckrDeviceError: "error of the card or its reader",

@@ -107,6 +107,13 @@ func setUp(env *testscript.Env) error {
 	if err := c.WritePEM(anchors); err != nil {
 		return err
 	}
+	keys, err := c.TerminalKeys()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "dnie-keys.json"), keys, 0o600); err != nil {
+		return err
+	}
 	env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 	env.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(env.WorkDir, "no-pcscd"))
 	env.Setenv("LANG", "en_GB.UTF-8")
@@ -115,17 +122,30 @@ func setUp(env *testscript.Env) error {
 
 // cmdCard puts an emulated card behind an address, which it leaves in $CARD:
 //
-//	card [tries=N] [pulled=INS] [person=N]
+//	card [kind=KIND] [as=PERSONALITY] [tries=N] [puk=N] [pulled=INS] [person=N]
+//
+// Tries and the canary as PIN2 are those of kind esteid.
 func cmdCard(ts *testscript.TestScript, neg bool, args []string) {
 	person, ins := 0, 0
+	kind, personality := cards.KindEstEID, cards.Honest
 	tries := &cards.Tries{PIN1: 3, PIN2: 3, PUK: 3}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
+		switch name {
+		case "kind":
+			kind = cards.Kind(value)
+			continue
+		case "as":
+			personality = cards.Personality(value)
+			continue
+		}
 		n, err := strconv.ParseUint(value, 0, 8)
 		ts.Check(err)
 		switch name {
 		case "tries":
 			tries.PIN2 = int(n)
+		case "puk":
+			tries.PUK = int(n)
 		case "pulled":
 			ins = int(n)
 		case "person":
@@ -135,6 +155,9 @@ func cmdCard(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	spec, err := cardSpec(person, tries)
+	if kind != cards.KindEstEID || personality != cards.Honest {
+		spec, err = described(kind, personality)
+	}
 	ts.Check(err)
 	card, err := spec.New()
 	ts.Check(err)
@@ -142,6 +165,20 @@ func cmdCard(ts *testscript.TestScript, neg bool, args []string) {
 		card = &pulled{Card: card, ins: byte(ins)}
 	}
 	ts.Setenv("CARD", listen(ts.Defer, ts.Fatalf, card))
+}
+
+// described is a card of any kind with the PINs that the lab gives it.
+func described(kind cards.Kind, personality cards.Personality) (cards.Spec, error) {
+	c, err := country()
+	if err != nil {
+		return cards.Spec{}, err
+	}
+	for _, p := range pki.Persons() {
+		if (kind == cards.KindDNIe) == (p.NIF != "") {
+			return cards.Describe(c, kind, p, personality)
+		}
+	}
+	return cards.Spec{}, errors.New("nobody holds such a card")
 }
 
 // listen serves a card on loopback until the test ends.
@@ -182,6 +219,14 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// nextEntry is the word of TESTPIN that follows those typed before, or the last.
+func nextEntry() string {
+	words := strings.Split(os.Getenv("TESTPIN"), " ")
+	said, _ := os.ReadFile(os.Getenv("TESTLOG"))
+	typed := strings.Count(string(said), `"GETPIN `) - 1
+	return words[max(0, min(typed, len(words)-1))]
+}
+
 // servePinentry is a scripted pinentry. TESTPIN is typed, TESTANSWER ("ok",
 // "cancel", "hang") answers, TESTLOG receives what was said, one JSON string a
 // line.
@@ -207,7 +252,7 @@ func servePinentry(in io.Reader, out io.Writer) {
 		case asked && answer == "hang":
 			select {}
 		case command == "GETPIN":
-			say("D " + os.Getenv("TESTPIN"))
+			say("D " + nextEntry())
 		}
 		say("OK")
 		if command == "BYE" {

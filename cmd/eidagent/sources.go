@@ -84,8 +84,11 @@ func (p *program) cards(ask *questions) (*cardreader.Cards, error) {
 	return &cardreader.Cards{
 		Service: service, Now: time.Now,
 		Drivers: []cardreader.Driver{
-			esteid.Driver{}, esteid2025.Driver{}, spanish,
-			esteid2025.Driver{Model: esteid2025.Finland4}, esteid2025.Driver{Model: esteid2025.Finland3},
+			esteid.Driver{},
+			esteid2025.Driver{},
+			spanish,
+			esteid2025.Driver{Model: esteid2025.Finland4},
+			esteid2025.Driver{Model: esteid2025.Finland3},
 		},
 	}, nil
 }

@@ -107,7 +107,10 @@ func (p *Pinentry) AtReader(ctx context.Context, c desktop.Consent) (done func()
 	}()
 	select {
 	case <-shown:
-		return func() { cancel(); <-ended }, nil
+		return func() {
+			cancel()
+			<-ended //nolint:errcheck // how the message left is of no interest
+		}, nil
 	case err := <-ended:
 		cancel()
 		return nil, err

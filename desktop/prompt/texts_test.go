@@ -132,8 +132,10 @@ func managementTexts(words phrases, long string, limit int) []string {
 		}
 	}
 	for _, q := range []desktop.Confirmation{
-		{Kind: desktop.ConfirmLastTry}, {Kind: desktop.ConfirmLastTry, Final: true},
-		{Kind: desktop.ConfirmPersonalData}, {Kind: desktop.ConfirmSave},
+		{Kind: desktop.ConfirmLastTry},
+		{Kind: desktop.ConfirmLastTry, Final: true},
+		{Kind: desktop.ConfirmPersonalData},
+		{Kind: desktop.ConfirmSave},
 	} {
 		q.Name, q.PIN = long, long
 		text, yes := words.confirmationText(q, limit)
