@@ -116,9 +116,9 @@ func plain(s string) bool {
 
 // naturalPerson is a minimum data set.
 type naturalPerson struct {
-	identifier         string
-	given, family      scripts
-	birthdate          string
+	identifier    string
+	given, family scripts
+	birthdate     string
 }
 
 // person reads a minimum data set. The identifier is for our country.
