@@ -1,0 +1,226 @@
+//go:build cgo
+
+package dnie_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/dnie"
+	"github.com/eidbridge/eidbridge/cardreader/pcsc"
+	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/pcscd"
+)
+
+// The tests of this file run against a real pcscd with T=0. The client library
+// remembers the first socket name that it sees.
+func TestMain(m *testing.M) {
+	pcscd.Child()
+	os.Exit(run(m))
+}
+
+const stackDir = "EIDBRIDGE_TEST_STACK"
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "dnie")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := errors.Join(os.Setenv(stackDir, dir), os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm"))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func start(t *testing.T) *pcscd.Stack {
+	t.Helper()
+	stack, err := pcscd.Start(t.Context(), pcscd.Options{Dir: os.Getenv(stackDir)})
+	if errors.Is(err, pcscd.ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stack.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return stack
+}
+
+// remote is a desk at a real reader.
+type remote struct {
+	*desk
+	stack *pcscd.Stack
+}
+
+func (r *remote) insert(t *testing.T, generation int, changes ...func(*cards.Spec)) {
+	t.Helper()
+	spec := newLab(t).spec[generation]
+	config := *spec.DNIe
+	spec.DNIe = &config
+	for _, change := range changes {
+		change(&spec)
+	}
+	if err := r.stack.Insert(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, cardreader.ReaderPresent)
+}
+
+func (r *remote) remove(t *testing.T) {
+	t.Helper()
+	if err := r.stack.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, cardreader.ReaderEmpty)
+}
+
+// wait follows the reader until it is in a state.
+func (r *remote) wait(t *testing.T, want cardreader.ReaderState) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		readers, err := r.cards.Service.Readers(t.Context())
+		if err == nil && len(readers) > 0 && readers[0].State == want {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("reader is not %s: %+v, %v", want, readers, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// secrets counts the commands that carried a PIN: protected VERIFY with more than
+// a question in it.
+func (r *remote) secrets(t *testing.T) (verified, signed int) {
+	t.Helper()
+	log, err := r.stack.Exchanges(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range log {
+		// The recorder hides the data; a question with its checksum has 13 bytes,
+		// 9 with the short one.
+		if e.INS() == "20" && e.Command[8:10] != "0D" && e.Command[8:10] != "09" {
+			verified++
+		}
+		if len(e.Command) > 8 && e.Command[2:8] == "2A9E9A" {
+			signed++
+		}
+	}
+	return verified, signed
+}
+
+func atReader(t *testing.T, driver dnie.Driver, entry *typed) *remote {
+	t.Helper()
+	return &remote{
+		desk:  &desk{cards: &cardreader.Cards{Service: pcsc.New(), Drivers: []cardreader.Driver{driver}, Now: time.Now}, entry: entry},
+		stack: start(t),
+	}
+}
+
+func TestThroughARealPCSCD(t *testing.T) {
+	l := newLab(t)
+	entry := &typed{pin: citizenPIN, can: "123456", anyReader: true}
+	r := atReader(t, dnie.Driver{Roots: l.roots, CAN: entry}, entry)
+
+	for name, v := range map[string]struct {
+		generation int
+		changes    []func(*cards.Spec)
+	}{
+		"3.0": {2, nil}, "3.0, old keys": {1, nil}, "2.0": {1, []func(*cards.Spec){secondCard}}, "radio": {2, []func(*cards.Spec){contactless}},
+	} {
+		r.insert(t, v.generation, v.changes...)
+		begin := time.Now()
+		list, err := r.cards.List(t.Context())
+		if err != nil || len(list) == 0 || list[0].Err != nil || len(list[0].Credentials) != 2 || list[0].PINs[0].TriesLeft != 3 {
+			t.Fatalf("%s: %+v, %v", name, list, err)
+		}
+		listed := time.Since(begin)
+		for _, usage := range []cardreader.Usage{cardreader.UsageAuthentication, cardreader.UsageSignature} {
+			begin = time.Now()
+			if err := r.sign(t, usage); err != nil {
+				t.Errorf("%s, %s: %v", name, usage, err)
+			}
+			t.Logf("%s: listed in %v, found and signed (%s) in %v", name, listed, usage, time.Since(begin))
+		}
+		if verified, signed := r.secrets(t); verified != 2 || signed != 2 {
+			t.Errorf("C-33: %s: %d VERIFY, %d signatures", name, verified, signed)
+		}
+
+		entry.pin = "WRONG-PIN"
+		refusal(t, r.sign(t, cardreader.UsageSignature), cardreader.PINWrong, 2)
+		refusal(t, r.sign(t, cardreader.UsageSignature), cardreader.PINWrong, 1)
+		refusal(t, r.sign(t, cardreader.UsageSignature), cardreader.PINBlocked, 0)
+		entry.pin = citizenPIN
+		refusal(t, r.sign(t, cardreader.UsageSignature), cardreader.PINBlocked, 0)
+		if verified, _ := r.secrets(t); verified != 5 {
+			t.Errorf("C-42: %s: %d VERIFY", name, verified)
+		}
+		r.remove(t)
+	}
+}
+
+func TestRefusalsThroughARealPCSCD(t *testing.T) {
+	l := newLab(t)
+	entry := &typed{pin: citizenPIN, anyReader: true}
+	r := atReader(t, dnie.Driver{Roots: l.roots}, entry)
+	published, err := dnie.PublishedRoots()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Threat C-50: the lab's chip under the roots of the real cards.
+	r.insert(t, 2)
+	strict := &cardreader.Cards{Service: pcsc.New(), Drivers: []cardreader.Driver{dnie.Driver{Roots: published}}}
+	list, err := strict.List(t.Context())
+	if err != nil || len(list) == 0 || !errors.Is(list[0].Err, cardreader.ErrCardUntrusted) {
+		t.Errorf("untrusted chip: %+v, %v", list, err)
+	}
+	if verified, _ := r.secrets(t); verified != 0 {
+		t.Errorf("%d PINs sent to an untrusted chip", verified)
+	}
+	r.remove(t)
+
+	// Threats C-51, C-53.
+	for _, m := range []cards.Misbehaviour{cards.MisbehaviourWrongMAC, cards.MisbehaviourPlain, cards.MisbehaviourDowngrade6988} {
+		r.insert(t, 2, misbehaving(m))
+		if err := r.sign(t, cardreader.UsageSignature); !errors.Is(err, cardreader.ErrCardProtocol) {
+			t.Errorf("%s: %v, want ErrCardProtocol", m, err)
+		}
+		if verified, _ := r.secrets(t); verified != 0 {
+			t.Errorf("%s: %d PINs sent", m, verified)
+		}
+		r.remove(t)
+	}
+
+	// Threat C-16 in every part of a signature: PIN channel, counter, PIN, user
+	// channel, signature.
+	r.insert(t, 2)
+	found := r.find(t, cardreader.UsageSignature)
+	r.remove(t)
+	for _, at := range []int{1, 8, 13, 15, 25, 37} {
+		r.insert(t, 2, func(s *cards.Spec) { s.Faults.RemoveAt = at })
+		if err := r.signWith(t, found); !errors.Is(err, cardreader.ErrCardRemoved) {
+			t.Errorf("command %d: %v, want ErrCardRemoved", at, err)
+		}
+		if verified, signed := r.secrets(t); verified > 1 || signed > 1 {
+			t.Errorf("command %d: %d VERIFY, %d signatures", at, verified, signed)
+		}
+		r.remove(t)
+	}
+}
