@@ -97,6 +97,8 @@ type Credential struct {
 	// PIN is the ID of the PIN that releases the key.
 	PIN         string
 	Certificate *x509.Certificate
+	// Handle is the driver's own note about the key, opaque to everybody else.
+	Handle any
 	// PSS: the key is an RSA key that makes RSASSA-PSS values only, with a salt
 	// as long as the hash.
 	PSS bool

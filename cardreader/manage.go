@@ -200,14 +200,15 @@ func (m *management) do(ctx context.Context, sel Selection) (err error) {
 
 // describe fills in what the holder is asked with.
 func (m *management) describe(ctx context.Context, card Card, r *PINChangeRequest) error {
-	id, err := m.checked(card)
-	if err != nil {
-		return err
-	}
+	var err error
 	if r.Card, err = card.Info(ctx); err != nil {
 		return fmt.Errorf("reading the document number: %w", err)
 	}
 	if r.Target, err = pinStatus(ctx, card, m.target); err != nil {
+		return err
+	}
+	id, err := m.checked(card)
+	if err != nil {
 		return err
 	}
 	r.Operation, r.Checked = m.kind, r.Target

@@ -124,8 +124,8 @@ func (u *use) atPad(ctx context.Context, status PINStatus) error {
 	})
 }
 
-// finish keeps the counter for a use that follows at once, as long as nothing
-// was spent, and drops a value that comes after the caller gave up.
+// finish keeps the counter for a use that follows at once, unless the PIN that was
+// just taken raised it, and drops a value that comes after the caller gave up.
 func (u *use) finish(ctx context.Context, status PINStatus, err error) error {
 	u.found.forget()
 	switch {
@@ -133,7 +133,7 @@ func (u *use) finish(ctx context.Context, status PINStatus, err error) error {
 		return fmt.Errorf("using the key: %w", err)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case u.cards.Now != nil && status.TriesLeft == status.TriesMax:
+	case u.cards.Now != nil && (status.TriesMax == 0 || status.TriesLeft == status.TriesMax):
 		u.found.remember(u.cards.Now(), status)
 	}
 	return nil

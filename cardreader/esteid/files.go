@@ -102,9 +102,8 @@ func (c *card) holds(ctx context.Context, k key, certificate *x509.Certificate) 
 
 // reads compares the public key in the selected file.
 func (c *card) reads(ctx context.Context, certificate *x509.Certificate) (bool, error) {
-	at := bytes.Index(certificate.Raw, certificate.RawSubjectPublicKeyInfo)
-	want := certificate.RawSubjectPublicKeyInfo
-	if at < 0 {
+	want, at := iso7816.KeyPart(certificate)
+	if want == nil {
 		return false, nil
 	}
 	got, err := reading().Read(ctx, c.transport, at, len(want))

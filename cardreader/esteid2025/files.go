@@ -78,10 +78,8 @@ func (c *card) Recognize(ctx context.Context, _ cardreader.Info, credential card
 	if err != nil {
 		return explain(ctx, fmt.Errorf("%s certificate: %w", k.id, err))
 	}
-	certificate := credential.Certificate
-	want := certificate.RawSubjectPublicKeyInfo
-	at := bytes.Index(certificate.Raw, want)
-	if size != len(certificate.Raw) || at < 0 {
+	want, at := iso7816.KeyPart(credential.Certificate)
+	if size != len(credential.Certificate.Raw) || want == nil {
 		return cardreader.ErrCardChanged
 	}
 	got, err := iso7816.Blocks{Size: exactBlock}.Read(ctx, c.transport, at, len(want))

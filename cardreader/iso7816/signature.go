@@ -1,6 +1,7 @@
 package iso7816
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
@@ -83,4 +84,20 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("%w: not a certificate", ErrContent)
 	}
 	return certificate, nil
+}
+
+// telling is how much of a public key tells it from all others, in bytes.
+const telling = 160
+
+// KeyPart is the end of the certificate's public key, short enough for one READ
+// BINARY, and where in the certificate it stands: what Recognize of a driver
+// compares.
+func KeyPart(c *x509.Certificate) (part []byte, offset int) {
+	key := c.RawSubjectPublicKeyInfo
+	begin := bytes.Index(c.Raw, key)
+	if begin < 0 {
+		return nil, 0
+	}
+	skip := max(0, len(key)-telling)
+	return key[skip:], begin + skip
 }

@@ -59,6 +59,23 @@ type Element struct {
 // over. The error is ErrMalformed.
 func Parse(data []byte) ([]Element, error) { return parse(data, 1) }
 
+// Next splits the first data object off data, for files in which objects follow
+// one another and padding ends them. Its error is ErrMalformed.
+func Next(data []byte) (Element, []byte, error) {
+	if len(data) == 0 {
+		return Element{}, nil, fmt.Errorf("%w: no object", ErrMalformed)
+	}
+	tag, rest, err := parseTag(data)
+	if err != nil {
+		return Element{}, nil, err
+	}
+	length, rest, err := parseLength(rest)
+	if err != nil {
+		return Element{}, nil, fmt.Errorf("%v: %w", tag, err)
+	}
+	return Element{Tag: tag, Value: rest[:length:length], depth: 1}, rest[length:], nil
+}
+
 // Children parses the value of a constructed element.
 func (e Element) Children() ([]Element, error) {
 	if !e.Tag.Constructed() {
