@@ -27,7 +27,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/fetch"
 )
 
-// ErrList: the list cannot be used. All errors about lists match it.
+// ErrList means that the list cannot be used. All errors about lists match it.
 var ErrList = errors.New("CRL not acceptable")
 
 func wrong(format string, args ...any) error {

@@ -31,7 +31,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/fetch"
 )
 
-// ErrResponse: the answer cannot be used. All errors about answers match it.
+// ErrResponse means that the answer cannot be used. All errors about answers match it.
 var ErrResponse = errors.New("OCSP response not acceptable")
 
 func wrong(format string, args ...any) error {

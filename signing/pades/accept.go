@@ -1,10 +1,10 @@
 package pades
 
 import (
+	"context"
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
-	"errors"
 	"slices"
 	"time"
 
@@ -12,43 +12,28 @@ import (
 	"github.com/eidbridge/eidbridge/signing/cms"
 )
 
-// checkPath builds a certificate path to one of the roots (5.2.6, without
-// revocation). Only the signer's own path counts, and nothing from the message
-// is trusted.
-func (e *examination) checkPath(message *cms.SignedData, r *cms.Verified) {
-	now := e.v.opts.now()
+// checkPath builds a certificate path to one of the roots as of the
+// best-signature-time (5.2.6). Only the signer's own path counts, and nothing
+// from the message is trusted.
+func (e *examination) checkPath(ctx context.Context, message *cms.SignedData, r *cms.Verified) {
 	if len(e.v.opts.Roots) == 0 {
 		e.fail(Indeterminate, NoCertificateChainFound, findNoChain, "no trust anchors were given, so it is not known whether the certificate can be relied on")
-		e.checkValidity(r.Certificate, now)
+		e.checkValidity(r.Certificate, e.best)
 		return
 	}
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	for _, c := range e.v.opts.Roots {
-		roots.AddCert(c)
+	if e.timed && e.best.Before(r.Certificate.NotBefore) {
+		e.fail(TotalFailed, NotYetValid, findValidity, "the signature existed before its certificate was valid")
+		return
 	}
-	for _, c := range e.v.opts.Intermediates {
-		intermediates.AddCert(c)
+	path, err := e.v.path(ctx, r.Certificate, parsed(message.Certificates), e.best)
+	if err != nil {
+		sub, code, text := pathFailure(err)
+		e.fail(Indeterminate, sub, code, "%s", text)
+		return
 	}
-	for _, raw := range message.Certificates {
-		if c, err := x509.ParseCertificate(raw); err == nil {
-			intermediates.AddCert(c)
-		}
-	}
-	_, err := r.Certificate.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	var invalid x509.CertificateInvalidError
-	switch {
-	case err == nil:
-		e.out.Signer.ChainBuilt = true
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		e.fail(Indeterminate, OutOfBoundsNoPOE, findValidity, "a certificate of the path is outside its validity, and nothing proves when the signature was made")
-	case errors.As(err, &invalid):
-		e.fail(Indeterminate, NoCertificateChainFound, findChain, "the certificate path breaks a rule: %v", invalid)
-	default:
-		e.fail(Indeterminate, NoCertificateChainFound, findNoChain, "no path leads from the certificate to a trust anchor")
-	}
+	e.out.Signer.ChainBuilt = true
+	e.path = path
+	e.checkRevocation(ctx)
 }
 
 func (e *examination) checkValidity(c *x509.Certificate, now time.Time) {

@@ -1,5 +1,6 @@
-// Package pades signs PDF documents at PAdES baseline B-B (EN 319 142-1,
-// ISO 32000-2 12.8) and verifies PDF signatures.
+// Package pades signs PDF documents at the PAdES baseline levels B-B, B-T, B-LT
+// and B-LTA (EN 319 142-1, ISO 32000-2 12.8), raises signed documents to higher
+// levels, and verifies PDF signatures.
 //
 // Signing has three steps. Prepare reads the structure, decides what the new
 // revision changes, and passes over the document once; it yields a Plan with
@@ -7,12 +8,20 @@
 // writes the document again with the new revision behind it. Sign joins the
 // three in a single pass over the source, and SignFile does so from file to
 // file, with a check of the result before it is put in place. Memory does not
-// grow with the document: only the new revision is held.
+// grow with the document: only the new revisions are held.
+//
+// The levels above B-B need Services. A time-stamp over the signature value goes
+// into the CMS, whose hole has room for it; validation data and document
+// time-stamps are appended as revisions of their own. What cannot be reached is
+// left for Extend, and the Result says so.
 //
 // Verify walks from the AcroForm fields to the signature dictionaries, demands
 // the strict shape of ByteRange and Contents, checks the CMS, and looks at what
-// later revisions did. Its answers are those of EN 319 102-1. Revocation,
-// trusted lists and time-stamps are not examined, and the report says so.
+// later revisions did. Time-stamps are judged from the newest to the oldest, and
+// certificates and their revocation as of the earliest time that they prove. Its
+// answers are those of EN 319 102-1, with one simplification: validation data is
+// taken at its word about the time it was issued, without a proof of existence
+// of its own. Trusted lists are not examined, and the report says so.
 //
 // # What is ours and what is of pdfsign
 //

@@ -22,6 +22,9 @@ var (
 	// ErrWrongSignature: the value made by the signer does not verify under the
 	// certificate, so nothing was written.
 	ErrWrongSignature = errors.New("signature value does not match the certificate")
+	// errUnreached: a service did not give what a level needs. The document is
+	// finished at the level below.
+	errUnreached = errors.New("service not reached")
 	// ErrCheck: the finished output did not pass our own check and was
 	// discarded.
 	ErrCheck = errors.New("signed output did not pass its check")
@@ -42,6 +45,9 @@ const (
 	RefusedKey                RefusalCode = "key"                  // key kind or size not usable
 	RefusedCertificate        RefusalCode = "certificate"          // expired, or not for signing
 	RefusedOption             RefusalCode = "option"               // an option has no usable value
+	RefusedRevoked            RefusalCode = "revoked"              // the certificate is revoked or on hold
+	RefusedUnsigned           RefusalCode = "unsigned"             // there is no signature to extend
+	RefusedBroken             RefusalCode = "broken_signature"     // a signature to extend is not whole
 )
 
 // RefusedError says why a document is not signed and what its owner can do.

@@ -2,12 +2,14 @@ package pades
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pdf"
+	"github.com/eidbridge/eidbridge/signing/tsp"
 )
 
 // examination is the verdict on one signature in the making. It follows the
@@ -20,6 +22,13 @@ type examination struct {
 	shape shape
 	out   Signature
 	index int // of the signed revision
+	// best is the best-signature-time; timed tells that a time-stamp proves it.
+	best   time.Time
+	timed  bool
+	tokens []*tsp.Token // signature-time-stamps that are about the signature
+	path   []*x509.Certificate
+	// answered tells that revocation is known for the whole path.
+	answered bool
 }
 
 // fail records a finding and, if it is the first of its weight, the verdict.
@@ -42,6 +51,7 @@ func (e *examination) run(ctx context.Context) error {
 		Integrity:    Unknown,
 		Coverage:     Unclear,
 		ChangesAfter: ChangesUndefined,
+		TimeStamps:   []TimeStamp{},
 	}
 	e.claims()
 	if !e.checkShape() {
@@ -53,10 +63,10 @@ func (e *examination) run(ctx context.Context) error {
 	}
 	switch {
 	case e.out.Indication != "":
-	case e.v.opts.WithoutRevocation:
+	case e.answered || e.v.opts.WithoutRevocation:
 		e.out.Indication = TotalPassed
 	default:
-		e.fail(Indeterminate, TryLater, findRevocation, "nobody was asked whether the certificate had been revoked")
+		e.fail(Indeterminate, TryLater, findRevocation, "nothing says whether the certificate had been revoked")
 	}
 	return nil
 }
@@ -258,13 +268,14 @@ func (e *examination) checkCMS(ctx context.Context) error {
 	result, err := message.Verify(si, digest)
 	e.describe(si, result)
 	if e.verdict(err) {
-		e.checkPath(message, result)
+		e.checkTimes(ctx, si)
+		e.checkPath(ctx, message, result)
 		e.accept(result)
 	}
 	e.acceptChanges()
 	e.baseline(message, si, result)
-	if len(si.UnsignedAttribute(cms.OIDSignatureTimeStamp)) > 0 {
-		e.note(findTimeStampListed, "the signature carries a time-stamp, which is not checked")
+	if e.out.Integrity == Intact {
+		e.level(ctx, message, result.Certificate)
 	}
 	return nil
 }

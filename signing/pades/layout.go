@@ -32,6 +32,7 @@ type layout struct {
 	field    string
 	newField bool
 	earlier  int
+	grown    bool // an array of the document security store
 
 	signature   pdf.Ref
 	fieldObject pdf.Ref // set for a new field
@@ -106,6 +107,23 @@ func (l *layout) useCredential(cred signing.Credential) error {
 
 // inspect looks for reasons not to sign and chooses the field.
 func (l *layout) inspect() error {
+	if err := l.inspectFile(); err != nil {
+		return err
+	}
+	restrictions, err := readRestrictions(l.doc, l.form, l.catalog.Dict())
+	if err != nil {
+		return err
+	}
+	l.earlier = restrictions.signatures
+	if restrictions.permission == 1 {
+		return refuse(RefusedCertifiedNoChanges, "ask the author for a version that may be signed",
+			"the author certified the document and allowed no changes; a further signature would break that certification")
+	}
+	return l.chooseTarget(restrictions)
+}
+
+// inspectFile reads catalog and form and looks for reasons not to add anything.
+func (l *layout) inspectFile() error {
 	d := l.doc
 	if d.Encrypted() {
 		return fmt.Errorf("signing: %w", pdf.ErrEncrypted)
@@ -128,19 +146,7 @@ func (l *layout) inspect() error {
 	if l.form, err = d.Form(); err != nil {
 		return err
 	}
-	if err := unambiguous(l.form.Dict, "the form"); err != nil {
-		return err
-	}
-	restrictions, err := readRestrictions(d, l.form, catalog)
-	if err != nil {
-		return err
-	}
-	l.earlier = restrictions.signatures
-	if restrictions.permission == 1 {
-		return refuse(RefusedCertifiedNoChanges, "ask the author for a version that may be signed",
-			"the author certified the document and allowed no changes; a further signature would break that certification")
-	}
-	return l.chooseTarget(restrictions)
+	return unambiguous(l.form.Dict, "the form")
 }
 
 func unambiguous(dict pdf.Object, what string) error {
@@ -151,13 +157,18 @@ func unambiguous(dict pdf.Object, what string) error {
 	return nil
 }
 
-// render lays the update out and fills in the byte range.
-func (l *layout) render() error {
+// bytes lays the update out.
+func (l *layout) bytes() ([]byte, error) {
 	if l.changed {
 		l.update.Put(l.root, l.catalog.Bytes())
 	}
 	l.update.SetID(l.newID())
-	tail, err := l.update.Bytes()
+	return l.update.Bytes()
+}
+
+// render lays the update out and fills in the byte range.
+func (l *layout) render() error {
+	tail, err := l.bytes()
 	if err != nil {
 		return err
 	}
@@ -179,7 +190,9 @@ func (l *layout) render() error {
 func (l *layout) newID() []byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d %s %s ", l.doc.Size(), l.at.UTC().Format(time.RFC3339), l.field)
-	h.Write(l.template.Certificate.Raw)
+	if l.template != nil {
+		h.Write(l.template.Certificate.Raw)
+	}
 	h.Write(l.doc.Trailer().Raw())
 	return h.Sum(nil)[:16]
 }
@@ -223,14 +236,10 @@ func (l *layout) putSignature() error {
 	if err != nil {
 		return refuse(RefusedCertificate, "", "the certificates cannot be put into a signature: %v", err)
 	}
-	body := []byte("<<\n/Type /Sig\n/Filter /Adobe.PPKLite\n/SubFilter /ETSI.CAdES.detached\n/ByteRange ")
-	l.byteRange = len(body)
-	body = append(body, bytes.Repeat([]byte{' '}, byteRangeWidth)...)
-	body = append(body, "\n/Contents "...)
-	l.hole, l.holeLength = len(body), 2*size+len("<>")
-	body = append(body, '<')
-	body = append(body, bytes.Repeat([]byte{'0'}, 2*size)...)
-	body = append(body, ">\n/M "...)
+	if rank(l.opts.Level) >= rank(signing.BaselineT) {
+		size += tokenRoom
+	}
+	body := []byte("\n/M ")
 	body = pdf.AppendLiteral(body, []byte(pdfDate(l.at)))
 	for _, e := range []struct{ key, text string }{
 		{"Name", l.opts.Name},
@@ -248,7 +257,7 @@ func (l *layout) putSignature() error {
 		body = append(body, bytes.Join(l.target.references, []byte{' '})...)
 		body = append(body, ']')
 	}
-	l.update.Put(l.signature, append(body, "\n>>"...))
+	l.putHole([]byte("<<\n/Type /Sig\n/Filter /Adobe.PPKLite\n/SubFilter /ETSI.CAdES.detached\n/ByteRange "), size, append(body, "\n>>"...))
 	return nil
 }
 

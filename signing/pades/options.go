@@ -26,6 +26,11 @@ type Options struct {
 	// Digest is SHA-256, SHA-384 or SHA-512; zero takes the one that fits the
 	// key: SHA-384 for P-384, SHA-512 for P-521, SHA-256 for the rest.
 	Digest crypto.Hash
+	// Level is the baseline level to make; empty is B-B. A level above it needs
+	// Services. When those cannot be reached, the level that was reached is made,
+	// and the Result says so; Extend finishes it later.
+	Level    signing.Baseline
+	Services *Services
 	// Overwrite lets SignFile replace an existing regular file.
 	Overwrite bool
 	// Rand feeds the signer; nil means crypto/rand.Reader.
@@ -36,6 +41,8 @@ type Options struct {
 type Result struct {
 	Format   signing.Format   `json:"format"`
 	Baseline signing.Baseline `json:"baseline"`
+	// Shortfall says why the level asked for was not reached; empty when it was.
+	Shortfall string `json:"shortfall,omitempty"`
 	// Field is the fully qualified name of the signed field.
 	Field string `json:"field"`
 	// NewField tells whether the field was made for this signature.

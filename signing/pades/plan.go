@@ -40,6 +40,8 @@ type Plan struct {
 	NewField          bool      `json:"new_field"`
 	SigningTime       time.Time `json:"signing_time"`
 	EarlierSignatures int       `json:"earlier_signatures"`
+	// Token is the signature-time-stamp that Complete embeds; TimeStamp sets it.
+	Token []byte `json:"token,omitempty"`
 }
 
 // Prepare decides on the new revision and passes over the document once. The
@@ -149,6 +151,9 @@ func (p *Plan) signedTail(signature []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrWrongSignature, err)
 	}
 	message, err := t.Assemble(p.SignedAttributes, signature)
+	if err == nil && p.Token != nil {
+		message, err = stamped(message, p.Token)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +164,49 @@ func (p *Plan) signedTail(signature []byte) ([]byte, error) {
 	tail := append([]byte(nil), p.Tail...)
 	hex.Encode(tail[p.HoleStart+1:], message)
 	return tail, nil
+}
+
+// stamped returns a CMS with a signature-time-stamp (EN 319 122-1 5.3).
+func stamped(message, token []byte) ([]byte, error) {
+	parsed, err := cms.Parse(message)
+	if err != nil {
+		return nil, err
+	}
+	if err := parsed.SignerInfos[0].AddUnsigned(cms.OIDSignatureTimeStamp, token); err != nil {
+		return nil, err
+	}
+	return parsed.Append(nil)
+}
+
+// TimeStamp gets a signature-time-stamp over a signature value, for Complete to
+// embed. The plan must have been prepared for B-T or a higher level. On an error
+// the plan is as before, and Complete makes B-B.
+func (p *Plan) TimeStamp(ctx context.Context, stamps Stamper, signature []byte) error {
+	t, err := p.template()
+	if err != nil {
+		return err
+	}
+	if err := t.VerifySignature(p.SignedAttributes, signature); err != nil {
+		return fmt.Errorf("%w: %w", ErrWrongSignature, err)
+	}
+	h := stampDigest.New()
+	h.Write(signature)
+	token, err := stamps.Stamp(ctx, stampDigest, h.Sum(nil))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnreached, err)
+	}
+	message, err := t.Assemble(p.SignedAttributes, signature)
+	if err == nil {
+		message, err = stamped(message, token.Raw)
+	}
+	if err != nil {
+		return err
+	}
+	if room := (p.HoleEnd - p.HoleStart - len("<>")) / 2; len(message) > room {
+		return fmt.Errorf("%w: with its time-stamp of %d bytes the signature does not fit its hole", errUnreached, len(token.Raw))
+	}
+	p.Token = token.Raw
+	return nil
 }
 
 // Result describes the signature that Complete makes of the plan.
@@ -173,6 +221,9 @@ func (p *Plan) Result() *Result {
 		SourceSize:        p.SourceSize,
 		Size:              p.SourceSize + int64(len(p.Tail)),
 		EarlierSignatures: p.EarlierSignatures,
+	}
+	if p.Token != nil {
+		r.Baseline = signing.BaselineT
 	}
 	if t, err := p.template(); err == nil {
 		r.SignatureAlgorithm = t.Algorithm.String()

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/fetch"
+	"github.com/eidbridge/eidbridge/signing/revocation"
 )
 
 // Indication is a main indication of EN 319 102-1 table 5.
@@ -32,6 +34,11 @@ const (
 	NoCertificateChainFound       SubIndication = "NO_CERTIFICATE_CHAIN_FOUND"
 	OutOfBoundsNoPOE              SubIndication = "OUT_OF_BOUNDS_NO_POE"
 	TryLater                      SubIndication = "TRY_LATER"
+	RevokedFailure                SubIndication = "REVOKED"
+	RevokedNoPOE                  SubIndication = "REVOKED_NO_POE"
+	RevokedCANoPOE                SubIndication = "REVOKED_CA_NO_POE"
+	NotYetValid                   SubIndication = "NOT_YET_VALID"
+	TimestampOrderFailure         SubIndication = "TIMESTAMP_ORDER_FAILURE"
 )
 
 // Integrity answers one question alone: are digest and signature value right
@@ -78,7 +85,6 @@ type Check string
 const (
 	CheckRevocation  Check = "revocation"
 	CheckTrustedList Check = "trusted_list"
-	CheckTimeStamps  Check = "time_stamps"
 	CheckChain       Check = "certificate_chain"
 )
 
@@ -90,7 +96,7 @@ type Report struct {
 	Encrypted bool  `json:"encrypted"`
 	// Signatures stand in the order of the revisions they close.
 	Signatures []Signature `json:"signatures"`
-	// TimeStamps are document time-stamps; they are listed, not judged.
+	// TimeStamps are document time-stamps in the order of their revisions.
 	TimeStamps []TimeStamp `json:"time_stamps"`
 	// Warnings are findings about the file as a whole.
 	Warnings []Finding `json:"warnings"`
@@ -117,25 +123,54 @@ type Signature struct {
 	Revision  int     `json:"revision"`
 	ByteRange []int64 `json:"byte_range,omitempty"` // offset, length, offset, length
 	SubFilter string  `json:"sub_filter"`
-	// Baseline is B-B when the signature has the content of PAdES-B-B, else empty.
+	// Baseline is the level whose content the file has for this signature; empty
+	// below B-B. It says nothing about whether that content is relied on.
 	Baseline           signing.Baseline `json:"baseline,omitempty"`
 	DigestAlgorithm    string           `json:"digest_algorithm,omitempty"`
 	SignatureAlgorithm string           `json:"signature_algorithm,omitempty"`
 	// ClaimedTime is /M or the CMS signing-time: the word of the signer.
 	ClaimedTime *time.Time `json:"claimed_time,omitempty"`
-	Reason      string     `json:"reason,omitempty"`
-	Location    string     `json:"location,omitempty"`
-	ContactInfo string     `json:"contact_info,omitempty"`
-	ClaimedName string     `json:"claimed_name,omitempty"`
+	// BestTime is the earliest time at which time-stamps prove that the signature
+	// existed; nil when none does.
+	BestTime *time.Time `json:"best_signature_time,omitempty"`
+	// TimeStamps are the signature-time-stamps.
+	TimeStamps []TimeStamp `json:"time_stamps"`
+	// Revocation is "OCSP" or "CRL" when one of them says that the certificate was
+	// good at the best-signature-time.
+	Revocation  string `json:"revocation,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	Location    string `json:"location,omitempty"`
+	ContactInfo string `json:"contact_info,omitempty"`
+	ClaimedName string `json:"claimed_name,omitempty"`
 	// CertificationLevel is DocMDP P (1 to 3) of a certification, else 0.
 	CertificationLevel int     `json:"certification_level,omitempty"`
 	Signer             *Signer `json:"signer,omitempty"`
 }
 
-// TimeStamp is a document time-stamp found in the file.
+// StampKind says what a time-stamp is about.
+type StampKind string
+
+// The kinds.
+const (
+	DocumentStamp  StampKind = "document"
+	SignatureStamp StampKind = "signature"
+)
+
+// TimeStamp is the verdict on a time-stamp.
 type TimeStamp struct {
-	Field     string   `json:"field"`
-	Coverage  Coverage `json:"coverage"`
+	Kind          StampKind     `json:"kind"`
+	Indication    Indication    `json:"indication"`
+	SubIndication SubIndication `json:"sub_indication,omitempty"`
+	Findings      []Finding     `json:"findings"`
+	// Integrity says whether the token is about the data it stands with.
+	Integrity Integrity `json:"integrity"`
+	// Time is the latest time that the token can mean: genTime and accuracy.
+	Time      *time.Time `json:"time,omitempty"`
+	Authority string     `json:"authority,omitempty"`
+	// Field, Coverage, Revision and ByteRange are those of a document time-stamp.
+	Field     string   `json:"field,omitempty"`
+	Coverage  Coverage `json:"coverage,omitempty"`
+	Revision  int      `json:"revision,omitempty"`
 	ByteRange []int64  `json:"byte_range,omitempty"`
 }
 
@@ -173,9 +208,15 @@ type VerifyOptions struct {
 	Intermediates []*x509.Certificate
 	// Time is the moment of validation; zero means now.
 	Time time.Time
-	// WithoutRevocation accepts a path although nobody was asked whether its
-	// certificates were revoked, which this package cannot do. Without it such a
-	// signature is INDETERMINATE/TRY_LATER (EN 319 102-1 5.2.6.4).
+	// Material is validation data beside that of the document.
+	Material revocation.Material
+	// Fetch asks authorities where neither the document nor Material answers; nil
+	// asks nobody. The addresses come from the certificates.
+	Fetch *fetch.Client
+	// WithoutRevocation accepts a path although nothing says whether its
+	// certificates were revoked. Without it such a signature is
+	// INDETERMINATE/TRY_LATER (EN 319 102-1 5.2.6.4). A revocation that is known
+	// counts all the same.
 	WithoutRevocation bool
 	// ShowIdentifiers puts the subject serialNumber into the report unmasked.
 	ShowIdentifiers bool

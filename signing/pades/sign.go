@@ -3,26 +3,44 @@ package pades
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/eidbridge/eidbridge/signing"
 )
 
-// Sign prepares, signs and completes in one pass over the source. The signer is
+// Sign prepares, signs and completes in one pass over the source, then raises
+// the level as the options say; a level of B-LTA costs a second pass. The signer is
 // called once at most, and only when nothing speaks against signing. On an error
 // dst may hold part of the document; SignFile is the way to a file.
 func Sign(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cred signing.Credential, o Options) (*Result, error) {
-	plan, err := signTo(ctx, src, size, dst, cred, o)
+	made, err := signTo(ctx, src, size, dst, cred, o)
 	if err != nil {
 		return nil, err
 	}
-	return plan.Result(), nil
+	result := made.plan.Result()
+	e := &extender{services: o.Services, src: appended{src, size, made.tail}, size: result.Size, reached: result.Baseline}
+	if made.shortfall == nil {
+		made.shortfall = e.raise(ctx, o.Level)
+	}
+	return e.finish(dst, result, made.shortfall)
 }
 
-func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cred signing.Credential, o Options) (*Plan, error) {
+// made is a signature that was written, before its level is raised.
+type made struct {
+	plan *Plan
+	tail []byte
+	// shortfall is why the signature has no time-stamp although it should.
+	shortfall error
+}
+
+func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cred signing.Credential, o Options) (*made, error) {
 	if cred.Signer == nil {
 		return nil, refuse(RefusedKey, "", "the credential has no key")
+	}
+	if err := o.checkLevel(); err != nil {
+		return nil, err
 	}
 	l, err := newLayout(ctx, src, size, cred, o)
 	if err != nil {
@@ -34,6 +52,9 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cre
 	}
 	plan, err := l.plan(h)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.checkRevoked(ctx, cred); err != nil {
 		return nil, err
 	}
 	random := o.Rand
@@ -48,12 +69,18 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cre
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	tail, err := plan.signedTail(signature)
-	if err != nil {
+	m := &made{plan: plan}
+	if rank(o.Level) >= rank(signing.BaselineT) {
+		m.shortfall = plan.TimeStamp(ctx, o.Services.TimeStamps, signature)
+		if m.shortfall != nil && !errors.Is(m.shortfall, errUnreached) {
+			return nil, m.shortfall
+		}
+	}
+	if m.tail, err = plan.signedTail(signature); err != nil {
 		return nil, err
 	}
-	if _, err := dst.Write(tail); err != nil {
+	if _, err := dst.Write(m.tail); err != nil {
 		return nil, fmt.Errorf("writing the signature: %w", err)
 	}
-	return plan, nil
+	return m, nil
 }

@@ -38,30 +38,39 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 			_ = os.Remove(temp.Name())
 		}
 	}()
-	plan, err := signTo(ctx, src, info.Size(), outputWriter{temp}, cred, o)
+	made, err := signTo(ctx, src, info.Size(), outputWriter{temp}, cred, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := plan.Check(ctx, src, temp); err != nil {
+	if err := made.plan.Check(ctx, src, temp); err != nil {
 		return nil, err
 	}
-	if err := temp.Chmod(info.Mode().Perm()); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	if err := temp.Sync(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	if err := temp.Close(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	if err := ctx.Err(); err != nil {
+	result, err := raiseFile(ctx, temp, made, o)
+	if err != nil {
 		return nil, err
 	}
-	if err := place(temp.Name(), out, o.Overwrite); err != nil {
+	if err := putInPlace(ctx, temp, out, info.Mode().Perm(), o.Overwrite); err != nil {
 		return nil, err
 	}
 	done = true
-	return plan.Result(), nil
+	return result, nil
+}
+
+// putInPlace makes a finished temporary file durable and gives it its name.
+func putInPlace(ctx context.Context, temp *os.File, out string, mode fs.FileMode, overwrite bool) error {
+	if err := temp.Chmod(mode); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if err := temp.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if err := temp.Close(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return place(temp.Name(), out, overwrite)
 }
 
 // outputWriter marks errors of the output, so that a full disk is told apart

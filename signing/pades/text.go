@@ -26,7 +26,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		r.Signatures[i].writeText(&b, i+1)
 	}
 	for _, t := range r.TimeStamps {
-		fmt.Fprintf(&b, "\nDocument time-stamp in field %q: %s; not checked.\n", clean(t.Field), coverageText(t.Coverage))
+		fmt.Fprintf(&b, "\nDocument time-stamp in field %q\n", clean(t.Field))
+		fmt.Fprintf(&b, "  %-15s %s\n  %-15s %s\n", "Verdict:", t.text(), "Covers:", coverageText(t.Coverage))
 	}
 	if len(r.NotChecked) > 0 && len(r.Signatures) > 0 {
 		b.WriteString("\nNot checked:\n")
@@ -71,6 +72,15 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	if s.ClaimedTime != nil {
 		line("Claimed time", "%s", s.ClaimedTime.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
+	if s.BestTime != nil {
+		line("Proven before", "%s", s.BestTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	for _, t := range s.TimeStamps {
+		line("Time-stamp", "%s", t.text())
+	}
+	if s.Revocation != "" {
+		line("Not revoked", "says %s", s.Revocation)
+	}
 	for _, c := range []struct{ label, text string }{
 		{"Claimed name", s.ClaimedName}, {"Reason", s.Reason}, {"Location", s.Location}, {"Contact", s.ContactInfo},
 	} {
@@ -81,6 +91,18 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	for _, f := range s.Findings {
 		line("Finding", "%s (%s)", clean(f.Text), f.Code)
 	}
+}
+
+// text is one line about a time-stamp.
+func (t *TimeStamp) text() string {
+	text := string(t.Indication)
+	if t.SubIndication != "" {
+		text += " / " + string(t.SubIndication)
+	}
+	if t.Time != nil {
+		text += ", " + t.Time.UTC().Format("2006-01-02 15:04:05 UTC") + " by " + clean(t.Authority)
+	}
+	return text
 }
 
 // clean keeps text of strangers from steering a terminal or imitating further
@@ -142,8 +164,6 @@ func checkText(c Check) string {
 		return "whether the certificate had been revoked"
 	case CheckTrustedList:
 		return "whether the issuer is on an EU trusted list, and so whether the signature is qualified"
-	case CheckTimeStamps:
-		return "time-stamps: the time of signing is the word of the signer"
 	case CheckChain:
 		return "who issued the certificate: no trust anchors were given"
 	default:

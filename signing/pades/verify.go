@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing/pdf"
+	"github.com/eidbridge/eidbridge/signing/revocation"
 )
 
 // Values of /SubFilter (ISO 32000-2 12.8.3, EN 319 142-1 and -2).
@@ -55,7 +57,8 @@ const (
 	findTrailing         = "trailing_data"
 	findPrefix           = "prefix_data"
 	findNotBaseline      = "not_baseline"
-	findTimeStampListed  = "time_stamps_not_checked"
+	findTimeStamp        = "time_stamp"
+	findRevoked          = "certificate_revoked"
 )
 
 // Verify examines every signature that the form fields of a document lead to.
@@ -63,12 +66,20 @@ const (
 // ErrEncrypted, *FormatError and *LimitError of package pdf, or an error of src.
 // A bad signature is no error but a verdict.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*Report, error) {
+	v, err := open(ctx, src, size, o)
+	if err != nil {
+		return nil, err
+	}
+	return v.report(ctx)
+}
+
+func open(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*verifier, error) {
 	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
 	if err != nil {
 		return nil, err
 	}
 	v := &verifier{doc: doc, src: src, opts: o}
-	return v.report(ctx)
+	return v, v.load()
 }
 
 // verifier examines one document.
@@ -81,6 +92,14 @@ type verifier struct {
 	hashOnly string
 	signed   []signedField
 	changes  map[int]changeSet // by index of the signed revision
+	loaded   bool
+	// embedded is the validation data of the file, material that with what was
+	// given and fetched; given are the certificates of the former, parsed.
+	embedded, material revocation.Material
+	given              []*x509.Certificate
+	asked              map[string]bool // certificates that were asked about
+	stored             int             // newest revision with validation data, -1
+	stamps             []stampedRevision
 }
 
 // signedField is a signature field with its value.
@@ -98,33 +117,62 @@ func (v *verifier) report(ctx context.Context) (*Report, error) {
 		Signatures: []Signature{},
 		TimeStamps: []TimeStamp{},
 		Warnings:   []Finding{},
-		NotChecked: []Check{CheckRevocation, CheckTrustedList, CheckTimeStamps},
+		NotChecked: []Check{CheckTrustedList},
 	}
 	if len(v.opts.Roots) == 0 {
 		r.NotChecked = append(r.NotChecked, CheckChain)
 	}
-	v.changes = make(map[int]changeSet)
-	form, err := v.doc.Form()
-	if err != nil {
-		return nil, err
-	}
-	if err := v.collect(form); err != nil {
+	if err := v.load(); err != nil {
 		return nil, err
 	}
 	v.warn(r)
+	if err := v.judgeStamps(ctx); err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Backward(v.stamps) {
+		r.TimeStamps = append(r.TimeStamps, s.out)
+	}
+	answered := true
 	for _, s := range v.signed {
-		if stamp, ok := v.timeStamp(s); ok {
-			r.TimeStamps = append(r.TimeStamps, stamp)
+		if isStamp(s) {
 			continue
 		}
 		e := &examination{v: v, s: s}
 		if err := e.run(ctx); err != nil {
 			return nil, err
 		}
+		answered = answered && e.answered
 		r.Signatures = append(r.Signatures, e.out)
+	}
+	if !answered {
+		r.NotChecked = append(r.NotChecked, CheckRevocation)
 	}
 	slices.SortStableFunc(r.Signatures, func(a, b Signature) int { return cmp.Compare(a.Revision, b.Revision) })
 	return r, nil
+}
+
+// load reads form and validation data.
+func (v *verifier) load() error {
+	if v.loaded {
+		return nil
+	}
+	v.loaded = true
+	v.changes, v.asked = make(map[int]changeSet), make(map[string]bool)
+	form, err := v.doc.Form()
+	if err != nil {
+		return err
+	}
+	if err := v.collect(form); err != nil {
+		return err
+	}
+	if v.embedded, err = readStore(v.doc); err != nil {
+		return err
+	}
+	v.stored = v.storedAt()
+	v.given = parsed(v.embedded.Certificates)
+	v.material.Add(v.embedded)
+	v.material.Add(v.opts.Material)
+	return nil
 }
 
 // collect lists the signature fields that have a value.
@@ -187,21 +235,6 @@ func (v *verifier) removedSince(revision int) string {
 		}
 	}
 	return ""
-}
-
-// timeStamp recognises a document time-stamp (EN 319 142-1 5.4.3).
-func (v *verifier) timeStamp(s signedField) (TimeStamp, bool) {
-	if s.dict.Get("SubFilter").Name() != subFilterRFC3161 {
-		return TimeStamp{}, false
-	}
-	stamp := TimeStamp{Field: s.field.Name, Coverage: Unclear}
-	shape, err := readShape(s, v.doc.Size())
-	if err != nil {
-		return stamp, true
-	}
-	stamp.ByteRange = shape.byteRange()
-	stamp.Coverage, _ = v.coverage(shape)
-	return stamp, true
 }
 
 // shape is a ByteRange with its hole (ISO 32000-2 12.8.1, threats of 17).

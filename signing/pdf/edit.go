@@ -104,5 +104,8 @@ func appendApart(dst, token []byte) []byte {
 	return append(dst, token...)
 }
 
+// Dict returns the dictionary that is edited, as it was.
+func (e *Edit) Dict() Object { return e.dict }
+
 // Changed tells whether anything was set or removed.
 func (e *Edit) Changed() bool { return len(e.order) > 0 || len(e.removed) > 0 }

@@ -344,3 +344,12 @@ func (d *Document) readAll(object Indirect) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// Content returns the decoded data of a stream, within the limits of structural
+// streams.
+func (d *Document) Content(object Indirect) ([]byte, error) {
+	if !object.Stream() {
+		return nil, malformed(object.Offset(), "object %d is no stream", object.Ref.Number)
+	}
+	return d.readAll(object)
+}

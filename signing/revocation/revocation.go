@@ -21,7 +21,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/ocsp"
 )
 
-// ErrUnavailable: nothing usable was found about a certificate.
+// ErrUnavailable means that nothing usable was found about a certificate.
 var ErrUnavailable = errors.New("revocation information not available")
 
 // maxPieces bounds the pieces of each kind that are looked at.

@@ -1,0 +1,275 @@
+package pades
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/certpath"
+	"github.com/eidbridge/eidbridge/signing/revocation"
+)
+
+// appended is a document with something behind it.
+type appended struct {
+	src  io.ReaderAt
+	size int64 // of src, in bytes
+	tail []byte
+}
+
+// ReadAt reads across the seam.
+func (a appended) ReadAt(p []byte, offset int64) (int, error) {
+	n := 0
+	if offset < a.size {
+		want := min(int64(len(p)), a.size-offset)
+		m, err := a.src.ReadAt(p[:want], offset)
+		if int64(m) < want {
+			if err == nil {
+				err = io.ErrUnexpectedEOF
+			}
+			return m, err
+		}
+		n = m
+	}
+	if at := offset + int64(n) - a.size; n < len(p) && at >= 0 && at < int64(len(a.tail)) {
+		n += copy(p[n:], a.tail[at:])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// extender raises the level of a document by appending revisions.
+type extender struct {
+	services *Services
+	src      io.ReaderAt
+	size     int64
+	reached  signing.Baseline
+	// added is what is to be appended.
+	added []byte
+	// stamp is the field of the newest document time-stamp that was added.
+	stamp string
+}
+
+// view is the document with what was added so far.
+func (x *extender) view() (io.ReaderAt, int64) {
+	return appended{x.src, x.size, x.added}, x.size + int64(len(x.added))
+}
+
+// raise appends what the level needs beyond what was reached. An error that
+// matches errUnreached leaves a whole document of the level in x.reached.
+func (x *extender) raise(ctx context.Context, want signing.Baseline) error {
+	if rank(want) <= rank(signing.BaselineB) || rank(want) <= rank(x.reached) && want != signing.BaselineLTA {
+		return nil
+	}
+	if rank(x.reached) < rank(signing.BaselineT) {
+		if err := x.addStamp(ctx); err != nil {
+			return err
+		}
+		x.reached = signing.BaselineT
+	}
+	if rank(want) < rank(signing.BaselineLT) {
+		return nil
+	}
+	if err := x.addStore(ctx); err != nil {
+		return err
+	}
+	if rank(x.reached) < rank(signing.BaselineLT) {
+		x.reached = signing.BaselineLT
+	}
+	if want != signing.BaselineLTA {
+		return nil
+	}
+	if err := x.addStamp(ctx); err != nil {
+		return err
+	}
+	x.reached = signing.BaselineLTA
+	return nil
+}
+
+func (x *extender) addStamp(ctx context.Context) error {
+	if x.services.TimeStamps == nil {
+		return fmt.Errorf("%w: no time-stamping authority is configured", errUnreached)
+	}
+	src, size := x.view()
+	tail, field, err := stampRevision(ctx, src, size, x.services)
+	if err != nil {
+		return err
+	}
+	x.added, x.stamp = append(x.added, tail...), field
+	return nil
+}
+
+// addStore collects validation data about every signature and time-stamp of the
+// document and appends it.
+func (x *extender) addStore(ctx context.Context) error {
+	src, size := x.view()
+	v, err := open(ctx, src, size, VerifyOptions{})
+	if err != nil {
+		return err
+	}
+	chains, err := v.chains()
+	if err != nil {
+		return err
+	}
+	collector := &revocation.Collector{Fetch: x.services.Fetch, Clock: x.services.Clock}
+	var all revocation.Material
+	for _, c := range chains {
+		path, err := certpath.Find(ctx, c.certificate, certpath.Options{
+			Anchors:    x.services.Anchors,
+			Candidates: append(c.candidates, x.services.Candidates...),
+			Time:       x.services.now(),
+			Fetch:      x.services.Fetch,
+		})
+		if err != nil {
+			return fmt.Errorf("%w: validation data about %q: %w", errUnreached, c.certificate.Subject.CommonName, err)
+		}
+		found, err := collector.Collect(ctx, path)
+		if err != nil {
+			return fmt.Errorf("%w: validation data about %q: %w", errUnreached, c.certificate.Subject.CommonName, err)
+		}
+		all.Add(found)
+	}
+	tail, err := storeRevision(ctx, src, size, x.services, all)
+	if err != nil {
+		return err
+	}
+	x.added = append(x.added, tail...)
+	return nil
+}
+
+// finish writes what was added and describes the outcome.
+func (x *extender) finish(dst io.Writer, r *Result, shortfall error) (*Result, error) {
+	if shortfall != nil && !errors.Is(shortfall, errUnreached) {
+		return nil, shortfall
+	}
+	if shortfall != nil {
+		r.Shortfall = shortfall.Error()
+	}
+	if _, err := dst.Write(x.added); err != nil {
+		return nil, fmt.Errorf("writing validation data: %w", err)
+	}
+	r.Baseline, r.Size = x.reached, x.size+int64(len(x.added))
+	return r, nil
+}
+
+// checkLevel refuses options that name no level or one that nobody serves.
+func (o *Options) checkLevel() error {
+	switch {
+	case o.Level == "" || o.Level == signing.BaselineB:
+		return nil
+	case rank(o.Level) == 0:
+		return refuse(RefusedOption, "choose B-B, B-T, B-LT or B-LTA", "%q is no baseline level", o.Level)
+	case o.Services == nil || o.Services.TimeStamps == nil:
+		return refuse(RefusedOption, "name a time-stamping authority or choose level B-B", "level %s needs time-stamps", o.Level)
+	case rank(o.Level) >= rank(signing.BaselineLT) && o.Services.Fetch == nil:
+		return refuse(RefusedOption, "allow asking the issuers or choose level B-T", "level %s needs revocation information", o.Level)
+	}
+	return nil
+}
+
+// checkRevoked asks about the certificate before the key is used, where the
+// level asks anyway (threats P-55). That nobody answers is no reason to refuse.
+func (o *Options) checkRevoked(ctx context.Context, cred signing.Credential) error {
+	if rank(o.Level) < rank(signing.BaselineLT) {
+		return nil
+	}
+	candidates := append(append([]*x509.Certificate(nil), cred.Chain...), o.Services.Candidates...)
+	path, err := certpath.Find(ctx, cred.Certificate, certpath.Options{
+		Anchors: o.Services.Anchors, Candidates: candidates, Time: o.Services.now(), Fetch: o.Services.Fetch,
+	})
+	if err != nil || len(path) < 2 {
+		return nil //nolint:nilerr // said later, as a level that was not reached
+	}
+	found, _ := (&revocation.Collector{Fetch: o.Services.Fetch, Clock: o.Services.Clock}).Collect(ctx, path[:2])
+	switch f := found.Look(path[0], path[1], o.Services.now()); f.State {
+	case revocation.Revoked:
+		return refuse(RefusedRevoked, "use another card", "the certificate was revoked on %s", f.At.Format("2006-01-02"))
+	case revocation.OnHold:
+		return refuse(RefusedRevoked, "have the certificate activated again", "the certificate is suspended since %s", f.At.Format("2006-01-02"))
+	}
+	return nil
+}
+
+// Extension describes what Extend did.
+type Extension struct {
+	// Before and After are the lowest levels among the signatures.
+	Before signing.Baseline `json:"before"`
+	After  signing.Baseline `json:"after"`
+	// Shortfall says why the level asked for was not reached; empty when it was.
+	Shortfall string `json:"shortfall,omitempty"`
+	// SourceSize and Size are the lengths of the document before and after.
+	SourceSize int64 `json:"source_size"` // bytes
+	Size       int64 `json:"size"`        // bytes
+}
+
+// Extend writes a signed document raised to a level: time-stamp, validation data
+// and archive time-stamp are appended as they are missing. A document of B-LTA
+// is renewed: validation data for its last time-stamp, and a new one over all.
+//
+// It returns a *RefusedError where there is nothing to extend, or where a
+// signature is not whole. When a service cannot be reached, what was reached is
+// written and Shortfall says what is missing.
+func Extend(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, level signing.Baseline, s *Services) (*Extension, error) {
+	x, before, shortfall, err := extend(ctx, src, size, level, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := copySource(ctx, dst, src, size); err != nil {
+		return nil, fmt.Errorf("copying the document: %w", err)
+	}
+	return x.extension(dst, before, shortfall)
+}
+
+func extend(ctx context.Context, src io.ReaderAt, size int64, level signing.Baseline, s *Services) (x *extender, before signing.Baseline, shortfall, err error) {
+	o := Options{Level: level, Services: s}
+	if err := o.checkLevel(); err != nil {
+		return nil, "", nil, err
+	}
+	if rank(level) < rank(signing.BaselineT) {
+		return nil, "", nil, refuse(RefusedOption, "choose B-T, B-LT or B-LTA", "%q is no level to extend to", level)
+	}
+	report, err := Verify(ctx, src, size, VerifyOptions{Roots: s.Anchors, Time: s.now()})
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if before, err = report.extendable(); err != nil {
+		return nil, "", nil, err
+	}
+	x = &extender{services: s, src: src, size: size, reached: before}
+	if shortfall = x.raise(ctx, level); shortfall != nil && !errors.Is(shortfall, errUnreached) {
+		return nil, "", nil, shortfall
+	}
+	return x, before, shortfall, nil
+}
+
+// extendable returns the lowest level among the signatures.
+func (r *Report) extendable() (signing.Baseline, error) {
+	if len(r.Signatures) == 0 {
+		return "", refuse(RefusedUnsigned, "sign the document first", "the document has no signature")
+	}
+	lowest := signing.BaselineLTA
+	for _, s := range r.Signatures {
+		if s.Indication == TotalFailed || s.Integrity != Intact {
+			return "", refuse(RefusedBroken, "ask for an unbroken copy", "the signature in field %q is not whole", s.Field)
+		}
+		if s.Baseline == "" {
+			return "", refuse(RefusedBroken, "have the document signed again", "the signature in field %q is of no baseline level", s.Field)
+		}
+		if rank(s.Baseline) < rank(lowest) {
+			lowest = s.Baseline
+		}
+	}
+	return lowest, nil
+}
+
+func (x *extender) extension(dst io.Writer, before signing.Baseline, shortfall error) (*Extension, error) {
+	var r Result
+	if _, err := x.finish(dst, &r, shortfall); err != nil {
+		return nil, err
+	}
+	return &Extension{Before: before, After: r.Baseline, Shortfall: r.Shortfall, SourceSize: x.size, Size: r.Size}, nil
+}

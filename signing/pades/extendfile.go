@@ -1,0 +1,126 @@
+package pades
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/pdf"
+)
+
+// raiseFile raises the level of a signature in a temporary file and checks what
+// was appended.
+func raiseFile(ctx context.Context, temp *os.File, m *made, o Options) (*Result, error) {
+	result := m.plan.Result()
+	x := &extender{services: o.Services, src: temp, size: result.Size, reached: result.Baseline}
+	if m.shortfall == nil {
+		m.shortfall = x.raise(ctx, o.Level)
+	}
+	if _, err := temp.Seek(x.size, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	result, err := x.finish(outputWriter{temp}, result, m.shortfall)
+	if err != nil {
+		return nil, err
+	}
+	return result, x.check(ctx, temp)
+}
+
+// ExtendFile extends the file in and puts the result in place as out, under the
+// rules of SignFile.
+func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *Services, overwrite bool) (*Extension, error) {
+	src, info, err := openSource(in)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	if err := checkTarget(info, out, overwrite); err != nil {
+		return nil, err
+	}
+	x, before, shortfall, err := extend(ctx, src, info.Size(), level, s)
+	if err != nil {
+		return nil, err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.part")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	done := false
+	defer func() {
+		temp.Close()
+		if !done {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	if err := copySource(ctx, outputWriter{temp}, src, info.Size()); err != nil {
+		return nil, fmt.Errorf("copying the document: %w", err)
+	}
+	e, err := x.extension(outputWriter{temp}, before, shortfall)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.check(ctx, temp); err != nil {
+		return nil, err
+	}
+	if err := putInPlace(ctx, temp, out, info.Mode().Perm(), overwrite); err != nil {
+		return nil, err
+	}
+	done = true
+	return e, nil
+}
+
+// check examines an extended output: the structure is valid, signatures are
+// judged as before, and the new time-stamp is right for the bytes it covers.
+func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
+	if len(x.added) == 0 {
+		return nil
+	}
+	failed := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrCheck, fmt.Sprintf(format, args...))
+	}
+	// A name that no field has leaves out the digests of all that was there.
+	only := x.stamp
+	if only == "" {
+		only = "\x00"
+	}
+	look := func(src io.ReaderAt, size int64) (*Report, error) {
+		doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
+		}
+		report, err := (&verifier{doc: doc, src: src, hashOnly: only}).report(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
+		}
+		return report, nil
+	}
+	before, err := look(x.src, x.size)
+	if err != nil {
+		return err
+	}
+	after, err := look(out, x.size+int64(len(x.added)))
+	if err != nil {
+		return err
+	}
+	if len(before.Signatures) != len(after.Signatures) || len(before.TimeStamps) > len(after.TimeStamps) {
+		return failed("a signature is gone")
+	}
+	for i, s := range before.Signatures {
+		now := after.Signatures[i]
+		if now.Field != s.Field || s.covered() && (!now.covered() || worse(s.ChangesAfter, now.ChangesAfter)) {
+			return failed("the signature in field %q would be harmed", s.Field)
+		}
+	}
+	if x.stamp == "" {
+		return nil
+	}
+	for _, s := range after.TimeStamps {
+		if s.Field == x.stamp && s.Integrity == Intact && s.Coverage == WholeFile {
+			return nil
+		}
+	}
+	return failed("the new time-stamp is not right for the file")
+}

@@ -1,0 +1,434 @@
+package pades_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/fetch"
+	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/tsp"
+)
+
+// state is a country whose services can be switched off and whose clock can be
+// moved.
+type state struct {
+	*pki.Country
+	cred     signing.Credential
+	services *pades.Services
+	client   *fetch.Client
+	ahead    atomic.Int64 // nanoseconds
+	down     atomic.Pointer[string]
+}
+
+func (s *state) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+
+func (s *state) switchOff(prefix string) { s.down.Store(&prefix) }
+
+func newState(t testing.TB) *state {
+	t.Helper()
+	s := new(state)
+	server := httptest.NewUnstartedServer(nil)
+	address := server.Listener.Addr().String()
+	var err error
+	s.Country, err = pki.New(pki.Options{Seed: []byte("levels"), BaseURL: "http://" + address, Clock: s.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := s.Handler()
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down := s.down.Load(); down != nil && *down != "" && strings.HasPrefix(r.URL.Path, *down) {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
+	server.Start()
+	t.Cleanup(server.Close)
+	keys, err := s.EstonianCitizen(pki.Persons()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cred = signing.Credential{Signer: keys.Signature.Key, Certificate: keys.Signature.Certificate, Chain: s.Issuers()[:1]}
+	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: 5 * time.Second})
+	s.services = &pades.Services{
+		TimeStamps: &tsp.Client{Fetch: s.client, Servers: []tsp.Server{{URL: "http://" + address + "/tsa"}}, Clock: s.now},
+		Fetch:      s.client,
+		Anchors:    s.Roots()[:1],
+		Clock:      s.now,
+	}
+	return s
+}
+
+func (s *state) sign(t testing.TB, file []byte, level signing.Baseline) ([]byte, *pades.Result) {
+	t.Helper()
+	return sign(t, file, s.cred, pades.Options{Level: level, Services: s.services, SigningTime: s.now()})
+}
+
+func (s *state) verify(t testing.TB, file []byte) *pades.Report {
+	t.Helper()
+	return verify(t, file, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now()})
+}
+
+func (s *state) extend(t testing.TB, file []byte, level signing.Baseline) ([]byte, *pades.Extension) {
+	t.Helper()
+	var out bytes.Buffer
+	e, err := pades.Extend(context.Background(), bytes.NewReader(file), int64(len(file)), &out, level, s.services)
+	if err != nil {
+		t.Fatalf("Extend: %v", err)
+	}
+	if !bytes.HasPrefix(out.Bytes(), file) || e.Size != int64(out.Len()) {
+		t.Error("the earlier bytes were changed, or the size is wrong")
+	}
+	return out.Bytes(), e
+}
+
+func (s *state) passed(t testing.TB, file []byte, level signing.Baseline) {
+	t.Helper()
+	report := s.verify(t, file)
+	for _, got := range report.Signatures {
+		if got.Indication != pades.TotalPassed || got.Baseline != level || got.ChangesAfter != pades.ChangesNone && got.ChangesAfter != pades.ChangesLTVOnly {
+			t.Errorf("verdict %s/%s, level %s, changes %s: %v", got.Indication, got.SubIndication, got.Baseline, got.ChangesAfter, got.Findings)
+		}
+		if got.BestTime == nil || got.Revocation == "" {
+			t.Errorf("best-signature-time %v, revocation %q", got.BestTime, got.Revocation)
+		}
+	}
+	for _, stamp := range report.TimeStamps {
+		if stamp.Integrity != pades.Intact {
+			t.Errorf("time-stamp %+v", stamp)
+		}
+	}
+}
+
+func TestSignAtEveryLevelInEveryStructure(t *testing.T) {
+	s := newState(t)
+	for _, sample := range pdfs.Samples() {
+		for _, level := range []signing.Baseline{signing.BaselineT, signing.BaselineLT, signing.BaselineLTA} {
+			t.Run(sample.Name+" "+string(level), func(t *testing.T) {
+				signed, result := s.sign(t, sample.Data, level)
+				if result.Baseline != level || result.Shortfall != "" || result.Size != int64(len(signed)) || !bytes.HasPrefix(signed, sample.Data) {
+					t.Errorf("result %+v for %d bytes", result, len(signed))
+				}
+				if level != signing.BaselineT {
+					s.passed(t, signed, level)
+					return
+				}
+				// Nothing in the file says that nobody was revoked.
+				got := s.verify(t, signed).Signatures[0]
+				if got.Baseline != level || got.SubIndication != pades.TryLater || got.BestTime != nil {
+					t.Errorf("verdict %+v", got)
+				}
+				asked := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client})
+				if !asked.Passed() || asked.Signatures[0].BestTime == nil {
+					t.Errorf("with questions asked: %+v", asked.Signatures[0])
+				}
+			})
+		}
+	}
+}
+
+func TestVerifyLTALongAfterCertificatesEnded(t *testing.T) {
+	s := newState(t)
+	lt, _ := s.sign(t, pdfs.Contract(), signing.BaselineLT)
+	lta, _ := s.sign(t, pdfs.Contract(), signing.BaselineLTA)
+	b, _ := s.sign(t, pdfs.Contract(), signing.BaselineB)
+	s.ahead.Store(int64(6 * 365 * 24 * time.Hour)) // the citizen's certificate has five years
+	s.passed(t, lt, signing.BaselineLT)
+	if got := s.verify(t, b).Signatures[0]; got.SubIndication != pades.OutOfBoundsNoPOE {
+		t.Errorf("B-B: %+v", got)
+	}
+	// Every time-stamp is proven by a later one; renewed twice, it holds.
+	for _, years := range []int{7, 14} {
+		s.ahead.Store(int64(years) * int64(365*24*time.Hour))
+		var e *pades.Extension
+		if lta, e = s.extend(t, lta, signing.BaselineLTA); e.Before != signing.BaselineLTA || e.After != signing.BaselineLTA {
+			t.Errorf("after %d years: %+v", years, e)
+		}
+		report := verify(t, lta, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client})
+		if !report.Passed() || report.Signatures[0].BestTime.After(time.Now().Add(time.Minute)) {
+			t.Errorf("after %d years: %+v", years, report)
+		}
+	}
+}
+
+func TestExtendFromEveryLevel(t *testing.T) {
+	s := newState(t)
+	for _, from := range []signing.Baseline{signing.BaselineB, signing.BaselineT, signing.BaselineLT, signing.BaselineLTA} {
+		for _, to := range []signing.Baseline{signing.BaselineT, signing.BaselineLT, signing.BaselineLTA} {
+			t.Run(string(from)+" to "+string(to), func(t *testing.T) {
+				signed, _ := s.sign(t, pdfs.Contract(), from)
+				extended, e := s.extend(t, signed, to)
+				want := to
+				if order := "B-B B-T B-LT B-LTA"; strings.Index(order, string(from)+" ") > strings.Index(order+" ", string(to)+" ") || from == signing.BaselineLTA {
+					want = from
+				}
+				if e.Before != from || e.After != want || e.Shortfall != "" {
+					t.Errorf("extension %+v, want %s", e, want)
+				}
+				if want != signing.BaselineT {
+					s.passed(t, extended, want)
+				}
+			})
+		}
+	}
+}
+
+// TestLevelThatServicesDoNotReach (P-54): the document is finished at the level
+// that was reached, says so, and is extended later.
+func TestLevelThatServicesDoNotReach(t *testing.T) {
+	s := newState(t)
+	for _, c := range []struct {
+		down string
+		want signing.Baseline
+	}{{"/tsa", signing.BaselineB}, {"/ocsp/ee-root", signing.BaselineLTA}, {"/ocsp/ee-esteid", signing.BaselineT}} {
+		t.Run(c.down, func(t *testing.T) {
+			s.switchOff(c.down)
+			d := newDesk(t, pdfs.Contract())
+			counter := &countingSigner{Signer: s.cred.Signer}
+			result, err := pades.SignFile(t.Context(), d.in, d.out, signing.Credential{Signer: counter, Certificate: s.cred.Certificate, Chain: s.cred.Chain},
+				pades.Options{Level: signing.BaselineLTA, Services: s.services})
+			if err != nil || counter.calls != 1 {
+				t.Fatalf("%v after %d signatures", err, counter.calls)
+			}
+			if result.Baseline != c.want || (result.Shortfall == "") != (c.want == signing.BaselineLTA) {
+				t.Errorf("result %+v", result)
+			}
+			s.switchOff("")
+			final := filepath.Join(d.folder, "final.pdf")
+			e, err := pades.ExtendFile(t.Context(), d.out, final, signing.BaselineLTA, s.services, false)
+			if err != nil || e.After != signing.BaselineLTA || e.Shortfall != "" {
+				t.Fatalf("%+v, %v", e, err)
+			}
+			data, err := os.ReadFile(final)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.passed(t, data, signing.BaselineLTA)
+			if _, err := pades.ExtendFile(t.Context(), d.out, final, signing.BaselineLTA, s.services, false); !errors.Is(err, pades.ErrExists) {
+				t.Errorf("over an existing file: %v", err)
+			}
+		})
+	}
+}
+
+// TestRevocationAgainstTime (P-25): revoked before, at and after the time that is
+// proven, with and without a time-stamp.
+func TestRevocationAgainstTime(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		level   signing.Baseline
+		revoked time.Duration // from signing
+		want    pades.Indication
+		sub     pades.SubIndication
+	}{
+		{"before, no time-stamp", signing.BaselineB, -time.Hour, pades.Indeterminate, pades.RevokedNoPOE},
+		{"after, no time-stamp", signing.BaselineB, time.Hour, pades.Indeterminate, pades.RevokedNoPOE},
+		{"before, time-stamp", signing.BaselineT, -time.Hour, pades.TotalFailed, pades.RevokedFailure},
+		{"at, time-stamp", signing.BaselineT, 0, pades.TotalFailed, pades.RevokedFailure},
+		{"after, time-stamp", signing.BaselineT, time.Hour, pades.TotalPassed, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newState(t)
+			signed, _ := s.sign(t, pdfs.Contract(), c.level)
+			if err := s.Revoke(s.cred.Certificate, s.now().Add(c.revoked), pki.KeyCompromise); err != nil {
+				t.Fatal(err)
+			}
+			s.ahead.Store(int64(24 * time.Hour))
+			report := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client})
+			if got := report.Signatures[0]; got.Indication != c.want || got.SubIndication != c.sub {
+				t.Errorf("%s/%s: %v", got.Indication, got.SubIndication, got.Findings)
+			}
+		})
+	}
+}
+
+// TestSignRefusesRevokedCertificates (P-55): before the key is used.
+func TestSignRefusesRevokedCertificates(t *testing.T) {
+	for _, reason := range []pki.Reason{pki.KeyCompromise, pki.CertificateHold} {
+		s := newState(t)
+		if err := s.Revoke(s.cred.Certificate, s.now().Add(-time.Hour), reason); err != nil {
+			t.Fatal(err)
+		}
+		counter := &countingSigner{Signer: s.cred.Signer}
+		_, err := pades.Sign(t.Context(), bytes.NewReader(pdfs.Classic()), int64(len(pdfs.Classic())), &bytes.Buffer{},
+			signing.Credential{Signer: counter, Certificate: s.cred.Certificate}, pades.Options{Level: signing.BaselineLT, Services: s.services})
+		refused, _ := errors.AsType[*pades.RefusedError](err)
+		if refused == nil || refused.Code != pades.RefusedRevoked || counter.calls != 0 {
+			t.Errorf("%v after %d signatures", err, counter.calls)
+		}
+	}
+}
+
+// foreignStamps gives tokens of a country whose root nobody trusts.
+type foreignStamps struct{ pades.Stamper }
+
+// wrongStamps gives tokens over other data (P-23).
+type wrongStamps struct{ pades.Stamper }
+
+func (w wrongStamps) Stamp(ctx context.Context, hash crypto.Hash, digest []byte) (*tsp.Token, error) {
+	other := bytes.Clone(digest)
+	other[0] ^= 1
+	return w.Stamper.Stamp(ctx, hash, other)
+}
+
+// TestForgedTimeStampsProveNothing (P-23).
+func TestForgedTimeStampsProveNothing(t *testing.T) {
+	s := newState(t)
+	stranger := newStranger(t)
+	for name, stamps := range map[string]pades.Stamper{
+		"imprint of other bytes":       wrongStamps{s.services.TimeStamps},
+		"authority that nobody trusts": foreignStamps{stranger.services.TimeStamps},
+	} {
+		t.Run(name, func(t *testing.T) {
+			services := *s.services
+			services.TimeStamps = stamps
+			signed, _ := sign(t, pdfs.Contract(), s.cred, pades.Options{Level: signing.BaselineT, Services: &services, SigningTime: s.now()})
+			got := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client}).Signatures[0]
+			if got.BestTime != nil || got.TimeStamps[0].Indication == pades.TotalPassed {
+				t.Errorf("time-stamp %+v", got.TimeStamps)
+			}
+			s.ahead.Store(int64(6 * 365 * 24 * time.Hour))
+			defer s.ahead.Store(0)
+			got = verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client}).Signatures[0]
+			if got.Indication != pades.Indeterminate || got.SubIndication != pades.OutOfBoundsNoPOE {
+				t.Errorf("after the certificate ended: %s/%s", got.Indication, got.SubIndication)
+			}
+		})
+	}
+}
+
+// newStranger is another country, with roots of its own.
+func newStranger(t *testing.T) *state {
+	s := newState(t)
+	country, err := pki.New(pki.Options{Seed: []byte("stranger")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(country.Handler())
+	t.Cleanup(server.Close)
+	s.services.TimeStamps = &tsp.Client{
+		Fetch: fetch.New(fetch.Options{Allow: []string{server.Listener.Addr().String()}}), Servers: []tsp.Server{{URL: server.URL + "/tsa"}},
+	}
+	return s
+}
+
+func TestExtendRefusesWhatIsNotSignedOrNotWhole(t *testing.T) {
+	s := newState(t)
+	signed, _ := s.sign(t, pdfs.Contract(), signing.BaselineB)
+	broken := bytes.Clone(signed)
+	broken[bytes.Index(broken, []byte("/CreationDate"))+16] ^= 1
+	legacy := bytes.Replace(signed, []byte("/Reason"), []byte("/Reason"), 1)
+	for _, c := range []struct {
+		name  string
+		file  []byte
+		level signing.Baseline
+		code  pades.RefusalCode
+	}{
+		{"unsigned", pdfs.Contract(), signing.BaselineT, pades.RefusedUnsigned},
+		{"broken", broken, signing.BaselineT, pades.RefusedBroken},
+		{"to B-B", legacy, signing.BaselineB, pades.RefusedOption},
+		{"to nowhere", legacy, "B-XL", pades.RefusedOption},
+	} {
+		var out bytes.Buffer
+		_, err := pades.Extend(t.Context(), bytes.NewReader(c.file), int64(len(c.file)), &out, c.level, s.services)
+		if refused, _ := errors.AsType[*pades.RefusedError](err); refused == nil || refused.Code != c.code || out.Len() > 0 {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestPlanTravelsToARemoteCard prepares on a server, signs elsewhere, and
+// completes at B-T from the serialised plan.
+func TestPlanTravelsToARemoteCard(t *testing.T) {
+	s := newState(t)
+	file := pdfs.Contract()
+	source := bytes.NewReader(file)
+	public := signing.Credential{Certificate: s.cred.Certificate, Chain: s.cred.Chain}
+	prepared, err := pades.Prepare(t.Context(), source, int64(len(file)), public, pades.Options{Level: signing.BaselineT, SigningTime: s.now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := json.Marshal(prepared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, digest := prepared.Digest()
+	signature, err := s.cred.Signer.Sign(nil, digest, prepared.SignerOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan pades.Plan
+	if err := json.Unmarshal(stored, &plan); err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.TimeStamp(t.Context(), s.services.TimeStamps, append(bytes.Clone(signature), 0)); !errors.Is(err, pades.ErrWrongSignature) {
+		t.Errorf("a value that is none: %v", err)
+	}
+	if err := plan.TimeStamp(t.Context(), s.services.TimeStamps, signature); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := plan.Complete(t.Context(), source, &out, signature); err != nil {
+		t.Fatal(err)
+	}
+	if plan.Result().Baseline != signing.BaselineT {
+		t.Errorf("result %+v", plan.Result())
+	}
+	lta, _ := s.extend(t, out.Bytes(), signing.BaselineLTA)
+	s.passed(t, lta, signing.BaselineLTA)
+}
+
+// TestSecondSignerAfterLTA signs a document of level B-LTA again; both are good,
+// and extending raises both.
+func TestSecondSignerAfterLTA(t *testing.T) {
+	s := newState(t)
+	once, _ := s.sign(t, pdfs.Contract(), signing.BaselineLTA)
+	twice, result := s.sign(t, once, signing.BaselineLTA)
+	if result.Baseline != signing.BaselineLTA || result.EarlierSignatures != 2 {
+		t.Errorf("result %+v", result)
+	}
+	report := s.verify(t, twice)
+	if !report.Passed() || len(report.Signatures) != 2 || len(report.TimeStamps) != 2 {
+		t.Errorf("report %+v", report)
+	}
+	for _, got := range report.Signatures {
+		if got.Baseline != signing.BaselineLTA {
+			t.Errorf("field %s is %s", got.Field, got.Baseline)
+		}
+	}
+}
+
+// TestToolsOfOthersReadLTA has qpdf check the structure and poppler the
+// signatures at the highest level.
+func TestToolsOfOthersReadLTA(t *testing.T) {
+	if _, err := exec.LookPath("qpdf"); err != nil {
+		t.Skip("qpdf is not installed")
+	}
+	s := newState(t)
+	for _, sample := range pdfs.Samples() {
+		signed, _ := s.sign(t, sample.Data, signing.BaselineLTA)
+		_, before := judge(t, sample.Data, "qpdf", "--check")
+		if out, err := judge(t, signed, "qpdf", "--check"); err != nil && before == nil {
+			t.Errorf("%s: qpdf: %v\n%s", sample.Name, err, out)
+		}
+		out, err := judge(t, signed, "pdfsig", "-nocert")
+		if err != nil || strings.Count(out, "Signature is Valid") != 1 || !strings.Contains(out, "Timestamp1") || !strings.Contains(out, "Total document signed") {
+			t.Errorf("%s: pdfsig: %v\n%s", sample.Name, err, out)
+		}
+	}
+}
