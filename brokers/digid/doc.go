@@ -1,8 +1,12 @@
-// Package digid is the DigiD upstream (Netherlands), generation 3.x: SAML 2.0
-// with the AuthnRequest by redirect and the answer by artifact, which is resolved
-// over mutual TLS. It follows the DigiD SAML interface specification as the
-// public DigiD source implements it.
+// Package digid is the DigiD upstream (Netherlands) in its two generations.
 //
-// The generation 4.x (routing service, encrypted identifiers, representation)
-// and single logout are not here.
+// Upstream is 3.x: SAML 2.0 with the AuthnRequest by redirect and the answer by
+// artifact, which is resolved over mutual TLS. It follows the DigiD SAML interface
+// specification as the public DigiD source implements it.
+//
+// Routed is 4.x, by way of a routing service (eID SAML 4.4 and 4.5, ST-SAML 1.0):
+// requests are posted and name a service of the catalogue instead of a level,
+// identifiers come encrypted, and somebody may act for another.
+//
+// Left out: single logout, polymorphic identifiers, service clusters.
 package digid

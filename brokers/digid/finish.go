@@ -43,7 +43,7 @@ func (u *Upstream) Finish(ctx context.Context, r *http.Request, d *brokers.Depar
 	if !sameRelayState(relayState, d.Request.RelayState) {
 		return nil, &brokers.RejectedError{Reason: string(saml.ReasonRelayState), Err: errors.New("answer of another login")}
 	}
-	assertion, err := u.resolve(ctx, artifact, d)
+	assertion, err := u.resolve(ctx, artifact, d, nil)
 	if err != nil {
 		return nil, outcome(err)
 	}
@@ -53,8 +53,9 @@ func (u *Upstream) Finish(ctx context.Context, r *http.Request, d *brokers.Depar
 	return u.event(assertion, asked, d)
 }
 
-// resolve fetches and validates the answer behind an artifact.
-func (u *Upstream) resolve(ctx context.Context, artifact saml.Artifact, d *brokers.Departure) (*saml.Assertion, error) {
+// resolve fetches and validates the answer behind an artifact. adapt, if not nil,
+// changes what is expected.
+func (u *Upstream) resolve(ctx context.Context, artifact saml.Artifact, d *brokers.Departure, adapt func(*saml.Expectation)) (*saml.Assertion, error) {
 	entity, err := u.source.Entity(ctx)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (u *Upstream) resolve(ctx context.Context, artifact saml.Artifact, d *broke
 	if err != nil {
 		return nil, err
 	}
-	return saml.ValidateArtifactResponse(reply, saml.Expectation{
+	expectation := saml.Expectation{
 		Issuer: entity.ID, Certificates: entity.Signing,
 		// Our metadata says WantAssertionsSigned; the envelope is always signed.
 		Signed:   saml.Coverage{Envelope: true, Assertion: true},
@@ -80,7 +81,11 @@ func (u *Upstream) resolve(ctx context.Context, artifact saml.Artifact, d *broke
 		ForceAuthn:    d.Request.ForceAuthn,
 		NameIDFormats: []string{"", formatUnspecified},
 		Now:           u.clock(), Skew: u.skew,
-	})
+	}
+	if adapt != nil {
+		adapt(&expectation)
+	}
+	return saml.ValidateArtifactResponse(reply, expectation)
 }
 
 // outcome turns DigiD's status codes into what the citizen may learn (DigiD 3.x:
