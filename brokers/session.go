@@ -20,6 +20,12 @@ type Session struct {
 	ExpiresAt time.Time             `json:"expiresAt"`
 }
 
+// SamePerson reports whether an event is of the session's person: equal scheme
+// and identifier, nothing else.
+func (s *Session) SamePerson(e *AuthenticationEvent) bool {
+	return len(s.Events) > 0 && s.Events[0].Subject.Key == e.Subject.Key
+}
+
 // Freshness says how long a proof of each level may be used again; zero is
 // never. It only shortens with the level: what a session may be used for decays
 // from high to substantial to low.

@@ -71,6 +71,9 @@ const (
 	OutcomeTooLow    Outcome = "level_too_low"
 	OutcomeStale     Outcome = "stale"
 	OutcomeTimeout   Outcome = "timeout"
+	// OutcomeOtherPerson is a step-up by somebody else than the first login's
+	// person.
+	OutcomeOtherPerson Outcome = "other_person"
 	// OutcomeUnavailable is an upstream that could not be reached.
 	OutcomeUnavailable Outcome = "unavailable"
 )
@@ -83,12 +86,12 @@ type AuthorizationRequest struct {
 	State       string `json:"state,omitempty"`
 	Nonce       string `json:"nonce,omitempty"`
 	// CodeChallenge is the S256 challenge (RFC 7636).
-	CodeChallenge string   `json:"codeChallenge"`
+	CodeChallenge string `json:"codeChallenge"`
 	// ResponseMode is how the answer travels; empty is in the query.
 	ResponseMode string `json:"responseMode,omitempty"`
 	// ProofKey is the thumbprint of the DPoP key that alone may redeem the code.
-	ProofKey string `json:"proofKey,omitempty"`
-	Scopes        []string `json:"scopes"`
+	ProofKey string   `json:"proofKey,omitempty"`
+	Scopes   []string `json:"scopes"`
 	// Claims asks for single claims (OpenID Connect Core 5.5).
 	Claims ClaimsRequest `json:"claims,omitzero"`
 	// Requirement is the level that the login has to reach.
@@ -97,6 +100,13 @@ type AuthorizationRequest struct {
 	Preferred levels.Level `json:"preferred,omitempty"`
 	// MaxAge bounds the age of the authentication in seconds; nil is no bound.
 	MaxAge *int `json:"maxAge,omitempty"`
+	// Person, if not empty, is the subject that alone will do (id_token_hint).
+	Person string `json:"person,omitempty"`
+	// Switch lets the citizen log in as somebody else than the session's person
+	// (prompt=login or select_account).
+	Switch bool `json:"switch,omitempty"`
+	// Hint names a method that the relying party proposes (login_hint).
+	Hint string `json:"hint,omitempty"`
 	// Fresh asks for a new login, whatever sessions there are (prompt=login).
 	Fresh bool `json:"fresh,omitempty"`
 	// Silent forbids to show any page (prompt=none).
@@ -136,6 +146,9 @@ type Transaction struct {
 	Method   string `json:"method,omitempty"`
 	// Departure is what has to be remembered while the citizen is away.
 	Departure *Departure `json:"departure,omitempty"`
+	// StepUp is set while the login has to be by the person of the browser's
+	// session.
+	StepUp bool `json:"stepUp,omitempty"`
 	// Event is the proof, once there is one.
 	Event *AuthenticationEvent `json:"event,omitempty"`
 	// Outcome and Reference tell of the last attempt that failed.

@@ -45,6 +45,8 @@ const (
 	Refused     Kind = "refused"
 	Timeout     Kind = "timeout"
 	Unavailable Kind = "unavailable"
+	// OtherPerson is a stronger login by somebody else than the first.
+	OtherPerson Kind = "other_person"
 	// Busy is too many requests.
 	Busy Kind = "busy"
 	// Internal is a fault of ours.
@@ -53,7 +55,7 @@ const (
 
 // Kinds lists all situations.
 func Kinds() []Kind {
-	return []Kind{BadRequest, Unknown, Finished, Cancelled, TooLow, Refused, Timeout, Unavailable, Busy, Internal}
+	return []Kind{BadRequest, Unknown, Finished, Cancelled, TooLow, Refused, Timeout, Unavailable, OtherPerson, Busy, Internal}
 }
 
 // Method is a button on the choice page.
@@ -76,6 +78,8 @@ type Choice struct {
 	Notice    Kind
 	Reference string
 	Methods   []Method
+	// Switch offers to go on as another person.
+	Switch bool
 	// Onward lists the origins that the page's policy lets forms lead to.
 	Onward string
 	// Action and Cancel are where the two forms go, Token what they carry.
@@ -106,6 +110,24 @@ type Onward struct {
 type Waiting struct {
 	Language string
 	Location string
+}
+
+// Logout asks whether to log out.
+type Logout struct {
+	Language string
+	// Action is where the form goes, with Fields.
+	Action string
+	Fields map[string]string
+}
+
+// LoggedOut is shown after logging out.
+type LoggedOut struct {
+	Language string
+	// Location, if not empty, leads back to the service.
+	Location string
+	// Frames are addresses of services that end their own logins when the browser
+	// loads them (front-channel logout).
+	Frames []string
 }
 
 // Pages renders. It may be used by several goroutines.
@@ -199,6 +221,14 @@ func (p *Pages) Problem(w io.Writer, c Problem) error {
 
 // Onward renders the way to an upstream.
 func (p *Pages) Onward(w io.Writer, c Onward) error { return p.render(w, "onward.html", c.Language, c) }
+
+// Logout renders the question whether to log out.
+func (p *Pages) Logout(w io.Writer, c Logout) error { return p.render(w, "logout.html", c.Language, c) }
+
+// LoggedOut renders what follows logging out.
+func (p *Pages) LoggedOut(w io.Writer, c LoggedOut) error {
+	return p.render(w, "loggedout.html", c.Language, c)
+}
 
 // Waiting renders the page that waits.
 func (p *Pages) Waiting(w io.Writer, c Waiting) error {

@@ -52,6 +52,18 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 		"onward-link": func(w io.Writer) error {
 			return p.Onward(w, pages.Onward{Language: lang, Location: "https://idp.example/sso?a=1&b=2"})
 		},
+		"onward-back": func(w io.Writer) error {
+			return p.Onward(w, pages.Onward{Language: lang, Location: "https://rp.example/cb", Fields: map[string]string{"state": hostile}, Back: true})
+		},
+		"choice-switch": func(w io.Writer) error {
+			return p.Choice(w, pages.Choice{Language: lang, Client: "Portal", Level: levels.High, Notice: pages.OtherPerson, Switch: true, Methods: []pages.Method{{Value: "x/y", Name: map[string]string{"en": "Card"}}}})
+		},
+		"logout": func(w io.Writer) error {
+			return p.Logout(w, pages.Logout{Language: lang, Action: "https://op.example/logout/confirm", Fields: map[string]string{"state": hostile, "token": "t"}})
+		},
+		"logged-out": func(w io.Writer) error {
+			return p.LoggedOut(w, pages.LoggedOut{Language: lang, Location: "https://rp.example/bye?a=1&b=" + "2", Frames: []string{"https://rp.example/logout?iss=x&sid=y"}})
+		},
 		"waiting": func(w io.Writer) error {
 			return p.Waiting(w, pages.Waiting{Language: lang, Location: "https://op.example/resume/1"})
 		},

@@ -56,7 +56,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.deny(w, r, request, problem)
 		return
 	}
-	if done := p.reuse(w, r, client, request, pushed); done {
+	session := p.session(r)
+	if p.reuse(w, r, client, request, session, pushed) {
 		return
 	}
 	if request.Silent {
@@ -68,7 +69,11 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, http.StatusTooManyRequests, pages.Busy, "authorization.refused", "rate", nil)
 		return
 	}
-	p.begin(w, r, client, request, pushed, offers)
+	t := &brokers.Transaction{
+		State: brokers.Choosing, Request: *request, Pushed: pushed,
+		StepUp: session != nil && client.SingleSignOn && !request.Switch,
+	}
+	p.begin(w, r, client, t, propose(offers, request.Hint))
 }
 
 // knownClient finds the client. A reason means that nobody may be redirected
@@ -130,7 +135,7 @@ func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.Authoriz
 		return request, invalidRequest("pkce_challenge", "code_challenge is not a SHA-256 in base64url")
 	}
 	for _, parse := range []func(*Client, parameters, *brokers.AuthorizationRequest) *oauthError{
-		parseScope, parsePrompt, parseMaxAge, p.parseLevel, parseLocales,
+		parseScope, parsePrompt, parseMaxAge, p.parseLevel, parseLocales, p.parseHints,
 	} {
 		if problem := parse(c, params, request); problem != nil {
 			return request, problem
@@ -182,8 +187,9 @@ func parsePrompt(_ *Client, params parameters, request *brokers.AuthorizationReq
 		case "none":
 			request.Silent = true
 		case "login", "select_account":
-			// The upstream alone knows accounts; to choose another is to log in.
-			request.Fresh = true
+			// The upstream alone knows accounts; to choose another is to log in. Who
+			// has to log in anew may be the next person at the same computer.
+			request.Fresh, request.Switch = true, true
 		case "consent":
 			// Methods are chosen and levels shown on every login; there is no
 			// consent page that could be skipped.
@@ -243,25 +249,38 @@ func parseLocales(_ *Client, params parameters, request *brokers.AuthorizationRe
 	return nil
 }
 
+// parseHints reads who is expected, and by which method.
+func (p *Provider) parseHints(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+	if len(params["login_hint"]) <= maxValue {
+		request.Hint = params["login_hint"]
+	}
+	if params["id_token_hint"] == "" {
+		return nil
+	}
+	hint, err := p.readHint(params["id_token_hint"])
+	if err != nil || hint.Audience.names[0] != c.ID {
+		return invalidRequest("id_token_hint", "id_token_hint is no ID token of ours for this client")
+	}
+	request.Person = hint.Subject
+	return nil
+}
+
 // begin keeps the request, binds it to the browser, and shows the methods; a
 // single one is not shown but taken.
-func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, pushed brokers.Hash, offers []offer) {
+func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *brokers.Transaction, offers []offer) {
 	now := p.cfg.Now()
 	id, err := p.random(16)
 	if err != nil {
 		p.fault(w, r, "beginning login", err, nil)
 		return
 	}
-	t := &brokers.Transaction{
-		ID: id, State: brokers.Choosing, Request: *request, Pushed: pushed,
-		CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
-	}
+	t.ID, t.CreatedAt, t.UpdatedAt, t.ExpiresAt = id, now, now, now.Add(p.cfg.Lifetimes.Login)
 	if err := p.bindBrowser(w, r, t); err != nil {
 		p.fault(w, r, "beginning login", err, nil)
 		return
 	}
 	p.record(r.Context(), "login.begun", "ok", slog.String("login", t.ID), slog.String("client", c.ID),
-		slog.String("least", levelWord(request.Requirement.Least())))
+		slog.String("least", levelWord(t.Request.Requirement.Least())))
 	if len(offers) > 1 {
 		if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
 			p.fault(w, r, "keeping login", err, nil)

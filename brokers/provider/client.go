@@ -95,6 +95,16 @@ type Client struct {
 	// CertificateBound binds them to its certificate; otherwise a DPoP proof binds
 	// them. ProofNonce wants our nonce in every proof.
 	SenderConstrained, CertificateBound, ProofNonce bool
+	// PostLogoutURIs are where citizens may be sent after logging out, compared byte
+	// by byte.
+	PostLogoutURIs []string
+	// BackChannelLogoutURI is told by us, FrontChannelLogoutURI by the browser,
+	// when a session ends in which the client took part.
+	BackChannelLogoutURI, FrontChannelLogoutURI string
+	// IDTokenEncryption and UserInfoEncryption encrypt for the client's key, if not
+	// zero. UserInfoSigned signs userinfo.
+	IDTokenEncryption, UserInfoEncryption Encryption
+	UserInfoSigned                        bool
 	// SigningAlgorithm is for ID tokens, answers and userinfo, default ES256.
 	SigningAlgorithm jose.SignatureAlgorithm
 	// Profile switches a whole profile on, if not empty.
@@ -163,6 +173,14 @@ func (c *Client) complete(mapping *levels.Mapping) error {
 	for _, scope := range c.Scopes {
 		if _, known := scopeClaims(scope); !known {
 			return fmt.Errorf("unknown scope %q", scope)
+		}
+	}
+	for _, uri := range slices.Concat(c.PostLogoutURIs, []string{c.BackChannelLogoutURI, c.FrontChannelLogoutURI}) {
+		if uri == "" {
+			continue
+		}
+		if _, err := checkRedirectURI(uri); err != nil {
+			return fmt.Errorf("logout: %w", err)
 		}
 	}
 	return c.completeSector()

@@ -47,6 +47,11 @@ func (c *Client) completeSecurity() error {
 			return errors.New("a registered key is private, symmetric or too small")
 		}
 	}
+	for _, e := range []Encryption{c.IDTokenEncryption, c.UserInfoEncryption} {
+		if err := e.check(c); err != nil {
+			return err
+		}
+	}
 	signs := slices.ContainsFunc(c.Keys, func(k jose.JSONWebKey) bool { return k.Use != "enc" })
 	switch {
 	case len(c.Keys) > maxKeys:

@@ -12,30 +12,35 @@ import (
 // discoveryDocument is the metadata of OpenID Connect Discovery 3 and RFC 8414,
 // with what the further documents add. It advertises nothing that is not served.
 type discoveryDocument struct {
-	Issuer                string   `json:"issuer"`
-	AuthorizationEndpoint string   `json:"authorization_endpoint"`
-	TokenEndpoint         string   `json:"token_endpoint"`
-	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
-	JWKSURI               string   `json:"jwks_uri"`
-	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
-	IntrospectionEndpoint string   `json:"introspection_endpoint"`
-	RevocationEndpoint    string   `json:"revocation_endpoint"`
-	Scopes                []string `json:"scopes_supported"`
-	ResponseTypes         []string `json:"response_types_supported"`
-	ResponseModes         []string `json:"response_modes_supported"`
-	GrantTypes            []string `json:"grant_types_supported"`
-	SubjectTypes          []string `json:"subject_types_supported"`
-	ACRValues             []string `json:"acr_values_supported"`
-	Claims                []string `json:"claims_supported"`
-	ClaimTypes            []string `json:"claim_types_supported"`
-	ClaimsParameter       bool     `json:"claims_parameter_supported"`
-	RequestParameter      bool     `json:"request_parameter_supported"`
-	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
-	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
-	UILocales             []string `json:"ui_locales_supported"`
-	Prompts               []string `json:"prompt_values_supported"`
-	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
-	CertificateBound      bool     `json:"tls_client_certificate_bound_access_tokens"`
+	Issuer                    string   `json:"issuer"`
+	AuthorizationEndpoint     string   `json:"authorization_endpoint"`
+	TokenEndpoint             string   `json:"token_endpoint"`
+	UserinfoEndpoint          string   `json:"userinfo_endpoint"`
+	JWKSURI                   string   `json:"jwks_uri"`
+	EndSessionEndpoint        string   `json:"end_session_endpoint"`
+	PushEndpoint              string   `json:"pushed_authorization_request_endpoint"`
+	IntrospectionEndpoint     string   `json:"introspection_endpoint"`
+	RevocationEndpoint        string   `json:"revocation_endpoint"`
+	Scopes                    []string `json:"scopes_supported"`
+	ResponseTypes             []string `json:"response_types_supported"`
+	ResponseModes             []string `json:"response_modes_supported"`
+	GrantTypes                []string `json:"grant_types_supported"`
+	SubjectTypes              []string `json:"subject_types_supported"`
+	ACRValues                 []string `json:"acr_values_supported"`
+	Claims                    []string `json:"claims_supported"`
+	ClaimTypes                []string `json:"claim_types_supported"`
+	ClaimsParameter           bool     `json:"claims_parameter_supported"`
+	RequestParameter          bool     `json:"request_parameter_supported"`
+	RequestURIParameter       bool     `json:"request_uri_parameter_supported"`
+	CodeChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	UILocales                 []string `json:"ui_locales_supported"`
+	Prompts                   []string `json:"prompt_values_supported"`
+	ResponseIss               bool     `json:"authorization_response_iss_parameter_supported"`
+	CertificateBound          bool     `json:"tls_client_certificate_bound_access_tokens"`
+	BackChannelLogout         bool     `json:"backchannel_logout_supported"`
+	BackChannelLogoutSession  bool     `json:"backchannel_logout_session_supported"`
+	FrontChannelLogout        bool     `json:"frontchannel_logout_supported"`
+	FrontChannelLogoutSession bool     `json:"frontchannel_logout_session_supported"`
 
 	TokenAuthMethods            []AuthMethod              `json:"token_endpoint_auth_methods_supported"`
 	TokenAuthAlgorithms         []jose.SignatureAlgorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
@@ -44,6 +49,11 @@ type discoveryDocument struct {
 	IntrospectionAuthMethods    []AuthMethod              `json:"introspection_endpoint_auth_methods_supported"`
 	IntrospectionAuthAlgorithms []jose.SignatureAlgorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	IDTokenAlgorithms           []jose.SignatureAlgorithm `json:"id_token_signing_alg_values_supported"`
+	UserInfoAlgorithms          []jose.SignatureAlgorithm `json:"userinfo_signing_alg_values_supported"`
+	IDTokenKeyAlgorithms        []jose.KeyAlgorithm       `json:"id_token_encryption_alg_values_supported"`
+	IDTokenContentAlgorithms    []jose.ContentEncryption  `json:"id_token_encryption_enc_values_supported"`
+	UserInfoKeyAlgorithms       []jose.KeyAlgorithm       `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoContentAlgorithms   []jose.ContentEncryption  `json:"userinfo_encryption_enc_values_supported"`
 	AuthorizationAlgorithms     []jose.SignatureAlgorithm `json:"authorization_signing_alg_values_supported"`
 	RequestObjectAlgorithms     []jose.SignatureAlgorithm `json:"request_object_signing_alg_values_supported"`
 	ProofAlgorithms             []jose.SignatureAlgorithm `json:"dpop_signing_alg_values_supported"`
@@ -63,6 +73,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		TokenEndpoint:         p.url("token"),
 		UserinfoEndpoint:      p.url("userinfo"),
 		JWKSURI:               p.url("jwks"),
+		EndSessionEndpoint:    p.url("logout"),
 		PushEndpoint:          p.url("par"),
 		IntrospectionEndpoint: p.url("introspect"),
 		RevocationEndpoint:    p.url("revoke"),
@@ -81,10 +92,13 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		Prompts:               []string{"none", "login", "consent", "select_account"},
 		ResponseIss:           true,
 		CertificateBound:      true,
+		BackChannelLogout:     true, BackChannelLogoutSession: true, FrontChannelLogout: true, FrontChannelLogoutSession: true,
 
 		TokenAuthMethods: authMethods(), TokenAuthAlgorithms: signatureAlgorithms(),
 		RevocationAuthMethods: authMethods(), RevocationAuthAlgorithms: signatureAlgorithms(),
 		IntrospectionAuthMethods: confidential, IntrospectionAuthAlgorithms: signatureAlgorithms(),
+		IDTokenKeyAlgorithms: keyAlgorithms(), IDTokenContentAlgorithms: contentAlgorithms(), UserInfoAlgorithms: ours,
+		UserInfoKeyAlgorithms: keyAlgorithms(), UserInfoContentAlgorithms: contentAlgorithms(),
 		IDTokenAlgorithms: ours, AuthorizationAlgorithms: ours,
 		RequestObjectAlgorithms: signatureAlgorithms(), ProofAlgorithms: modernAlgorithms(),
 	})

@@ -14,6 +14,8 @@
 //	POST /token               token.go       code and verifier for tokens
 //	                          refresh.go     refresh token for tokens
 //	GET /userinfo             userinfo.go    what the citizen's data are
+//	GET /logout               logout.go      the end of the session
+//	                          notices.go     relying parties are told of it
 //	POST /introspect, /revoke introspect.go  what a token is; its end
 //
 // State lives in the store, so that each request may reach another replica.
@@ -24,7 +26,7 @@
 // binds tokens to keys is in binding.go and certificate.go.
 //
 // It follows OpenID Connect Core 1.0, RFC 6749, RFC 7636 (S256 only), RFC 7009,
-// RFC 7662, RFC 8414, RFC 8705, RFC 9101, RFC 9126, RFC 9207, RFC 9449, JARM and
-// the advice of RFC 9700. It knows the authorization code flow only. Left out so
-// far: logout, encrypted tokens.
+// RFC 7662, RFC 8414, RFC 8705, RFC 9101, RFC 9126, RFC 9207, RFC 9449, JARM,
+// OpenID Connect RP-Initiated, Back-Channel and Front-Channel Logout 1.0, and the
+// advice of RFC 9700. It knows the authorization code flow only.
 package provider

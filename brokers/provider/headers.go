@@ -61,6 +61,16 @@ func policy(script bool, formOrigins ...string) string {
 	return strings.Join(directives, "; ")
 }
 
+// framing is the policy of a page without forms that loads frames from other
+// origins.
+func framing(origins []string) string {
+	frames := "'none'"
+	if len(origins) > 0 {
+		frames = strings.Join(origins, " ")
+	}
+	return policy(false) + "; frame-src " + frames
+}
+
 // origin is the scheme and host of a URL, or empty if the URL has none or one
 // that could break out of a header.
 func origin(text string) string {

@@ -54,7 +54,11 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 	if len(person) > 0 {
 		body = beside(claims, person)
 	}
-	return p.cfg.Keys.sign(c.SigningAlgorithm, typeJWT, body, now)
+	signed, err := p.cfg.Keys.sign(c.SigningAlgorithm, typeJWT, body, now)
+	if err != nil {
+		return "", err
+	}
+	return c.IDTokenEncryption.seal(c, signed, true)
 }
 
 // leftHalf is the at_hash of a token: the left half of its hash, by the hash of

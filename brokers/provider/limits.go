@@ -35,6 +35,8 @@ const (
 	maxAttempts = 10
 	// maxLoginCookies bounds the logins pending in one browser.
 	maxLoginCookies = 8
+	// maxEvents bounds the proofs that a session keeps.
+	maxEvents = 4
 	// maxSeconds bounds max_age: about thirty years.
 	maxSeconds = 1_000_000_000
 )
@@ -57,6 +59,15 @@ const (
 	finishTimeout = 30 * time.Second
 	// noticeLife is how long a logout notice is tried to be delivered.
 	noticeLife = 10 * time.Minute
+	// noticeLease is how long one replica has for a delivery, noticeTimeout how
+	// long a relying party has to answer, and noticeBatch and noticeAtOnce how many
+	// are taken and sent at a time.
+	noticeLease   = 30 * time.Second
+	noticeTimeout = 5 * time.Second
+	noticeBatch   = 32
+	noticeAtOnce  = 8
+	// logoutTokenLife is how long a logout token may be used.
+	logoutTokenLife = 2 * time.Minute
 	// refreshGrace is how long an answer with new tokens may be asked for again.
 	refreshGrace = 10 * time.Second
 	// probeTimeout bounds the question where an upstream will send browsers.

@@ -36,6 +36,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 	view := pages.Choice{
 		Language: language, Client: client.Name, Notice: notice(t.Outcome), Reference: t.Reference,
 		Level: t.Request.Requirement.Least(), Action: p.url("login", t.ID),
+		Switch: t.Outcome == brokers.OutcomeOtherPerson,
 		Cancel: p.url("login", t.ID, "cancel"), Token: p.formToken(r, t),
 	}
 	var destinations []string
@@ -65,6 +66,8 @@ func notice(o brokers.Outcome) pages.Kind {
 		return pages.Timeout
 	case brokers.OutcomeUnavailable:
 		return pages.Unavailable
+	case brokers.OutcomeOtherPerson:
+		return pages.OtherPerson
 	case brokers.OutcomeNone:
 	}
 	return ""
@@ -120,6 +123,9 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	from := t.State
+	if params["switch"] != "" && t.Outcome == brokers.OutcomeOtherPerson {
+		t.StepUp = false
+	}
 	if err := p.send(r, t, offers[chosen], p.pages.Language([]string{params["lang"]}, "")); err != nil {
 		t.State = from
 		p.fault(w, r, "starting upstream", err, t)

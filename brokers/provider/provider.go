@@ -128,6 +128,9 @@ type Config struct {
 	// PeerCertificate. ClientRoots judge those of clients with AuthTLS.
 	ClientCertificate func(*http.Request) *x509.Certificate
 	ClientRoots       *x509.CertPool
+	// Outgoing posts logout notices. The default follows no redirections and reaches
+	// public addresses only, unless the issuer is this machine.
+	Outgoing *http.Client
 	// InFlight bounds the requests served at once, default 512.
 	InFlight int
 	// Log is the audit log, default slog.Default().
@@ -148,6 +151,8 @@ type Provider struct {
 	starts   *limiter
 	// tokenKey derives the tokens that take the place of others.
 	tokenKey []byte
+	// notices wakes the delivery of logout notices.
+	notices chan struct{}
 }
 
 // New checks the configuration and refuses to guess what is missing.
@@ -184,6 +189,9 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.InFlight == 0 {
 		cfg.InFlight = 512
 	}
+	if cfg.Outgoing == nil {
+		cfg.Outgoing = guardedClient(IsLoopback(issuer.Hostname()))
+	}
 	if cfg.ClientCertificate == nil {
 		cfg.ClientCertificate = PeerCertificate
 	}
@@ -194,6 +202,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
 		upstream: map[string]brokers.Upstream{},
 		starts:   newLimiter(cfg.StartsPerMinute),
+		notices:  make(chan struct{}, 1),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),
 	}
 	if p.pages, err = pages.New(issuer.Path); err != nil {
@@ -268,6 +277,8 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/resume/{id}", p.resume},
 		{"POST", base + "/token", p.forClients("token", p.token)},
 		{"POST", base + "/par", p.forClients("push", p.push)},
+		{"GET POST", base + "/logout", p.logout},
+		{"POST", base + "/logout/confirm", p.confirmLogout},
 		{"POST", base + "/introspect", p.forClients("introspection", p.introspect)},
 		{"POST", base + "/revoke", p.forClients("revocation", p.revoke)},
 		{"GET POST", base + "/userinfo", p.userinfo},

@@ -80,11 +80,21 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		p.abandon(w, r, t, &oauthError{"access_denied", "another person logged in", "subject"})
 		return
 	}
+	if t.Request.Person != "" && t.Request.Person != subject {
+		p.abandon(w, r, t, &oauthError{"access_denied", "another person logged in", "subject"})
+		return
+	}
+	var fresh *opened
 	if session == nil && client.SingleSignOn {
-		if session, err = p.openSession(w, r, t.Event, now); err != nil {
+		if current := p.session(r); t.StepUp && current != nil && !current.SamePerson(t.Event) {
+			p.otherPerson(w, r, t)
+			return
+		}
+		if fresh, err = p.openSession(r, t.Event, now); err != nil {
 			p.fault(w, r, "opening session", err, t)
 			return
 		}
+		session = fresh.Session
 	}
 	code, grant, err := p.grant(client, t, session, level, subject, now)
 	if err != nil {
@@ -96,13 +106,27 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		err = p.cfg.Store.IssueCode(r.Context(), t, from, brokers.HashOf(code), grant)
 	}
 	if err != nil {
+		if fresh != nil { // nobody will ever have its cookie
+			_ = p.endSession(r, fresh.Session, "undone") // it expires anyway
+		}
 		p.fault(w, r, "issuing code", err, nil)
 		return
+	}
+	if fresh != nil {
+		p.setCookie(w, sessionCookie, fresh.secret, int(p.cfg.Lifetimes.Session.Seconds()))
 	}
 	p.setCookie(w, loginCookie+t.ID, "", -1)
 	p.record(r.Context(), "code.issued", "ok", slog.String("login", t.ID), slog.String("grant", grant.ID),
 		slog.String("authentication", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
 	p.answer(w, r, &t.Request, url.Values{"code": {code}})
+}
+
+// otherPerson stops a step-up that somebody else took. Nothing is merged: the
+// citizen logs in again, or says on the page that the other person goes on.
+func (p *Provider) otherPerson(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
+	t.Event = nil
+	p.record(r.Context(), "login.refused", "other_person", slog.String("login", t.ID))
+	p.backToChoice(r.Context(), w, r, t, brokers.OutcomeOtherPerson, "")
 }
 
 // grant makes a code and what it stands for. What tokens do not need is not kept.

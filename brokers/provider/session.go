@@ -11,49 +11,87 @@ import (
 	"github.com/eidbridge/eidbridge/levels"
 )
 
-// openSession makes a session with a new secret: a login never continues an
-// earlier cookie.
-func (p *Provider) openSession(w http.ResponseWriter, r *http.Request, event *brokers.AuthenticationEvent, now time.Time) (*brokers.Session, error) {
+// opened is a session that a login opened or renewed, with its new cookie. The
+// cookie is set when the code has been issued.
+type opened struct {
+	*brokers.Session
+	secret string
+}
+
+// session is the session of the browser, or nil.
+func (p *Provider) session(r *http.Request) *brokers.Session {
+	secret, ok := p.cookie(r, sessionCookie)
+	if !ok {
+		return nil
+	}
+	session, err := p.cfg.Store.Session(r.Context(), brokers.HashOf(secret), p.cfg.Now())
+	if err != nil {
+		if !errors.Is(err, brokers.ErrNotFound) {
+			p.cfg.Log.WarnContext(r.Context(), "session was not loaded", "error", err)
+		}
+		return nil
+	}
+	return session
+}
+
+// openSession makes a session for a login, always with a new cookie: a login
+// never continues an earlier one. A session of the same person goes on under its
+// ID, with one more proof; one of another person ends.
+func (p *Provider) openSession(r *http.Request, event *brokers.AuthenticationEvent, now time.Time) (*opened, error) {
 	secret, err := p.random(32)
 	if err != nil {
 		return nil, err
+	}
+	current, hash := p.session(r), brokers.HashOf(secret)
+	if current != nil && current.SamePerson(event) {
+		old := current.CookieHash
+		current.CookieHash, current.ExpiresAt = hash, now.Add(p.cfg.Lifetimes.Session)
+		current.Events = append([]brokers.AuthenticationEvent{*event}, current.Events...)
+		current.Events = current.Events[:min(len(current.Events), maxEvents)]
+		err := p.cfg.Store.RenewSession(r.Context(), old, current)
+		if err == nil {
+			return &opened{current, secret}, nil
+		}
+		if !errors.Is(err, brokers.ErrNotFound) {
+			return nil, err
+		}
+	} else if current != nil {
+		if err := p.endSession(r, current, "replaced"); err != nil {
+			return nil, fmt.Errorf("ending earlier session: %w", err)
+		}
 	}
 	id, err := p.random(16)
 	if err != nil {
 		return nil, err
 	}
 	session := &brokers.Session{
-		ID: id, CookieHash: brokers.HashOf(secret), Events: []brokers.AuthenticationEvent{*event},
+		ID: id, CookieHash: hash, Events: []brokers.AuthenticationEvent{*event},
 		CreatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Session),
 	}
-	if old, ok := p.cookie(r, sessionCookie); ok {
-		if _, err := p.cfg.Store.EndSession(r.Context(), brokers.HashOf(old), now, now.Add(noticeLife)); err != nil {
-			return nil, fmt.Errorf("ending earlier session: %w", err)
-		}
+	return &opened{session, secret}, p.cfg.Store.SaveSession(r.Context(), session)
+}
+
+// endSession ends a session and everything granted in it, and has everybody who
+// took part told.
+func (p *Provider) endSession(r *http.Request, session *brokers.Session, reason string) error {
+	now := p.cfg.Now()
+	list, err := p.cfg.Store.EndSession(r.Context(), session.CookieHash, now, now.Add(noticeLife))
+	if err != nil {
+		return err
 	}
-	if err := p.cfg.Store.SaveSession(r.Context(), session); err != nil {
-		return nil, err
-	}
-	p.setCookie(w, sessionCookie, secret, int(p.cfg.Lifetimes.Session.Seconds()))
-	return session, nil
+	p.record(r.Context(), "session.ended", reason, slog.Int("participants", len(list)))
+	p.wakeNotices()
+	return nil
 }
 
 // reuse answers from an earlier login of the same browser, where client,
 // request, level, age, method and policy allow it. It reports whether it
 // answered.
-func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, pushed brokers.Hash) bool {
-	secret, ok := p.cookie(r, sessionCookie)
-	if !ok || !c.SingleSignOn || request.Fresh {
+func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, request *brokers.AuthorizationRequest, session *brokers.Session, pushed brokers.Hash) bool {
+	if session == nil || !c.SingleSignOn || request.Fresh {
 		return false
 	}
 	now := p.cfg.Now()
-	session, err := p.cfg.Store.Session(r.Context(), brokers.HashOf(secret), now)
-	if err != nil {
-		if !errors.Is(err, brokers.ErrNotFound) {
-			p.cfg.Log.WarnContext(r.Context(), "session was not loaded", "error", err)
-		}
-		return false
-	}
 	event := p.usable(session, c, request, now)
 	if event == nil {
 		return false
@@ -84,6 +122,9 @@ func (p *Provider) usable(session *brokers.Session, c *Client, request *brokers.
 			continue
 		}
 		if request.MaxAge != nil && now.Sub(event.AuthTime) > time.Duration(*request.MaxAge)*time.Second {
+			continue
+		}
+		if request.Person != "" && request.Person != p.pairwise(c, &event.Subject) {
 			continue
 		}
 		decayed := p.cfg.Freshness.Usable(&event, now)

@@ -3,6 +3,7 @@ package provider
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -48,7 +49,35 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo)
 	claims["sub"] = g.Subject
-	p.json(w, http.StatusOK, claims)
+	p.giveUserinfo(w, r, client, claims)
+}
+
+// giveUserinfo writes the claims as the client registered: as JSON, as a signed
+// JWT, encrypted, or both (OpenID Connect Core 5.3.2).
+func (p *Provider) giveUserinfo(w http.ResponseWriter, r *http.Request, c *Client, claims map[string]any) {
+	if !c.UserInfoSigned && c.UserInfoEncryption == (Encryption{}) {
+		p.json(w, http.StatusOK, claims)
+		return
+	}
+	text, err := "", error(nil)
+	if c.UserInfoSigned {
+		claims["iss"], claims["aud"] = p.cfg.Issuer, c.ID
+		text, err = p.cfg.Keys.sign(c.SigningAlgorithm, typeJWT, claims, p.cfg.Now())
+	} else {
+		var data []byte
+		data, err = json.Marshal(claims)
+		text = string(data)
+	}
+	if err == nil {
+		text, err = c.UserInfoEncryption.seal(c, text, c.UserInfoSigned)
+	}
+	if err != nil {
+		p.cfg.Log.ErrorContext(r.Context(), "userinfo was not made", "error", err)
+		p.json(w, http.StatusInternalServerError, errorResponse{Error: "server_error"})
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwt")
+	_, _ = io.WriteString(w, text) //nolint:gosec // G705: a JWT of ours, and its type says so; the reader may be gone
 }
 
 // challenge refuses a request for a resource (RFC 6750 3, RFC 9449 7.1).

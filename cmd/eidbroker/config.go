@@ -92,6 +92,13 @@ type clientConfig struct {
 	Nonce        bool         `toml:"dpop_nonce"`
 	Algorithm    string       `toml:"signing_algorithm"`
 	Profile      string       `toml:"profile"`
+	PostLogout   []string     `toml:"post_logout_uris"`
+	BackChannel  string       `toml:"back_channel_logout_uri"`
+	FrontChannel string       `toml:"front_channel_logout_uri"`
+	IDTokenAlg   string       `toml:"id_token_encryption"`
+	UserInfoAlg  string       `toml:"userinfo_encryption"`
+	ContentAlg   string       `toml:"content_encryption"`
+	UserInfoSign bool         `toml:"userinfo_signed"`
 }
 
 type digidConfig struct {
@@ -186,6 +193,8 @@ func (c config) clients() ([]provider.Client, error) {
 			TLSSubject: s.TLSSubject, TLSName: s.TLSName, LegacyAudience: s.Legacy,
 			RequirePushed: s.Pushed, RequireSigned: s.Signed, SenderConstrained: s.Constrained, CertificateBound: s.Bound,
 			ProofNonce: s.Nonce, SigningAlgorithm: jose.SignatureAlgorithm(s.Algorithm), Profile: provider.Profile(s.Profile),
+			PostLogoutURIs: s.PostLogout, BackChannelLogoutURI: s.BackChannel, FrontChannelLogoutURI: s.FrontChannel,
+			IDTokenEncryption: s.encryption(s.IDTokenAlg), UserInfoEncryption: s.encryption(s.UserInfoAlg), UserInfoSigned: s.UserInfoSign,
 		}
 		if s.JWKS != "" {
 			var set jose.JSONWebKeySet
@@ -204,6 +213,14 @@ func (c config) clients() ([]provider.Client, error) {
 		list = append(list, client)
 	}
 	return list, nil
+}
+
+// encryption is none without an algorithm for the key.
+func (s clientConfig) encryption(algorithm string) provider.Encryption {
+	if algorithm == "" {
+		return provider.Encryption{}
+	}
+	return provider.Encryption{Key: jose.KeyAlgorithm(algorithm), Content: jose.ContentEncryption(s.ContentAlg)}
 }
 
 // directory resolves the files of a configuration.

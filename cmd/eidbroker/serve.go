@@ -36,6 +36,7 @@ const (
 	// shutdownTimeout is how long requests under way may take at the end.
 	shutdownTimeout = 15 * time.Second
 	purgeInterval   = 30 * time.Second
+	noticeInterval  = 5 * time.Second
 )
 
 type serveCommand struct {
@@ -111,6 +112,7 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 	purging, stop := context.WithCancel(ctx)
 	defer stop()
 	go p.Purge(purging, purgeInterval)
+	go p.DeliverNotices(purging, noticeInterval)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return listen(ctx, listener, withHealth(p), log)
 }
