@@ -18,7 +18,7 @@ import (
 // testdata was made with OpenSSL 3: for each curve
 //
 //	openssl ecparam -genkey -name NAME -noout -out key
-//	openssl req -x509 -key key -subj "/CN=LAB PERSON" -days 36500 -out NAME.pem
+//	openssl req -x509 -config <(printf "[req]\ndistinguished_name=dn\n[dn]\n") -key key -subj "/CN=LAB PERSON" -days 36500 -out NAME.pem
 //	printf 'a document' | openssl dgst -sha512 -sign key | xxd -p -c0 > NAME.sig
 func read(t testing.TB, name string) (der, signature []byte) {
 	t.Helper()

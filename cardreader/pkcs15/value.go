@@ -132,5 +132,3 @@ func parsePath(value []byte) (path, error) {
 	}
 	return p, nil
 }
-
-func (p path) absolute() bool { return len(p.file) >= 2 && p.file[0] == 0x3F && p.file[1] == 0x00 }
