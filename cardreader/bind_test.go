@@ -88,3 +88,23 @@ func TestDriverThatCannotBeBoundSaysWhy(t *testing.T) {
 		t.Errorf("PersonalData = %v", err)
 	}
 }
+
+// leaving is a card that has to be left in order.
+type leaving struct {
+	*plainCard
+	left int
+}
+
+func (l *leaving) Leave(context.Context) { l.left++ }
+
+func TestReadingPutsTheCardBackInOrder(t *testing.T) {
+	card := &leaving{plainCard: newPlainCard(t, "1")}
+	s := &slots{readers: []cardreader.Reader{present("a reader", ";a")}, cards: map[string]cardreader.Card{";a": card}}
+	if _, err := s.facade().List(t.Context()); err != nil || card.left != 1 {
+		t.Errorf("left %d times, %v", card.left, err)
+	}
+	card.partly = cardreader.ErrCardRemoved
+	if _, err := s.facade().List(t.Context()); err != nil || card.left != 1 {
+		t.Errorf("left %d times after a removal, %v", card.left, err)
+	}
+}

@@ -251,7 +251,24 @@ func (c *Cards) once(ctx context.Context, reader string, d Driver, work func(con
 	if err == nil {
 		err = work(operation, opened)
 	}
+	if err == nil {
+		opened.leave(operation)
+	}
 	return outcome(ctx, operation, err)
+}
+
+// Leaver is a Card that reading alone brings into a state in which other programs
+// do not expect it, such as an open channel.
+type Leaver interface {
+	// Leave brings it back. It is called before a connection ends without a
+	// reset; whether it works is of no consequence.
+	Leave(ctx context.Context)
+}
+
+func (s *session) leave(ctx context.Context) {
+	if leaver, ok := s.Card.(Leaver); ok {
+		leaver.Leave(ctx)
+	}
 }
 
 // outcome classifies the error of an operation. The operation's own deadline

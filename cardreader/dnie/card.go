@@ -29,6 +29,7 @@ var (
 	_ cardreader.Selective          = (*card)(nil)
 	_ cardreader.UsageSelective     = (*card)(nil)
 	_ cardreader.Recognizer         = (*card)(nil)
+	_ cardreader.Leaver             = (*card)(nil)
 	_ cardreader.PINChanger         = (*card)(nil)
 	_ cardreader.PersonalDataReader = (*card)(nil)
 )

@@ -64,6 +64,16 @@ const (
 	swChecksumWrong  apdu.StatusWord = 0x6688
 )
 
+// Leave sends one command in clear, which the card refuses and closes its channel
+// with: other programs begin in clear.
+func (c *card) Leave(ctx context.Context) {
+	if c.transport == c.raw {
+		return
+	}
+	c.transport, c.channel = c.raw, channel{}
+	_ = c.selectMaster(ctx)
+}
+
 // leftOpen is the refusal of the first command: of SELECT, or of MSE SET before
 // PACE, which is no guess at the number yet.
 func leftOpen(err error) bool {

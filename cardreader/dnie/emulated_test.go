@@ -113,8 +113,7 @@ func TestSignatureAfterASearchReadsNothing(t *testing.T) {
 		if n := d.count(0xB0); n != 0 {
 			t.Errorf("%s: %d READ BINARY", name, n)
 		}
-		// The first command in clear closes the channel of the search.
-		if n := d.count(0xA4); n > 2 {
+		if n := d.count(0xA4); n != 1 {
 			t.Errorf("%s: %d SELECT", name, n)
 		}
 		t.Logf("%s: search %d commands, %d bytes; signature %d commands", name, cold, coldBytes, len(d.commands))
@@ -275,19 +274,35 @@ func TestLastAccessNumberNeedsAYes(t *testing.T) {
 	}
 }
 
-// A channel that somebody left open closes with the first command in clear.
-func TestChannelLeftOpenDoesNotStopTheNext(t *testing.T) {
+// Reading ends with the card in clear, for programs that know nothing of this
+// one, and without a reset that would disturb them.
+func TestReadingLeavesNoChannelBehind(t *testing.T) {
 	l := newLab(t)
 	for name, changes := range map[string][]func(*cards.Spec){"contact": nil, "radio": {contactless}} {
 		d := newDesk(t, l.card(t, 2, changes...))
-		for range 3 {
+		for range 2 {
 			list, err := d.cards.List(t.Context())
-			if err != nil || len(list) != 1 || list[0].Err != nil {
-				t.Fatalf("%s: %+v, %v", name, list, err)
+			if err != nil || len(list) != 1 || list[0].Err != nil || d.resets != 0 {
+				t.Fatalf("%s: %+v, %v, %d resets", name, list, err, d.resets)
+			}
+			if answer := d.card.Transmit(append([]byte{0x00, 0xA4, 0x04, 0x00, 0x0B}, "Master.File"...)); answer[0] != 0x61 && answer[0] != 0x6F {
+				t.Errorf("%s: another program's SELECT gets %X", name, answer)
 			}
 		}
-		if d.resets != 0 {
-			t.Errorf("%s: %d resets", name, d.resets)
+	}
+}
+
+// A channel that another program left open closes with the first command in
+// clear, which is sent again.
+func TestChannelOfAnotherProgramDoesNotStopThisOne(t *testing.T) {
+	l := newLab(t)
+	for _, sw := range []string{"6982", "6985", "6987", "6988", "6688"} {
+		for command, changes := range map[string][]func(*cards.Spec){"00A40400": nil, "0022C1A4": {contactless}} {
+			rule := cards.Rule{Command: command, Times: 1, Act: cards.ActRefuse, Answer: sw}
+			d := newDesk(t, l.card(t, 2, append(changes, ruled(rule))...))
+			if err := d.sign(t, cardreader.UsageSignature); err != nil || d.entry.canAsked > 1 {
+				t.Errorf("%s to %s: %v", sw, command, err)
+			}
 		}
 	}
 }
