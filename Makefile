@@ -26,7 +26,7 @@ TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
 	openssl=openssl xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
 	pinentry-tty=pinentry-tty /usr/lib/softhsm/libsofthsm2.so=softhsm2
-INTEROP_NEEDS := $(TEST_NEEDS) chromium=chromium node=nodejs npm=npm python3=python3 \
+INTEROP_NEEDS := $(TEST_NEEDS) mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
 
 FUZZTIME ?= 20s
