@@ -50,9 +50,12 @@ func (d dialect) text(statement string) string {
 // prepare readies all statements, so that a wrong one is noticed at start.
 func (d *database) prepare(ctx context.Context) error {
 	d.statements = map[string]*sql.Stmt{}
-	for db, texts := range map[*sql.DB][][2]string{d.writer: writes(), d.reader: reads()} {
-		for _, named := range texts {
-			stmt, err := db.PrepareContext(ctx, d.dialect.text(named[1]))
+	for _, half := range []struct {
+		db    *sql.DB
+		texts [][2]string
+	}{{d.writer, writes()}, {d.reader, reads()}} {
+		for _, named := range half.texts {
+			stmt, err := half.db.PrepareContext(ctx, d.dialect.text(named[1]))
 			if err != nil {
 				return fmt.Errorf("preparing statement %s: %w", named[0], err)
 			}

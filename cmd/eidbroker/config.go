@@ -29,16 +29,17 @@ const maxConfig = 1 << 20
 
 // config is the configuration file; default.toml says what each key means.
 type config struct {
-	Issuer          string         `toml:"issuer"`
-	Listen          string         `toml:"listen"`
-	TrustedProxies  []netip.Prefix `toml:"trusted_proxies"`
-	Database        string         `toml:"database"`
-	SigningKey      string         `toml:"signing_key"`
-	PublishedKeys   []string       `toml:"published_keys"`
-	PairwiseSecret  string         `toml:"pairwise_secret"`
-	StartsPerMinute int            `toml:"starts_per_minute"`
-	LogFormat       string         `toml:"log_format"`
-	Lifetimes       struct {
+	Issuer              string         `toml:"issuer"`
+	Listen              string         `toml:"listen"`
+	TrustedProxies      []netip.Prefix `toml:"trusted_proxies"`
+	Database            string         `toml:"database"`
+	DatabaseConnections int            `toml:"database_connections"`
+	SigningKey          string         `toml:"signing_key"`
+	PublishedKeys       []string       `toml:"published_keys"`
+	PairwiseSecret      string         `toml:"pairwise_secret"`
+	StartsPerMinute     int            `toml:"starts_per_minute"`
+	LogFormat           string         `toml:"log_format"`
+	Lifetimes           struct {
 		Login       duration `toml:"login"`
 		Code        duration `toml:"code"`
 		IDToken     duration `toml:"id_token"`
@@ -213,6 +214,11 @@ func (c config) clients() ([]provider.Client, error) {
 		list = append(list, client)
 	}
 	return list, nil
+}
+
+// remoteDatabase reports whether the database is PostgreSQL and not a file.
+func (c config) remoteDatabase() bool {
+	return strings.HasPrefix(c.Database, "postgres://") || strings.HasPrefix(c.Database, "postgresql://")
 }
 
 // encryption is none without an algorithm for the key.

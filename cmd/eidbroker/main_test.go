@@ -345,3 +345,26 @@ func TestLinksWithoutCgo(t *testing.T) {
 		t.Errorf("%s %v", out, err)
 	}
 }
+
+// S-06: with a remote database no secret is made by itself, and keys init makes
+// them once.
+func TestKeysOfSeveralReplicas(t *testing.T) {
+	d := t.TempDir()
+	file := filepath.Join(d, "c.toml")
+	if err := os.WriteFile(file, []byte("issuer = \"http://localhost:8181\"\ndatabase = \"postgres://broker@db.example/broker\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, problems bytes.Buffer
+	if code := run(context.Background(), []string{"serve", "--config", file}, streams{&out, &problems}); code != 1 || !strings.Contains(problems.String(), "keys init") {
+		t.Errorf("without keys: %d %s", code, &problems)
+	}
+	for range 2 {
+		if code := run(context.Background(), []string{"keys", "init", "--config", file}, streams{&out, &problems}); code != 0 {
+			t.Fatalf("keys init: %s", &problems)
+		}
+	}
+	key, err := os.ReadFile(filepath.Join(d, "signing-key.pem"))
+	if err != nil || len(key) == 0 {
+		t.Errorf("%d bytes, %v", len(key), err)
+	}
+}

@@ -28,10 +28,18 @@ type secrets struct {
 
 // loadSecrets reads the secrets, or makes those that are missing if there is no
 // database yet. With a database a missing one is an error: a new secret would
-// silently make every citizen a stranger and every token invalid.
+// silently make every citizen a stranger and every token invalid. A remote
+// database may be known to other replicas, so there nothing is made by itself.
 func loadSecrets(c config, dir directory) (*secrets, error) {
-	_, err := os.Lstat(dir.file(c.Database))
-	fresh := errors.Is(err, fs.ErrNotExist)
+	fresh := false
+	if !c.remoteDatabase() {
+		_, err := os.Lstat(dir.file(c.Database))
+		fresh = errors.Is(err, fs.ErrNotExist)
+	}
+	return readSecrets(c, dir, fresh)
+}
+
+func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 	keyPEM, err := readSecret(dir.file(c.SigningKey), fresh, newSigningKey)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
@@ -88,7 +96,7 @@ func readSecret(path string, create bool, fresh func() ([]byte, error)) ([]byte,
 		}
 		return data, writeNew(path, data, 0o600)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s is missing although there is a database; restore it from a backup", path)
+		return nil, fmt.Errorf("%s is missing although there is a database; restore it from a backup, copy it from another replica, or for a new deployment make it with eidbroker keys init", path)
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():

@@ -92,7 +92,7 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 	if err != nil {
 		return err
 	}
-	database, err := store.OpenSQLite(ctx, dir.file(c.Database))
+	database, err := openStore(ctx, c, dir)
 	if err != nil {
 		return err
 	}
@@ -117,8 +117,21 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 	return listen(ctx, listener, withHealth(p), log)
 }
 
+// closingStore is either store.
+type closingStore interface {
+	provider.Store
+	io.Closer
+}
+
+func openStore(ctx context.Context, c config, dir directory) (closingStore, error) {
+	if c.remoteDatabase() {
+		return store.OpenPostgres(ctx, c.Database, c.DatabaseConnections)
+	}
+	return store.OpenSQLite(ctx, dir.file(c.Database))
+}
+
 // assemble makes the provider.
-func assemble(c config, dir directory, s *secrets, database *store.SQLite, log *slog.Logger) (*provider.Provider, error) {
+func assemble(c config, dir directory, s *secrets, database closingStore, log *slog.Logger) (*provider.Provider, error) {
 	mapping := levels.Default()
 	registrations, err := c.clients()
 	if err != nil {
