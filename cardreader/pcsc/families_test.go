@@ -1,0 +1,206 @@
+//go:build cgo
+
+package pcsc_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/cardtest"
+	"github.com/eidbridge/eidbridge/cardreader/esteid"
+	"github.com/eidbridge/eidbridge/cardreader/esteid2025"
+	"github.com/eidbridge/eidbridge/cardreader/pcsc"
+	"github.com/eidbridge/eidbridge/cardreader/pkcs15"
+	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/pcscd"
+	"github.com/eidbridge/eidbridge/fixtures/pki"
+)
+
+// family is what a test needs to know of an emulated card.
+type family struct {
+	kind cards.Kind
+	// pins and entries are those of the authentication and the signature key.
+	pins, entries [2]string
+}
+
+func families() []family {
+	return []family{
+		{cards.KindEstEID, [2]string{"PIN1", "PIN2"}, [2]string{"1234", "12345"}},
+		{cards.KindEstEID2025, [2]string{"PIN1", "PIN2"}, [2]string{"1234", "12345"}},
+		{cards.KindPKCS15, [2]string{"PIN", "PIN"}, [2]string{"1234", "1234"}},
+	}
+}
+
+// everyDriver is the list that a program would have, with the service under
+// test.
+func everyDriver() *cardreader.Cards {
+	return &cardreader.Cards{Service: pcsc.New(), Drivers: []cardreader.Driver{
+		esteid.Driver{}, esteid.Driver{Country: esteid.Latvia},
+		esteid2025.Driver{}, esteid2025.Driver{Model: esteid2025.Finland4}, esteid2025.Driver{Model: esteid2025.Finland3},
+		pkcs15.Driver{AskTries: true},
+	}}
+}
+
+func describe(t *testing.T, country *pki.Country, kind cards.Kind, personality cards.Personality) cards.Spec {
+	t.Helper()
+	spec, err := cards.Describe(country, kind, pki.Persons()[0], personality)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+func signWith(ctx context.Context, c *cardreader.Cards, usage cardreader.Usage, entry string) error {
+	found, err := c.Find(ctx, cardreader.Selection{Usage: usage})
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256([]byte("a document"))
+	// The facade verifies the value with the certificate's key.
+	_, err = c.Signer(ctx, found, cardtest.Typed(entry)).Sign(nil, digest[:], crypto.SHA256)
+	return err
+}
+
+// leak waits until no more goroutines run than before.
+func leak(t *testing.T, before int) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, %d before", n, before)
+	}
+}
+
+func TestEveryFamilyThroughARealPCSCD(t *testing.T) {
+	country, err := pki.New(pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack := start(t, pcscd.Options{})
+	before := runtime.NumGoroutine()
+	for _, f := range families() {
+		t.Run(string(f.kind), func(t *testing.T) {
+			insert(t, stack, describe(t, country, f.kind, cards.Honest))
+			defer func() { _ = stack.Remove(t.Context()) }()
+			c, ctx := everyDriver(), t.Context()
+			slots, err := c.List(ctx)
+			if err != nil || slots[0].Err != nil || len(slots[0].Credentials) < 2 || slots[0].Info.DocumentNumber == "" {
+				t.Fatalf("List = %+v, %v", slots, err)
+			}
+			for i, usage := range []cardreader.Usage{cardreader.UsageAuthentication, cardreader.UsageSignature} {
+				if err := signWith(ctx, c, usage, f.entries[i]); err != nil {
+					t.Errorf("%s: %v", usage, err)
+				}
+			}
+			var refused *cardreader.PINError
+			if err := signWith(ctx, c, cardreader.UsageAuthentication, "9999"); !errors.As(err, &refused) || refused.Reason != cardreader.PINWrong || refused.TriesLeft != 2 {
+				t.Errorf("wrong PIN: %v", err)
+			}
+			if err := c.ChangePIN(ctx, cardreader.Selection{}, f.pins[0], cardtest.Change{Checked: f.entries[0], Replacement: "24680"}); err != nil {
+				t.Errorf("change: %v", err)
+			}
+			if err := signWith(ctx, c, cardreader.UsageAuthentication, "24680"); err != nil {
+				t.Errorf("with the new PIN: %v", err)
+			}
+			for left := 2; left >= 0; left-- {
+				if err := signWith(ctx, c, cardreader.UsageAuthentication, "9999"); !errors.As(err, &refused) || refused.TriesLeft != left {
+					t.Errorf("%d left: %v", left, err)
+				}
+			}
+			if err := c.UnblockPIN(ctx, cardreader.Selection{}, f.pins[0], cardtest.Change{Checked: "12345678", Replacement: "13579"}); err != nil {
+				t.Errorf("unblock: %v", err)
+			}
+			if err := signWith(ctx, c, cardreader.UsageAuthentication, "13579"); err != nil {
+				t.Errorf("after unblocking: %v", err)
+			}
+		})
+	}
+	leak(t, before)
+}
+
+// Each fault ends in its error, with the tries as they should be and nothing left
+// behind.
+func TestFaultsThroughARealPCSCD(t *testing.T) {
+	country, err := pki.New(pki.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack := start(t, pcscd.Options{})
+	before := runtime.NumGoroutine()
+	pinReason := func(reason cardreader.PINReason) func(error) bool {
+		return func(err error) bool {
+			var refused *cardreader.PINError
+			return errors.As(err, &refused) && refused.Reason == reason
+		}
+	}
+	is := func(targets ...error) func(error) bool {
+		return func(err error) bool {
+			for _, target := range targets {
+				if errors.Is(err, target) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	works := func(err error) bool { return err == nil }
+	tests := []struct {
+		personality cards.Personality
+		want        func(error) bool
+	}{
+		{cards.Removed, is(cardreader.ErrCardRemoved, cardreader.ErrNoCard)},
+		{cards.RemovedAtPIN, is(cardreader.ErrCardRemoved)},
+		{cards.RemovedAtSignature, is(cardreader.ErrCardRemoved)},
+		{cards.ResetMidway, is(cardreader.ErrCardProtocol, cardreader.ErrCardReset)},
+		{cards.WrongStatus, is(cardreader.ErrCardProtocol)},
+		{cards.MalformedTLV, is(cardreader.ErrCardProtocol, cardreader.ErrCardUnsupported)},
+		{cards.Oversized, is(cardreader.ErrCardProtocol, cardreader.ErrCardUnsupported)},
+		{cards.LyingCounter, works},
+		{cards.Chained, works},
+		{cards.ShortOnly, works},
+		{cards.Expired, works},
+		{cards.Revoked, works},
+		{cards.LastTry, works},
+		{cards.Blocked, pinReason(cardreader.PINBlocked)},
+		{cards.TransportPIN, pinReason(cardreader.PINMustChange)},
+	}
+	for _, f := range families() {
+		for _, test := range tests {
+			if test.personality == cards.TransportPIN && f.kind != cards.KindEstEID2025 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s", f.kind, test.personality), func(t *testing.T) {
+				insert(t, stack, describe(t, country, f.kind, test.personality))
+				defer func() { _ = stack.Remove(context.Background()) }()
+				err := signWith(t.Context(), everyDriver(), cardreader.UsageSignature, f.entries[1])
+				if !test.want(err) {
+					t.Errorf("signing: %v", err)
+				}
+				if err != nil && strings.Contains(err.Error(), f.entries[1]) {
+					t.Errorf("C-45: error %q", err)
+				}
+				verified := 0
+				for _, e := range exchanges(t, stack) {
+					// With data: 00 20 00 xx Lc …
+					if e.INS() == "20" && len(e.Command) > 10 {
+						verified++
+					}
+				}
+				if verified > 1 {
+					t.Errorf("C-33: %d VERIFY", verified)
+				}
+			})
+		}
+	}
+	leak(t, before)
+}
