@@ -80,10 +80,17 @@ func (d pdfBytes) Sign(ctx context.Context, _ Description, credential signing.Cr
 	if err := plan.Check(ctx, src, bytes.NewReader(out.Bytes())); err != nil {
 		return Signed{}, err
 	}
-	return Signed{
-		Name: d.name, Data: out.Bytes(), SHA256: sha256.Sum256(out.Bytes()),
-		Algorithm: plan.Result().SignatureAlgorithm,
-	}, nil
+	signed := Signed{Name: d.name, Algorithm: plan.Result().SignatureAlgorithm, Baseline: signing.BaselineB}
+	if o.Baseline != signing.BaselineB {
+		var raised bytes.Buffer
+		e, err := pades.Extend(ctx, bytes.NewReader(out.Bytes()), int64(out.Len()), &raised, o.Baseline, o.Services)
+		if err != nil {
+			return Signed{}, err
+		}
+		out, signed.Baseline, signed.Shortfall = raised, e.After, e.Shortfall
+	}
+	signed.Data, signed.SHA256 = out.Bytes(), sha256.Sum256(out.Bytes())
+	return signed, nil
 }
 
 // PDFFile is a PDF on disk; its signed form becomes the file out, which must not
@@ -134,7 +141,7 @@ func (d *pdfFile) Sign(ctx context.Context, shown Description, credential signin
 	if err != nil {
 		return Signed{}, err
 	}
-	signed := Signed{Name: filepath.Base(d.out), Path: d.out, Algorithm: result.SignatureAlgorithm}
+	signed := Signed{Name: filepath.Base(d.out), Path: d.out, Algorithm: result.SignatureAlgorithm, Baseline: result.Baseline, Shortfall: result.Shortfall}
 	f, err := os.Open(d.out)
 	if err != nil {
 		return Signed{}, fmt.Errorf("read the signed file: %w", err)
@@ -168,7 +175,7 @@ func (d *pdfFile) unchanged() error {
 }
 
 func padesOptions(o Output) pades.Options {
-	return pades.Options{Reason: o.Reason, Location: o.Location}
+	return pades.Options{Reason: o.Reason, Location: o.Location, Level: o.Baseline, Services: o.Services}
 }
 
 // readable finds out before anybody is asked whether this is a PDF that can be

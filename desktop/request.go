@@ -9,6 +9,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/desktop/origins"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
 // Door is the way a request came in.
@@ -53,6 +54,8 @@ type Request struct {
 type Output struct {
 	Format   signing.Format
 	Baseline signing.Baseline
+	// Services are asked for what levels above B-B need; nil with B-B.
+	Services *pades.Services
 	// Reason and Location go into the signature as claims of the signer.
 	Reason, Location string
 }
@@ -139,6 +142,10 @@ type Signed struct {
 	SHA256 [32]byte
 	// Algorithm is the name of the signature algorithm: "ECDSA with SHA-384".
 	Algorithm string
+	// Baseline is the level that was reached; Shortfall says why it is not the one
+	// asked for, empty when it is.
+	Baseline  signing.Baseline
+	Shortfall string
 }
 
 // Hash is the digest algorithm of consent and journal.

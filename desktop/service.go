@@ -100,8 +100,10 @@ func (r *Request) complete() error {
 		return fmt.Errorf("%w: kind", ErrInvalid)
 	case len(r.Documents) != 1:
 		return fmt.Errorf("%w: exactly one document", ErrInvalid)
-	case r.Output.Format != signing.PAdES || r.Output.Baseline != signing.BaselineB:
-		return fmt.Errorf("%w: output is PAdES at B-B", ErrInvalid)
+	case r.Output.Format != signing.PAdES:
+		return fmt.Errorf("%w: output is PAdES", ErrInvalid)
+	case r.Output.Baseline != signing.BaselineB && r.Output.Services == nil:
+		return fmt.Errorf("%w: level above B-B without services", ErrInvalid)
 	}
 	if r.ExpiresIn <= 0 {
 		r.ExpiresIn = DefaultExpiry

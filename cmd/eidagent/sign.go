@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -20,7 +19,9 @@ type signCommand struct {
 	Force    bool   `help:"Replace the output file if it exists."`
 	Reason   string `placeholder:"TEXT" help:"Reason to put into the signature."`
 	Location string `placeholder:"TEXT" help:"Place to put into the signature."`
+	Level    string `enum:"B-B,B-T,B-LT,B-LTA" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
 	JSON     bool   `name:"json" help:"Print the result as JSON."`
+	raising
 	choosing
 	entering
 }
@@ -39,6 +40,11 @@ type signReport struct {
 }
 
 func (c *signCommand) Run(p *program) error {
+	level := signing.Baseline(c.Level)
+	services, err := c.services(level)
+	if err != nil {
+		return err
+	}
 	ask := c.questions()
 	prompter, err := ask.prompter()
 	if err != nil {
@@ -64,17 +70,13 @@ func (c *signCommand) Run(p *program) error {
 	defer closeAll()
 	out := c.Out
 	if out == "" {
-		extension := filepath.Ext(c.File)
-		if !strings.EqualFold(extension, ".pdf") {
-			extension = ""
-		}
-		out = strings.TrimSuffix(c.File, extension) + "-signed.pdf"
+		out = beside(c.File, "-signed.pdf")
 	}
 	result, err := service.Do(p.ctx, desktop.Request{
 		Door: desktop.DoorCommandLine, Kind: desktop.KindSign,
 		Documents: []desktop.Document{desktop.PDFFile(c.File, out, c.Force)},
 		Output: desktop.Output{
-			Format: signing.PAdES, Baseline: signing.BaselineB, Reason: c.Reason, Location: c.Location,
+			Format: signing.PAdES, Baseline: level, Services: services, Reason: c.Reason, Location: c.Location,
 		},
 		Credential: desktop.Wanted{Reader: wanted.Reader, CertificateSHA256: wanted.CertificateSHA256},
 		Locale:     c.Lang,
@@ -86,13 +88,15 @@ func (c *signCommand) Run(p *program) error {
 }
 
 func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
+	signed := s.Signed[0]
+	p.tellShortfall(signed.Baseline, signed.Shortfall, filepath.Base(out))
 	if !c.JSON {
 		_, err := fmt.Fprintln(p.stdout, out)
 		return err
 	}
-	signed, sum := s.Signed[0], sha256.Sum256(s.Certificate.Raw)
+	sum := sha256.Sum256(s.Certificate.Raw)
 	return p.printJSON(signReport{
-		File: c.File, Output: out, Format: signing.PAdES, Baseline: signing.BaselineB,
+		File: c.File, Output: out, Format: signing.PAdES, Baseline: signed.Baseline,
 		Algorithm: signed.Algorithm, SHA256: hex.EncodeToString(signed.SHA256[:]),
 		Holder: desktop.HolderOf(s.Certificate).Name, Certificate: hex.EncodeToString(sum[:]), Time: s.Finished,
 	})

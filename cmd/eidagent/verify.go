@@ -11,14 +11,17 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
 type verifyCommand struct {
-	File    string `arg:"" help:"The signed PDF."`
-	Anchors string `placeholder:"PATH" help:"Trusted certificates: a PEM file, or a folder of *.pem files."`
-	Offline bool   `name:"without-revocation" help:"Accept certificates without asking whether they were revoked, which this version cannot do."`
-	JSON    bool   `name:"json" help:"Print the report as JSON."`
+	File    string   `arg:"" help:"The signed PDF."`
+	Anchors string   `placeholder:"PATH" help:"Trusted certificates: a PEM file, or a folder of *.pem files."`
+	Offline bool     `name:"without-revocation" help:"Accept certificates although nothing says whether they were revoked."`
+	Online  bool     `help:"Ask the authorities that the certificates name, where the document does not say."`
+	Local   []string `name:"allow-local" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
+	JSON    bool     `name:"json" help:"Print the report as JSON."`
 }
 
 // verifyReport is the JSON of this command: the verdict on the whole, then what
@@ -34,6 +37,9 @@ const maxAnchors = 1 << 20
 
 func (c *verifyCommand) Run(p *program) error {
 	o := pades.VerifyOptions{WithoutRevocation: c.Offline}
+	if c.Online {
+		o.Fetch = fetch.New(fetch.Options{Allow: c.Local})
+	}
 	if c.Anchors != "" {
 		certificates, err := anchors(c.Anchors)
 		if err != nil {
@@ -107,7 +113,7 @@ func (c *verifyCommand) judge(r *pades.Report, verdict pades.Indication) error {
 			p.hints = []string{"The signature is whole. Who is behind it needs trusted certificates: --anchors PATH"}
 		}
 		if r.Intact() && c.Anchors != "" && !c.Offline {
-			p.hints = []string{"The signature is whole. Revocation was not asked for; --without-revocation leaves it out of the verdict."}
+			p.hints = []string{"The signature is whole. Where revocation is missing, --online asks for it; --without-revocation leaves it out of the verdict."}
 		}
 		return p
 	}

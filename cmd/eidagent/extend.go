@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/fetch"
+	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/tsp"
+)
+
+// raising names the services that levels above B-B need.
+type raising struct {
+	TSA     []string `name:"tsa" placeholder:"URL" help:"Time-stamping authority; several are tried in order."`
+	Anchors string   `placeholder:"PATH" help:"Where certificate paths end: a PEM file, or a folder of *.pem files."`
+	Local   []string `name:"allow-local" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
+}
+
+// services returns whom to ask for a level, nil for B-B.
+func (a *raising) services(level signing.Baseline) (*pades.Services, error) {
+	if level == signing.BaselineB {
+		return nil, nil
+	}
+	if len(a.TSA) == 0 {
+		return nil, &problem{exit: exitUsage, message: "level " + string(level) + " needs a time-stamp", hints: []string{
+			"Name a time-stamping authority with --tsa URL.",
+		}}
+	}
+	client := fetch.New(fetch.Options{Allow: a.Local})
+	stamps := &tsp.Client{Fetch: client}
+	for _, url := range a.TSA {
+		stamps.Servers = append(stamps.Servers, tsp.Server{URL: url})
+	}
+	s := &pades.Services{TimeStamps: stamps, Fetch: client}
+	if a.Anchors == "" {
+		return s, nil
+	}
+	certificates, err := anchors(a.Anchors)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range certificates {
+		if c.CheckSignatureFrom(c) == nil {
+			s.Anchors = append(s.Anchors, c)
+		} else {
+			s.Candidates = append(s.Candidates, c)
+		}
+	}
+	return s, nil
+}
+
+// tellShortfall says that a level was not reached.
+func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string) {
+	if shortfall == "" {
+		return
+	}
+	fmt.Fprintf(p.stderr, "eidagent: the document has level %s only: %s\n", reached, shortfall)
+	fmt.Fprintf(p.stderr, "eidagent: hint: Nothing has to be signed again. Later: eidagent extend %s\n", file)
+}
+
+type extendCommand struct {
+	File  string `arg:"" help:"The signed PDF."`
+	Out   string `short:"o" placeholder:"FILE" help:"Where to write the result (default: FILE-extended.pdf beside it)."`
+	Force bool   `help:"Replace the output file if it exists."`
+	Level string `enum:"B-T,B-LT,B-LTA" default:"B-LTA" help:"Baseline level to reach: B-T, B-LT or B-LTA. A document of level B-LTA is renewed."`
+	JSON  bool   `name:"json" help:"Print the result as JSON."`
+	raising
+}
+
+// extendReport is the JSON of this command.
+type extendReport struct {
+	File   string `json:"file"`
+	Output string `json:"output"`
+	*pades.Extension
+}
+
+func (c *extendCommand) Run(p *program) error {
+	level := signing.Baseline(c.Level)
+	services, err := c.services(level)
+	if err != nil {
+		return err
+	}
+	out := c.Out
+	if out == "" {
+		out = beside(c.File, "-extended.pdf")
+	}
+	extension, err := pades.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
+	if err != nil {
+		return err
+	}
+	p.tellShortfall(extension.After, extension.Shortfall, filepath.Base(out))
+	if c.JSON {
+		return p.printJSON(extendReport{File: c.File, Output: out, Extension: extension})
+	}
+	_, err = fmt.Fprintln(p.stdout, out)
+	return err
+}
+
+// beside names an output after its input.
+func beside(file, ending string) string {
+	if extension := filepath.Ext(file); strings.EqualFold(extension, ".pdf") {
+		file = strings.TrimSuffix(file, extension)
+	}
+	return file + ending
+}
