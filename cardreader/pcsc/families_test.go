@@ -49,7 +49,7 @@ func everyDriver() *cardreader.Cards {
 	}}
 }
 
-func describe(t *testing.T, country *pki.Country, kind cards.Kind, personality cards.Personality) cards.Spec {
+func describe(t testing.TB, country *pki.Country, kind cards.Kind, personality cards.Personality) cards.Spec {
 	t.Helper()
 	spec, err := cards.Describe(country, kind, pki.Persons()[0], personality)
 	if err != nil {

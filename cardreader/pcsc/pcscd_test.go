@@ -32,6 +32,7 @@ import (
 // live in the same directory, one after the other.
 func TestMain(m *testing.M) {
 	pcscd.Child()
+	signingProgram()
 	os.Exit(run(m))
 }
 
@@ -51,7 +52,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func start(t *testing.T, options pcscd.Options) *pcscd.Stack {
+func start(t testing.TB, options pcscd.Options) *pcscd.Stack {
 	t.Helper()
 	options.Dir = os.Getenv(stackDir)
 	stack, err := pcscd.Start(t.Context(), options)
@@ -87,14 +88,14 @@ func citizen(t *testing.T, n int) cards.Spec {
 	return spec
 }
 
-func insert(t *testing.T, stack *pcscd.Stack, spec cards.Spec) {
+func insert(t testing.TB, stack *pcscd.Stack, spec cards.Spec) {
 	t.Helper()
 	if err := stack.Insert(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func exchanges(t *testing.T, stack *pcscd.Stack) []cards.Exchange {
+func exchanges(t testing.TB, stack *pcscd.Stack) []cards.Exchange {
 	t.Helper()
 	log, err := stack.Exchanges(t.Context(), 0)
 	if err != nil {
