@@ -1,6 +1,7 @@
 package brokers
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -119,6 +120,10 @@ type AuthorizationRequest struct {
 type ClaimsRequest struct {
 	IDToken  map[string][]string `json:"idToken,omitempty"`
 	UserInfo map[string][]string `json:"userInfo,omitempty"`
+	// VerifiedIDToken and VerifiedUserInfo are requests for verified_claims, as
+	// JSON: an array of objects (OpenID Connect for Identity Assurance 1.0).
+	VerifiedIDToken  json.RawMessage `json:"verifiedIdToken,omitempty"`
+	VerifiedUserInfo json.RawMessage `json:"verifiedUserInfo,omitempty"`
 }
 
 // ForceAuthn reports whether the upstream must not answer from a session of its

@@ -83,6 +83,12 @@ type Describer interface {
 	Metadata() ([]byte, error)
 }
 
+// Watched is an optional power of an upstream: whether it can be expected to
+// work now. One that is down is not offered.
+type Watched interface {
+	Up() bool
+}
+
 // Destined is an optional power of an upstream: the origins
 // ("https://digid.example") to which Start sends browsers. A browser follows a
 // redirection after a form only to origins that the page named beforehand

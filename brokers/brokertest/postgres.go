@@ -150,8 +150,9 @@ func (p *Postgres) Schema(ctx context.Context, name string) (string, error) {
 // Stop ends the server at once and removes its files.
 func (p *Postgres) Stop() error {
 	if p.process != nil && p.process.Process != nil {
-		if err := p.process.Process.Signal(syscall.SIGQUIT); err == nil { // immediate shutdown
-			_ = <-p.exited // it was told to
+		_ = p.process.Process.Signal(syscall.SIGQUIT) // immediate shutdown; it may be gone already
+		if err := <-p.exited; err != nil && p.process.ProcessState.ExitCode() < 0 {
+			return errors.Join(err, os.RemoveAll(p.dir))
 		}
 	}
 	return os.RemoveAll(p.dir)

@@ -90,7 +90,7 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 	if errors.Is(err, brokers.ErrNotFound) {
 		client = &Client{Auth: AuthBasic} // compare all the same, against a hash of nothing known
 	} else if err != nil {
-		return nil, &oauthError{"temporarily_unavailable", "try again", "registry"}
+		return nil, &oauthError{code: "temporarily_unavailable", description: "try again", reason: "registry"}
 	}
 	if shown.method == AuthNone && (client.Auth == AuthTLS || client.Auth == AuthSelfSignedTLS) {
 		shown.method = client.Auth

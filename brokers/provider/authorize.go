@@ -61,7 +61,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if request.Silent {
-		p.deny(w, r, request, &oauthError{"login_required", "the citizen has to log in", "silent"})
+		p.deny(w, r, request, &oauthError{code: "login_required", description: "the citizen has to log in", reason: "silent"})
 		return
 	}
 	if !p.starts.allow(p.cfg.ClientAddress(r), p.cfg.Now()) {
@@ -116,11 +116,11 @@ func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.Authoriz
 	request.ResponseMode = params["response_mode"]
 	switch {
 	case params["registration"] != "":
-		return request, &oauthError{"registration_not_supported", "the parameter registration is not supported", "registration_not_supported"}
+		return request, &oauthError{code: "registration_not_supported", description: "the parameter registration is not supported", reason: "registration_not_supported"}
 	case params["response_type"] == "":
 		return request, invalidRequest("response_type_missing", "response_type is missing")
 	case params["response_type"] != "code":
-		return request, &oauthError{"unsupported_response_type", "response_type must be code", "response_type"}
+		return request, &oauthError{code: "unsupported_response_type", description: "response_type must be code", reason: "response_type"}
 	case c.Profile == NLGov && request.Nonce == "":
 		return request, invalidRequest("nonce_missing", "nonce is required")
 	case params["dpop_jkt"] != "" && !isChallenge(params["dpop_jkt"]):
@@ -155,10 +155,10 @@ func isChallenge(s string) bool {
 func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
 	scopes, err := params.list("scope")
 	if err != nil {
-		return &oauthError{"invalid_scope", "too many scopes", "scope_flood"}
+		return &oauthError{code: "invalid_scope", description: "too many scopes", reason: "scope_flood"}
 	}
 	if !slices.Contains(scopes, "openid") {
-		return &oauthError{"invalid_scope", "scope must contain openid", "scope_openid"}
+		return &oauthError{code: "invalid_scope", description: "scope must contain openid", reason: "scope_openid"}
 	}
 	request.Scopes = []string{"openid"}
 	for _, scope := range scopes {
@@ -170,7 +170,7 @@ func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequ
 			continue
 		}
 		if !slices.Contains(c.Scopes, scope) {
-			return &oauthError{"invalid_scope", "this client may not ask for the scope " + scope, "scope_not_registered"}
+			return &oauthError{code: "invalid_scope", description: "this client may not ask for the scope " + scope, reason: "scope_not_registered"}
 		}
 		request.Scopes = append(request.Scopes, scope)
 	}

@@ -179,7 +179,7 @@ func TestAuthorizeToleratesWhatItDoesNotKnow(t *testing.T) {
 		"state at the bound":      {"state", strings.Repeat("s", 1024)},
 		"no state":                {"state", "-"},
 		"unknown acr_values":      {"acr_values", "urn:mace:incommon:iap:silver 0"},
-		"unknown claims":          {"claims", `{"userinfo":{"verified_claims":[{"x":1}],"email_verified":{"value":true}},"id_token":{"verified_claims":{"y":{}}},"z":3}`},
+		"unknown claims":          {"claims", `{"userinfo":{"unheard_of":[{"x":1}],"email_verified":{"value":true}},"id_token":{"https://x.example/a":{"y":{}}},"z":3}`},
 		"unknown languages":       {"ui_locales", "tlh xx-Latn-yy " + strings.Repeat("z", 60)},
 		"prompt consent":          {"prompt", "consent"},
 		"explicit response mode":  {"response_mode", "query"},

@@ -43,7 +43,7 @@ func (p *Provider) bind(call *clientCall) *oauthError {
 		}
 		call.binding = certificateBinding(certificate)
 	case call.client.SenderConstrained:
-		return &oauthError{"invalid_dpop_proof", "tokens of this client are bound to a key", "proof_missing"}
+		return &oauthError{code: "invalid_dpop_proof", description: "tokens of this client are bound to a key", reason: "proof_missing"}
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ type proofClaims struct {
 // key. At a resource the proof is for one access token.
 func (p *Provider) proof(r *http.Request, accessToken string, nonceRequired bool) (string, *oauthError) {
 	refuse := func(reason string) (string, *oauthError) {
-		return "", &oauthError{"invalid_dpop_proof", "the DPoP proof is not valid for this request", reason}
+		return "", &oauthError{code: "invalid_dpop_proof", description: "the DPoP proof is not valid for this request", reason: reason}
 	}
 	headers := r.Header.Values("DPoP")
 	if len(headers) != 1 {
@@ -95,7 +95,7 @@ func (p *Provider) proof(r *http.Request, accessToken string, nonceRequired bool
 	case accessToken != "" && claims.TokenHash != hash256(accessToken):
 		return refuse("proof_token_hash")
 	case claims.Nonce == "" && nonceRequired, claims.Nonce != "" && !p.knownNonce(claims.Nonce, now):
-		return "", &oauthError{"use_dpop_nonce", "the DPoP proof needs the nonce of the header DPoP-Nonce", "proof_nonce"}
+		return "", &oauthError{code: "use_dpop_nonce", description: "the DPoP proof needs the nonce of the header DPoP-Nonce", reason: "proof_nonce"}
 	}
 	print, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -153,7 +153,7 @@ func (p *Provider) knownNonce(nonce string, now time.Time) bool {
 // holds checks that a request comes from the holder of the key to which its
 // token is bound, and that the token is brought the way its kind is.
 func (p *Provider) holds(r *http.Request, scheme, accessToken, binding string, nonceRequired bool) *oauthError {
-	wrong := &oauthError{"invalid_token", "the token is bound to a key that the request does not show", "token_key"}
+	wrong := &oauthError{code: "invalid_token", description: "the token is bound to a key that the request does not show", reason: "token_key"}
 	if strings.HasPrefix(binding, boundByProof) != strings.EqualFold(scheme, "DPoP") {
 		return wrong
 	}

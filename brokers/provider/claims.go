@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
@@ -16,7 +17,7 @@ import (
 type personClaim struct {
 	name, scope string
 	// value is the claim, or nil if the upstream did not deliver it.
-	value func(s *brokers.Subject) any
+	value func(s *brokers.Subject, now time.Time) any
 }
 
 // nationalID is the value of the national_id claim.
@@ -35,16 +36,49 @@ func personClaims() []personClaim {
 		}
 		return s
 	}
+	plain := func(field func(*brokers.Subject) string) func(*brokers.Subject, time.Time) any {
+		return func(s *brokers.Subject, _ time.Time) any { return optional(field(s)) }
+	}
 	return []personClaim{
-		{"given_name", "name", func(s *brokers.Subject) any { return optional(s.GivenName) }},
-		{"family_name", "name", func(s *brokers.Subject) any { return optional(s.FamilyName) }},
-		{"name", "name", func(s *brokers.Subject) any { return optional(strings.TrimSpace(s.GivenName + " " + s.FamilyName)) }},
-		{"birthdate", "birthdate", func(s *brokers.Subject) any { return optional(s.Birthdate) }},
-		{"national_id", "national_id", func(s *brokers.Subject) any {
+		{"given_name", "name", plain(func(s *brokers.Subject) string { return s.GivenName })},
+		{"family_name", "name", plain(func(s *brokers.Subject) string { return s.FamilyName })},
+		{"name", "name", plain(func(s *brokers.Subject) string { return strings.TrimSpace(s.GivenName + " " + s.FamilyName) })},
+		{"birthdate", "birthdate", plain(func(s *brokers.Subject) string { return s.Birthdate })},
+		{"age_over_16", "age_over_16", func(s *brokers.Subject, now time.Time) any { return overAge(s, 16, now) }},
+		{"age_over_18", "age_over_18", func(s *brokers.Subject, now time.Time) any { return overAge(s, 18, now) }},
+		{"age_in_years", "age", func(s *brokers.Subject, now time.Time) any {
+			if age, ok := age(s, now); ok {
+				return age
+			}
+			return nil
+		}},
+		{"national_id", "national_id", func(s *brokers.Subject, _ time.Time) any {
 			scheme, value := splitKey(s.Key)
 			return nationalID{scheme, value, s.Country}
 		}},
 	}
+}
+
+// age is how old a person is, counted by the calendar in UTC. A partial date of
+// birth gives none. Who was born on 29 February grows older on 1 March.
+func age(s *brokers.Subject, now time.Time) (years int, known bool) {
+	born, err := time.Parse(time.DateOnly, s.Birthdate)
+	if err != nil || born.After(now) {
+		return 0, false
+	}
+	now = now.UTC()
+	years = now.Year() - born.Year()
+	if now.Month() < born.Month() || now.Month() == born.Month() && now.Day() < born.Day() {
+		years--
+	}
+	return years, true
+}
+
+func overAge(s *brokers.Subject, limit int, now time.Time) any {
+	if years, known := age(s, now); known {
+		return years >= limit
+	}
+	return nil
 }
 
 // splitKey takes a subject key apart: "nl-bsn:900029365".
@@ -84,7 +118,12 @@ func allScopes() []string {
 }
 
 func allClaims() []string {
-	names := []string{"iss", "sub", "aud", "exp", "iat", "jti", "nonce", "auth_time", "acr", "amr", "at_hash", "sid"}
+	names := []string{"iss", "sub", "aud", "exp", "iat", "jti", "nonce", "auth_time", "acr", "amr", "at_hash", "sid", "event_id"}
+	return append(names, personClaimNames()...)
+}
+
+func personClaimNames() []string {
+	var names []string
 	for _, c := range personClaims() {
 		names = append(names, c.name)
 	}
@@ -94,14 +133,14 @@ func allClaims() []string {
 // released gathers the claims about the person for one place. Single claims come
 // from the request, whole groups from scopes, and nothing beyond the client's
 // registration. A claim whose value is not among the requested ones is left out.
-func released(c *Client, s *brokers.Subject, scopes []string, single map[string][]string) map[string]any {
+func released(c *Client, s *brokers.Subject, scopes []string, single map[string][]string, now time.Time) map[string]any {
 	out := map[string]any{}
 	for _, claim := range personClaims() {
 		values, asked := single[claim.name]
 		if !asked && !slices.Contains(scopes, claim.scope) || !slices.Contains(c.Scopes, claim.scope) {
 			continue
 		}
-		if v := claim.value(s); v != nil && acceptable(v, values) {
+		if v := claim.value(s, now); v != nil && acceptable(v, values) {
 			out[claim.name] = v
 		}
 	}

@@ -69,6 +69,18 @@ func parseClaims(text string) (brokers.ClaimsRequest, acrRequest, error) {
 			return request, acr, errors.New(place + " is not an object")
 		}
 		for name, raw := range members {
+			if name == "verified_claims" {
+				verified, err := parseVerified(raw)
+				if err != nil {
+					return request, acr, err
+				}
+				if place == "userinfo" {
+					request.VerifiedUserInfo = verified
+				} else {
+					request.VerifiedIDToken = verified
+				}
+				continue
+			}
 			isACR := place == "id_token" && name == "acr"
 			if !isACR && name != "sub" && claimScope(name) == "" {
 				continue

@@ -95,6 +95,9 @@ type Client struct {
 	// CertificateBound binds them to its certificate; otherwise a DPoP proof binds
 	// them. ProofNonce wants our nonce in every proof.
 	SenderConstrained, CertificateBound, ProofNonce bool
+	// LevelReceipts keeps a signed explanation of the level of each login and names
+	// it in the ID token (event_id).
+	LevelReceipts bool
 	// PostLogoutURIs are where citizens may be sent after logging out, compared byte
 	// by byte.
 	PostLogoutURIs []string

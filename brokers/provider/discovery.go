@@ -42,6 +42,11 @@ type discoveryDocument struct {
 	FrontChannelLogout        bool     `json:"frontchannel_logout_supported"`
 	FrontChannelLogoutSession bool     `json:"frontchannel_logout_session_supported"`
 
+	VerifiedClaims   bool     `json:"verified_claims_supported"`
+	TrustFrameworks  []string `json:"trust_frameworks_supported"`
+	Evidence         []string `json:"evidence_supported"`
+	ClaimsInVerified []string `json:"claims_in_verified_claims_supported"`
+
 	TokenAuthMethods            []AuthMethod              `json:"token_endpoint_auth_methods_supported"`
 	TokenAuthAlgorithms         []jose.SignatureAlgorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods       []AuthMethod              `json:"revocation_endpoint_auth_methods_supported"`
@@ -94,6 +99,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		CertificateBound:      true,
 		BackChannelLogout:     true, BackChannelLogoutSession: true, FrontChannelLogout: true, FrontChannelLogoutSession: true,
 
+		VerifiedClaims: true, TrustFrameworks: []string{"eidas"}, Evidence: []string{"electronic_record"}, ClaimsInVerified: personClaimNames(),
 		TokenAuthMethods: authMethods(), TokenAuthAlgorithms: signatureAlgorithms(),
 		RevocationAuthMethods: authMethods(), RevocationAuthAlgorithms: signatureAlgorithms(),
 		IntrospectionAuthMethods: confidential, IntrospectionAuthAlgorithms: signatureAlgorithms(),

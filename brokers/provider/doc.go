@@ -14,6 +14,7 @@
 //	POST /token               token.go       code and verifier for tokens
 //	                          refresh.go     refresh token for tokens
 //	GET /userinfo             userinfo.go    what the citizen's data are
+//	GET /receipts/{id}        receipt.go     how a level was reached
 //	GET /logout               logout.go      the end of the session
 //	                          notices.go     relying parties are told of it
 //	POST /introspect, /revoke introspect.go  what a token is; its end
@@ -28,5 +29,8 @@
 // It follows OpenID Connect Core 1.0, RFC 6749, RFC 7636 (S256 only), RFC 7009,
 // RFC 7662, RFC 8414, RFC 8705, RFC 9101, RFC 9126, RFC 9207, RFC 9449, JARM,
 // OpenID Connect RP-Initiated, Back-Channel and Front-Channel Logout 1.0, and the
-// advice of RFC 9700. It knows the authorization code flow only.
+// advice of RFC 9700; verified_claims (verified.go) follow OpenID Connect for
+// Identity Assurance 1.0. It knows the authorization code flow only. Left out so
+// far: device authorization, dynamic registration, fetching keys from a jwks_uri,
+// encrypted request objects, JWT access tokens.
 package provider

@@ -28,6 +28,8 @@ type reply struct {
 type errorResponse struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description,omitempty"`
+	// Nearest is what could be asked for instead (only at the push endpoint).
+	Nearest *alternative `json:"nearest,omitempty"`
 }
 
 // forClients is what all endpoints for clients have in common: reading the form,
@@ -84,13 +86,13 @@ func (p *Provider) refuseCall(ctx context.Context, w http.ResponseWriter, call *
 	case problem.status() == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "2")
 	}
-	p.json(w, problem.status(), errorResponse{problem.code, problem.description})
+	p.json(w, problem.status(), errorResponse{problem.code, problem.description, problem.nearest})
 }
 
 // storeProblem is a store that failed: the caller may try again.
 func (p *Provider) storeProblem(ctx context.Context, doing string, err error) *oauthError {
 	p.cfg.Log.ErrorContext(ctx, "store failed", "doing", doing, "error", err)
-	return &oauthError{"temporarily_unavailable", "try again", "store"}
+	return &oauthError{code: "temporarily_unavailable", description: "try again", reason: "store"}
 }
 
 // tokenType is how a token with this binding is brought: a proof for every use

@@ -11,6 +11,14 @@ type oauthError struct {
 	description string
 	// reason is the stable code for the audit log.
 	reason string
+	// nearest is what could be had instead, for errors about levels.
+	nearest *alternative
+}
+
+// alternative is the highest level that methods reach which work now.
+type alternative struct {
+	ACR     string   `json:"acr"`
+	Methods []string `json:"login_methods"`
 }
 
 func (e *oauthError) Error() string { return e.code + ": " + e.reason }
@@ -29,23 +37,23 @@ func (e *oauthError) status() int {
 }
 
 func invalidRequest(reason, description string) *oauthError {
-	return &oauthError{"invalid_request", description, reason}
+	return &oauthError{code: "invalid_request", description: description, reason: reason}
 }
 
 // invalidGrant is one answer for every cause, so that it tells an attacker
 // nothing.
 func invalidGrant(reason string) *oauthError {
-	return &oauthError{"invalid_grant", "the grant is not valid for this request", reason}
+	return &oauthError{code: "invalid_grant", description: "the grant is not valid for this request", reason: reason}
 }
 
 func invalidClient(reason string) *oauthError {
-	return &oauthError{"invalid_client", "client authentication failed", reason}
+	return &oauthError{code: "invalid_client", description: "client authentication failed", reason: reason}
 }
 
 func unmet(reason, description string) *oauthError {
-	return &oauthError{"unmet_authentication_requirements", description, reason}
+	return &oauthError{code: "unmet_authentication_requirements", description: description, reason: reason}
 }
 
 func serverError(reason string) *oauthError {
-	return &oauthError{"server_error", "something went wrong on our side", reason}
+	return &oauthError{code: "server_error", description: "something went wrong on our side", reason: reason}
 }

@@ -26,6 +26,8 @@ type idTokenClaims struct {
 	AMR             []string `json:"amr,omitempty"`
 	AccessTokenHash string   `json:"at_hash"`
 	SessionID       string   `json:"sid,omitempty"`
+	// Receipt is the ID under which the level receipt of the login is found.
+	Receipt string `json:"event_id,omitempty"`
 }
 
 // idToken states the login to one client.
@@ -44,12 +46,18 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 		Nonce: g.Request.Nonce, AuthTime: numericDate(g.Event.AuthTime), ACR: acr,
 		AccessTokenHash: leftHalf(c.SigningAlgorithm, accessToken), SessionID: g.SessionID,
 	}
+	if c.LevelReceipts {
+		claims.Receipt = p.receiptID(c, &g.Event)
+	}
 	if !c.HideAMR {
 		claims.AMR = g.Event.AMR
 	}
 	// Claims about the person go into the ID token only if asked for by name;
 	// those of scopes are at userinfo (OpenID Connect Core 5.4).
-	person := released(c, &g.Event.Subject, nil, g.Request.Claims.IDToken)
+	person := released(c, &g.Event.Subject, nil, g.Request.Claims.IDToken, now)
+	if verified := p.verified(c, g, g.Request.Claims.VerifiedIDToken, now); verified != nil {
+		person["verified_claims"] = verified
+	}
 	var body any = claims
 	if len(person) > 0 {
 		body = beside(claims, person)

@@ -86,6 +86,8 @@ type Lifetimes struct {
 	AccessToken time.Duration
 	// Pushed is the life of a pushed request, default 90 seconds, at most 600.
 	Pushed time.Duration
+	// Receipt is how long level receipts are kept, default 30 days.
+	Receipt time.Duration
 	// RefreshToken is the end of a grant with refresh tokens, counted from the
 	// login, default 24 hours; RefreshIdle the life of one that is not used,
 	// default 6 hours.
@@ -103,6 +105,7 @@ func (l *Lifetimes) complete() {
 		{&l.Code, 30 * time.Second},
 		{&l.IDToken, 5 * time.Minute},
 		{&l.AccessToken, 5 * time.Minute},
+		{&l.Receipt, 30 * 24 * time.Hour},
 		{&l.Pushed, 90 * time.Second},
 		{&l.RefreshToken, 24 * time.Hour},
 		{&l.RefreshIdle, 6 * time.Hour},

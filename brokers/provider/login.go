@@ -231,7 +231,7 @@ func giveUp(o brokers.Outcome) *oauthError {
 	if o == brokers.OutcomeNone {
 		reason = "given_up"
 	}
-	return &oauthError{"access_denied", "the citizen did not log in", reason}
+	return &oauthError{code: "access_denied", description: "the citizen did not log in", reason: reason}
 }
 
 func (p *Provider) abandon(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, e *oauthError) {

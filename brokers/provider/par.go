@@ -34,7 +34,7 @@ func (p *Provider) push(call *clientCall) (*reply, *oauthError) {
 			return nil, problem
 		}
 		if params["dpop_jkt"] != "" && params["dpop_jkt"] != key {
-			return nil, &oauthError{"invalid_dpop_proof", "dpop_jkt is not the key of the proof", "proof_other_key"}
+			return nil, &oauthError{code: "invalid_dpop_proof", description: "dpop_jkt is not the key of the proof", reason: "proof_other_key"}
 		}
 		params["dpop_jkt"] = key
 	}

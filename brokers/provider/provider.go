@@ -277,6 +277,7 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/resume/{id}", p.resume},
 		{"POST", base + "/token", p.forClients("token", p.token)},
 		{"POST", base + "/par", p.forClients("push", p.push)},
+		{"GET", base + "/receipts/{id}", p.showReceipt},
 		{"GET POST", base + "/logout", p.logout},
 		{"POST", base + "/logout/confirm", p.confirmLogout},
 		{"POST", base + "/introspect", p.forClients("introspection", p.introspect)},

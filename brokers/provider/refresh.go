@@ -119,7 +119,7 @@ func narrower(granted []string, params parameters) ([]string, *oauthError) {
 	}
 	asked, err := params.list("scope")
 	if err != nil {
-		return nil, &oauthError{"invalid_scope", "too many scopes", "scope_flood"}
+		return nil, &oauthError{code: "invalid_scope", description: "too many scopes", reason: "scope_flood"}
 	}
 	var scopes []string
 	for _, scope := range granted {
@@ -129,7 +129,7 @@ func narrower(granted []string, params parameters) ([]string, *oauthError) {
 	}
 	for _, scope := range asked {
 		if !slices.Contains(granted, scope) {
-			return nil, &oauthError{"invalid_scope", "the scope was not granted", "scope_not_granted"}
+			return nil, &oauthError{code: "invalid_scope", description: "the scope was not granted", reason: "scope_not_granted"}
 		}
 	}
 	return scopes, nil

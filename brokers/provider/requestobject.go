@@ -16,11 +16,11 @@ import (
 const requestURI = "urn:ietf:params:oauth:request_uri:"
 
 func invalidRequestURI(reason string) *oauthError {
-	return &oauthError{"invalid_request_uri", "the request_uri is unknown, used or expired", reason}
+	return &oauthError{code: "invalid_request_uri", description: "the request_uri is unknown, used or expired", reason: reason}
 }
 
 func invalidRequestObject(reason, description string) *oauthError {
-	return &oauthError{"invalid_request_object", description, reason}
+	return &oauthError{code: "invalid_request_object", description: description, reason: reason}
 }
 
 // resolve puts a pushed request or a request object in the place of the
@@ -42,7 +42,7 @@ func (p *Provider) resolve(ctx context.Context, c *Client, params parameters) (p
 // browsers prefetch and reload, until a code has been issued.
 func (p *Provider) pushedRequest(ctx context.Context, c *Client, uri string) (parameters, brokers.Hash, *oauthError) {
 	if !strings.HasPrefix(uri, requestURI) {
-		return nil, brokers.Hash{}, &oauthError{"request_uri_not_supported", "only a request_uri that we gave out is supported", "request_uri_foreign"}
+		return nil, brokers.Hash{}, &oauthError{code: "request_uri_not_supported", description: "only a request_uri that we gave out is supported", reason: "request_uri_foreign"}
 	}
 	handle := brokers.HashOf(uri)
 	pushed, err := p.cfg.Store.Pushed(ctx, handle, p.cfg.Now())

@@ -78,13 +78,49 @@ func (p *Provider) offers(c *Client, r *brokers.AuthorizationRequest) []offer {
 	return list
 }
 
-// feasible lists the methods for a request, or says that there is none.
+// feasible lists the methods for a request that work now, or says that there is
+// none and what there is instead.
 func (p *Provider) feasible(c *Client, r *brokers.AuthorizationRequest) ([]offer, *oauthError) {
-	offers := p.offers(c, r)
-	if len(offers) == 0 {
-		return nil, unmet("no_method", "no login method that this client may use reaches the required level")
+	able := p.offers(c, r)
+	up := slices.DeleteFunc(slices.Clone(able), func(o offer) bool { return !isUp(o.upstream) })
+	switch {
+	case len(up) > 0:
+		return up, nil
+	case len(able) > 0:
+		return nil, &oauthError{
+			code: "temporarily_unavailable", description: "the login methods that reach the required level are down",
+			reason: "methods_down", nearest: p.nearest(c),
+		}
 	}
-	return offers, nil
+	problem := unmet("no_method", "no login method that this client may use reaches the required level")
+	problem.nearest = p.nearest(c)
+	return nil, problem
+}
+
+func isUp(u brokers.Upstream) bool {
+	watched, ok := u.(brokers.Watched)
+	return !ok || watched.Up()
+}
+
+// nearest finds the highest level that the client could have now, or nil.
+func (p *Provider) nearest(c *Client) *alternative {
+	best, methods := levels.None, []string(nil)
+	for _, u := range p.cfg.Upstreams {
+		for _, m := range u.Methods() {
+			if !isUp(u) || !c.mayUse(m.ID) || m.Level < max(best, c.MinLevel) {
+				continue
+			}
+			if m.Level > best {
+				best, methods = m.Level, nil
+			}
+			methods = append(methods, m.ID)
+		}
+	}
+	acr, err := p.acr(c, best)
+	if len(methods) == 0 || err != nil {
+		return nil
+	}
+	return &alternative{acr, methods}
 }
 
 // ask is the level to ask of an upstream for one method: the least that will

@@ -77,11 +77,11 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	}
 	subject := p.pairwise(client, &t.Event.Subject)
 	if wanted := t.Request.Claims.IDToken["sub"]; !acceptable(subject, wanted) {
-		p.abandon(w, r, t, &oauthError{"access_denied", "another person logged in", "subject"})
+		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "another person logged in", reason: "subject"})
 		return
 	}
 	if t.Request.Person != "" && t.Request.Person != subject {
-		p.abandon(w, r, t, &oauthError{"access_denied", "another person logged in", "subject"})
+		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "another person logged in", reason: "subject"})
 		return
 	}
 	var fresh *opened
@@ -95,6 +95,12 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 			return
 		}
 		session = fresh.Session
+	}
+	if client.LevelReceipts {
+		if err := p.keepReceipt(r.Context(), client, t, level, now); err != nil {
+			p.fault(w, r, "keeping level receipt", err, t)
+			return
+		}
 	}
 	code, grant, err := p.grant(client, t, session, level, subject, now)
 	if err != nil {

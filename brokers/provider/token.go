@@ -39,7 +39,7 @@ func (p *Provider) token(call *clientCall) (*reply, *oauthError) {
 	case kind == "":
 		return nil, invalidRequest("grant_type_missing", "grant_type is missing")
 	case !known:
-		return nil, &oauthError{"unsupported_grant_type", "grant_type is not supported", "grant_type"}
+		return nil, &oauthError{code: "unsupported_grant_type", description: "grant_type is not supported", reason: "grant_type"}
 	}
 	if problem := p.bind(call); problem != nil {
 		return nil, problem
@@ -75,7 +75,7 @@ func (p *Provider) redeem(call *clientCall) (*tokenResponse, *oauthError) {
 	case g.Request.RedirectURI != call.params["redirect_uri"]:
 		return nil, invalidGrant("redirect_uri")
 	case g.Request.ProofKey != "" && call.binding != boundByProof+g.Request.ProofKey:
-		return nil, &oauthError{"invalid_dpop_proof", "the code is for the holder of another key", "proof_other_key"}
+		return nil, &oauthError{code: "invalid_dpop_proof", description: "the code is for the holder of another key", reason: "proof_other_key"}
 	case !verifies(g.Request.CodeChallenge, call.params["code_verifier"]):
 		return nil, invalidGrant("code_verifier")
 	}

@@ -19,7 +19,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	if reason != "" {
 		problem := invalidRequest(reason, "the access token is not where it belongs")
 		if reason == "token_missing" {
-			problem = &oauthError{"", "", reason}
+			problem = &oauthError{code: "", description: "", reason: reason}
 		}
 		p.challenge(w, r, scheme, problem)
 		return
@@ -30,7 +30,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		client, err = p.cfg.Clients.Client(r.Context(), g.Request.ClientID) // it may have been removed
 	}
 	if errors.Is(err, brokers.ErrNotFound) {
-		p.challenge(w, r, scheme, &oauthError{"invalid_token", "", "token_unknown"})
+		p.challenge(w, r, scheme, &oauthError{code: "invalid_token", description: "", reason: "token_unknown"})
 		return
 	}
 	if err != nil {
@@ -47,7 +47,10 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	if scopes == nil {
 		scopes = g.Request.Scopes
 	}
-	claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo)
+	claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo, p.cfg.Now())
+	if verified := p.verified(client, g, g.Request.Claims.VerifiedUserInfo, p.cfg.Now()); verified != nil {
+		claims["verified_claims"] = verified
+	}
 	claims["sub"] = g.Subject
 	p.giveUserinfo(w, r, client, claims)
 }

@@ -47,6 +47,8 @@ type config struct {
 		Refresh     duration `toml:"refresh_token"`
 		RefreshIdle duration `toml:"refresh_idle"`
 		Session     duration `toml:"session"`
+		Pushed      duration `toml:"pushed_request"`
+		Receipt     duration `toml:"level_receipt"`
 	} `toml:"lifetimes"`
 	SingleSignOn struct {
 		Low         duration `toml:"low"`
@@ -93,6 +95,7 @@ type clientConfig struct {
 	Nonce        bool         `toml:"dpop_nonce"`
 	Algorithm    string       `toml:"signing_algorithm"`
 	Profile      string       `toml:"profile"`
+	Receipts     bool         `toml:"level_receipts"`
 	PostLogout   []string     `toml:"post_logout_uris"`
 	BackChannel  string       `toml:"back_channel_logout_uri"`
 	FrontChannel string       `toml:"front_channel_logout_uri"`
@@ -194,7 +197,7 @@ func (c config) clients() ([]provider.Client, error) {
 			TLSSubject: s.TLSSubject, TLSName: s.TLSName, LegacyAudience: s.Legacy,
 			RequirePushed: s.Pushed, RequireSigned: s.Signed, SenderConstrained: s.Constrained, CertificateBound: s.Bound,
 			ProofNonce: s.Nonce, SigningAlgorithm: jose.SignatureAlgorithm(s.Algorithm), Profile: provider.Profile(s.Profile),
-			PostLogoutURIs: s.PostLogout, BackChannelLogoutURI: s.BackChannel, FrontChannelLogoutURI: s.FrontChannel,
+			LevelReceipts: s.Receipts, PostLogoutURIs: s.PostLogout, BackChannelLogoutURI: s.BackChannel, FrontChannelLogoutURI: s.FrontChannel,
 			IDTokenEncryption: s.encryption(s.IDTokenAlg), UserInfoEncryption: s.encryption(s.UserInfoAlg), UserInfoSigned: s.UserInfoSign,
 		}
 		if s.JWKS != "" {

@@ -180,6 +180,7 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 		Lifetimes: provider.Lifetimes{
 			Login: time.Duration(c.Lifetimes.Login), Code: time.Duration(c.Lifetimes.Code),
 			IDToken: time.Duration(c.Lifetimes.IDToken), AccessToken: time.Duration(c.Lifetimes.AccessToken),
+			Pushed: time.Duration(c.Lifetimes.Pushed), Receipt: time.Duration(c.Lifetimes.Receipt),
 			RefreshToken: time.Duration(c.Lifetimes.Refresh), RefreshIdle: time.Duration(c.Lifetimes.RefreshIdle),
 			Session: time.Duration(c.Lifetimes.Session),
 		},

@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// receipt explains to one client how the level of a login was reached. It says
+// nothing about who logged in, and verifies offline with our published keys.
+type receipt struct {
+	Issuer   string `json:"iss"`
+	Audience string `json:"aud"`
+	IssuedAt int64  `json:"iat"`
+	EventID  string `json:"event_id"`
+	AuthTime int64  `json:"auth_time"`
+	ACR      string `json:"acr"`
+	Upstream string `json:"upstream"`
+	Method   string `json:"method"`
+	// Assessment has the upstream's value, the rule, the ceilings and the version of
+	// the policy.
+	Assessment levels.Assessment `json:"assessment"`
+	// Level is what was answered, Required the least that had to be reached.
+	Level    levels.Level `json:"level"`
+	Required levels.Level `json:"required"`
+	// Explanation says the same in English sentences.
+	Explanation []string `json:"explanation"`
+}
+
+// receiptID names an event to one client. Two clients cannot tell that theirs
+// name the same login (O-65).
+func (p *Provider) receiptID(c *Client, e *brokers.AuthenticationEvent) string {
+	return p.derive("", "", "event", c.ID, e.ID)
+}
+
+// keepReceipt makes the receipt of a login and keeps it.
+func (p *Provider) keepReceipt(ctx context.Context, c *Client, t *brokers.Transaction, level levels.Level, now time.Time) error {
+	acr, err := p.acr(c, level)
+	if err != nil {
+		return err
+	}
+	r := receipt{
+		Issuer: p.cfg.Issuer, Audience: c.ID, IssuedAt: numericDate(now), EventID: p.receiptID(c, t.Event),
+		AuthTime: numericDate(t.Event.AuthTime), ACR: acr, Upstream: t.Event.Upstream, Method: t.Event.Method,
+		Assessment: t.Event.Assessment, Level: level, Required: t.Request.Requirement.Least(),
+	}
+	r.Explanation = r.explain()
+	signed, err := p.cfg.Keys.sign(c.SigningAlgorithm, typeReceipt, r, now)
+	if err != nil {
+		return err
+	}
+	return p.cfg.Store.SaveReceipt(ctx, r.EventID, []byte(signed), now.Add(p.cfg.Lifetimes.Receipt))
+}
+
+func (r *receipt) explain() []string {
+	a := r.Assessment
+	lines := []string{
+		fmt.Sprintf("The login was by %s of %s.", r.Method, r.Upstream),
+		fmt.Sprintf("It answered %q, which rule %s of policy %s takes for %s.", a.Value, a.Rule, a.PolicyVersion, a.Asserted),
+	}
+	for _, c := range a.Ceilings {
+		lines = append(lines, fmt.Sprintf("The ceiling of %s is %s.", c.Source, c.Max))
+	}
+	if a.Notified {
+		lines = append(lines, "The means is notified at this level: "+a.OfficialJournal+".")
+	}
+	return append(lines, fmt.Sprintf("The result is %s; the request required %s; the answer is %s, said as %s.", a.Level, r.Required, r.Level, r.ACR))
+}
+
+// showReceipt gives a receipt to whoever knows its ID, which only the client
+// was told.
+func (p *Provider) showReceipt(w http.ResponseWriter, r *http.Request) {
+	signed, err := p.cfg.Store.Receipt(r.Context(), r.PathValue("id"), p.cfg.Now())
+	if errors.Is(err, brokers.ErrNotFound) {
+		p.record(r.Context(), "receipt.refused", "unknown")
+		http.NotFound(w, r)
+		return
+	}
+	if err != nil {
+		problem := p.storeProblem(r.Context(), "loading receipt", err)
+		p.json(w, problem.status(), errorResponse{Error: problem.code})
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwt")
+	_, _ = io.WriteString(w, string(signed)) //nolint:gosec // G705: a JWT of ours, and its type says so; the reader may be gone
+}
