@@ -57,7 +57,8 @@ func TestManagementNeedsOneCard(t *testing.T) {
 	s := &slots{
 		readers: []cardreader.Reader{
 			present("A", ";a"), present("B", ";b"), present("Unknown", "x"),
-			{Name: "Empty", State: cardreader.ReaderEmpty}, {Name: "Mute", State: cardreader.ReaderMute},
+			{Name: "Empty", State: cardreader.ReaderEmpty},
+			{Name: "Mute", State: cardreader.ReaderMute},
 		},
 		cards: map[string]cardreader.Card{";a": first, ";b": second},
 	}

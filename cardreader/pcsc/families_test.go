@@ -43,8 +43,11 @@ func families() []family {
 // test.
 func everyDriver() *cardreader.Cards {
 	return &cardreader.Cards{Service: pcsc.New(), Drivers: []cardreader.Driver{
-		esteid.Driver{}, esteid.Driver{Country: esteid.Latvia},
-		esteid2025.Driver{}, esteid2025.Driver{Model: esteid2025.Finland4}, esteid2025.Driver{Model: esteid2025.Finland3},
+		esteid.Driver{},
+		esteid.Driver{Country: esteid.Latvia},
+		esteid2025.Driver{},
+		esteid2025.Driver{Model: esteid2025.Finland4},
+		esteid2025.Driver{Model: esteid2025.Finland3},
 		pkcs15.Driver{AskTries: true},
 	}}
 }

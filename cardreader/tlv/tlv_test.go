@@ -190,3 +190,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestNextLeavesWhatFollows(t *testing.T) {
+	e, rest, err := tlv.Next([]byte{0x30, 0x03, 0x04, 0x01, 0x45, 0x00, 0xFF})
+	if err != nil || e.Tag != 0x30 || !bytes.Equal(rest, []byte{0x00, 0xFF}) {
+		t.Errorf("Next = %v, % X, %v", e.Tag, rest, err)
+	}
+	if children, err := e.Children(); err != nil || len(children) != 1 || children[0].Tag != 0x04 {
+		t.Errorf("Children = %v, %v", children, err)
+	}
+	for _, bad := range [][]byte{nil, {0x00}, {0x30}, {0x30, 0x80}, {0x30, 0x05, 0x01}, {0x1F, 0xFF, 0xFF, 0xFF}} {
+		if _, _, err := tlv.Next(bad); !errors.Is(err, tlv.ErrMalformed) {
+			t.Errorf("% X: %v, want ErrMalformed", bad, err)
+		}
+	}
+}
