@@ -185,7 +185,7 @@ func readable(ctx context.Context, src io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	if doc.Encrypted() {
+	if doc.Locked() {
 		return pdf.ErrEncrypted
 	}
 	return nil

@@ -29,7 +29,7 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 	if size != p.SourceSize+int64(len(p.Tail)) {
 		return failed("the output has %d bytes", size)
 	}
-	doc, err := pdf.Open(ctx, out, size, pdf.Limits{})
+	doc, err := pdf.OpenProtected(ctx, out, size, pdf.Limits{}, p.password)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheck, err)
 	}
@@ -52,7 +52,7 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 	if own == nil || own.Integrity != Intact || own.Coverage != WholeFile || own.Indication == TotalFailed {
 		return failed("the new signature does not verify over the whole file")
 	}
-	before, err := pdf.Open(ctx, src, p.SourceSize, pdf.Limits{})
+	before, err := pdf.OpenProtected(ctx, src, p.SourceSize, pdf.Limits{}, p.password)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheck, err)
 	}

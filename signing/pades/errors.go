@@ -36,6 +36,7 @@ type RefusalCode string
 // The reasons to refuse, before any key is used.
 const (
 	RefusedCertifiedNoChanges RefusalCode = "certified_no_changes" // DocMDP P 1
+	RefusedPermission         RefusalCode = "protected"            // encryption grants no right to sign
 	RefusedFieldLocked        RefusalCode = "field_locked"         // FieldMDP of an earlier signature
 	RefusedFieldName          RefusalCode = "field_name"           // the named field cannot be signed
 	RefusedSeedValue          RefusalCode = "seed_value"           // a required seed value cannot be met

@@ -107,7 +107,7 @@ func (x *extender) addStamp(ctx context.Context) error {
 // document and appends it.
 func (x *extender) addStore(ctx context.Context) error {
 	src, size := x.view()
-	v, err := open(ctx, src, size, VerifyOptions{})
+	v, err := open(ctx, src, size, VerifyOptions{Password: x.services.Password})
 	if err != nil {
 		return err
 	}
@@ -154,6 +154,16 @@ func (x *extender) finish(dst io.Writer, r *Result, shortfall error) (*Result, e
 	}
 	r.Baseline, r.Size = x.reached, x.size+int64(len(x.added))
 	return r, nil
+}
+
+// extending returns the services that raise a fresh signature.
+func (o *Options) extending() *Services {
+	if o.Services == nil {
+		return nil
+	}
+	s := *o.Services
+	s.Password = o.Password
+	return &s
 }
 
 // checkLevel refuses options that name no level or one that nobody serves.
@@ -232,7 +242,7 @@ func extend(ctx context.Context, src io.ReaderAt, size int64, level signing.Base
 	if rank(level) < rank(signing.BaselineT) {
 		return nil, "", nil, refuse(RefusedOption, "choose B-T, B-LT or B-LTA", "%q is no level to extend to", level)
 	}
-	report, err := Verify(ctx, src, size, VerifyOptions{Roots: s.Anchors, Time: s.now()})
+	report, err := Verify(ctx, src, size, VerifyOptions{Roots: s.Anchors, Time: s.now(), Password: s.Password})
 	if err != nil {
 		return nil, "", nil, err
 	}

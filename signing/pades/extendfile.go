@@ -15,7 +15,7 @@ import (
 // was appended.
 func raiseFile(ctx context.Context, temp *os.File, m *made, o Options) (*Result, error) {
 	result := m.plan.Result()
-	x := &extender{services: o.Services, src: temp, size: result.Size, reached: result.Baseline}
+	x := &extender{services: o.extending(), src: temp, size: result.Size, reached: result.Baseline}
 	if m.shortfall == nil {
 		m.shortfall = x.raise(ctx, o.Level)
 	}
@@ -72,6 +72,13 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 	return e, nil
 }
 
+func (x *extender) password() []byte {
+	if x.services == nil {
+		return nil
+	}
+	return x.services.Password
+}
+
 // check examines an extended output: the structure is valid, signatures are
 // judged as before, and the new time-stamp is right for the bytes it covers.
 func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
@@ -87,7 +94,7 @@ func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
 		only = "\x00"
 	}
 	look := func(src io.ReaderAt, size int64) (*Report, error) {
-		doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+		doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, x.password())
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
 		}

@@ -93,7 +93,14 @@ func (l *layout) lockReferences(lock pdf.Object) ([][]byte, error) {
 		if fields.Kind() != pdf.Array {
 			return nil, refuse(RefusedSeedValue, "", "the field has a lock without a list of fields")
 		}
-		params = append(append(params, " /Fields "...), fields.Raw()...)
+		params = append(params, " /Fields ["...)
+		for _, item := range fields.Items() {
+			if item, err = l.doc.Resolve(item); err != nil {
+				return nil, err
+			}
+			params = append(pdf.AppendText(params, item.Text()), ' ')
+		}
+		params = append(params, ']')
 	}
 	params = append(params, " >>"...)
 	references := [][]byte{fmt.Appendf(nil,

@@ -57,7 +57,7 @@ func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cr
 	if err := l.useCredential(cred); err != nil {
 		return nil, err
 	}
-	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+	doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, o.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +125,12 @@ func (l *layout) inspect() error {
 // inspectFile reads catalog and form and looks for reasons not to add anything.
 func (l *layout) inspectFile() error {
 	d := l.doc
-	if d.Encrypted() {
+	if d.Locked() {
 		return fmt.Errorf("signing: %w", pdf.ErrEncrypted)
+	}
+	if !d.Permits(pdf.PermitModify | pdf.PermitAnnotate | pdf.PermitFill) {
+		return refuse(RefusedPermission, "ask its owner for a version that may be signed, or for the owner's password",
+			"the protection of the document allows neither changes nor filling in nor signing")
 	}
 	if d.HeaderOffset() > 0 {
 		return refuse(RefusedPrefixData, "save the document again with a PDF program",
@@ -216,6 +220,7 @@ func (l *layout) plan(h hash.Hash) (*Plan, error) {
 		NewField:          l.newField,
 		SigningTime:       l.at,
 		EarlierSignatures: l.earlier,
+		password:          l.opts.Password,
 	}
 	for _, c := range l.template.Chain {
 		p.Certificates = append(p.Certificates, c.Raw)

@@ -31,6 +31,9 @@ type Options struct {
 	// and the Result says so; Extend finishes it later.
 	Level    signing.Baseline
 	Services *Services
+	// Password opens an encrypted document: that of its user or its owner. Those
+	// that open without one need none.
+	Password []byte
 	// Overwrite lets SignFile replace an existing regular file.
 	Overwrite bool
 	// Rand feeds the signer; nil means crypto/rand.Reader.

@@ -42,6 +42,9 @@ type Plan struct {
 	EarlierSignatures int       `json:"earlier_signatures"`
 	// Token is the signature-time-stamp that Complete embeds; TimeStamp sets it.
 	Token []byte `json:"token,omitempty"`
+
+	// password opens the document for Check. It does not leave the process.
+	password []byte
 }
 
 // Prepare decides on the new revision and passes over the document once. The

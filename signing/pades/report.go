@@ -208,6 +208,8 @@ type VerifyOptions struct {
 	Intermediates []*x509.Certificate
 	// Time is the moment of validation; zero means now.
 	Time time.Time
+	// Password opens an encrypted document.
+	Password []byte
 	// Material is validation data beside that of the document.
 	Material revocation.Material
 	// Fetch asks authorities where neither the document nor Material answers; nil

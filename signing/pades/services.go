@@ -28,6 +28,8 @@ type Services struct {
 	Anchors []*x509.Certificate
 	// Candidates may be part of paths.
 	Candidates []*x509.Certificate
+	// Password opens an encrypted document that Extend is to read.
+	Password []byte
 	// Clock is the time to compare answers with; nil is time.Now.
 	Clock func() time.Time
 }

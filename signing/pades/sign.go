@@ -20,7 +20,7 @@ func Sign(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cred 
 		return nil, err
 	}
 	result := made.plan.Result()
-	e := &extender{services: o.Services, src: appended{src, size, made.tail}, size: result.Size, reached: result.Baseline}
+	e := &extender{services: o.extending(), src: appended{src, size, made.tail}, size: result.Size, reached: result.Baseline}
 	if made.shortfall == nil {
 		made.shortfall = e.raise(ctx, o.Level)
 	}

@@ -14,7 +14,7 @@ import (
 // newRevision begins a revision that adds no signature of a person: validation
 // data or a time-stamp, which every permission allows (ISO 32000-2 12.8.2.2).
 func newRevision(ctx context.Context, src io.ReaderAt, size int64, s *Services) (*layout, error) {
-	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+	doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, s.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (l *layout) putStamp() error {
 // that of Contents in bytes.
 func (l *layout) putHole(head []byte, size int, rest []byte) {
 	l.byteRange = len(head)
-	body := append(head, bytes.Repeat([]byte{' '}, byteRangeWidth)...)
+	body := append(append(append(head, '['), bytes.Repeat([]byte{' '}, byteRangeWidth-2)...), ']')
 	body = append(body, "\n/Contents "...)
 	l.hole, l.holeLength = len(body), 2*size+len("<>")
 	body = append(body, '<')

@@ -6,9 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -309,7 +306,7 @@ func TestSignHonoursFieldLock(t *testing.T) {
 	}
 }
 
-func TestSignRefusesEncryptedAndForeignFiles(t *testing.T) {
+func TestSignRefusesForeignFiles(t *testing.T) {
 	cred := citizen(t)
 	attempt := func(file []byte) error {
 		_, err := pades.Prepare(context.Background(), bytes.NewReader(file), int64(len(file)), cred, pades.Options{SigningTime: signedAt})
@@ -318,33 +315,6 @@ func TestSignRefusesEncryptedAndForeignFiles(t *testing.T) {
 	for _, file := range []string{"", "%", "PK\x03\x04 a zip", "<html></html>", strings.Repeat("\n", 5000)} {
 		if err := attempt([]byte(file)); !errors.Is(err, pdf.ErrNotPDF) {
 			t.Errorf("%.10q: %v", file, err)
-		}
-	}
-	qpdf, err := exec.LookPath("qpdf")
-	if err != nil {
-		t.Skip("qpdf is not installed")
-	}
-	for _, args := range [][]string{ // P-46, P-75
-		{"--encrypt", "", "owner", "40", "--"},
-		{"--encrypt", "", "owner", "128", "--use-aes=y", "--"},
-		{"--encrypt", "user", "owner", "256", "--"},
-		{"--object-streams=generate", "--encrypt", "", "owner", "256", "--"},
-	} {
-		dir := t.TempDir()
-		in, out := filepath.Join(dir, "in.pdf"), filepath.Join(dir, "out.pdf")
-		if err := os.WriteFile(in, pdfs.Form(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		args = append(append([]string{"--allow-weak-crypto"}, args...), in, out)
-		if text, err := exec.Command(qpdf, args...).CombinedOutput(); err != nil {
-			t.Fatalf("qpdf: %v\n%s", err, text)
-		}
-		file, err := os.ReadFile(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := attempt(file); !errors.Is(err, pdf.ErrEncrypted) {
-			t.Errorf("%v: %v", args, err)
 		}
 	}
 }

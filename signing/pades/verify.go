@@ -74,7 +74,7 @@ func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (
 }
 
 func open(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*verifier, error) {
-	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+	doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, o.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +284,7 @@ func readShape(s signedField, size int64) (shape, error) {
 	if len(bytes.TrimRight(contents.Raw()[1:len(contents.Raw())-1], "0")) == 0 {
 		return out, errors.New("/Contents is empty")
 	}
-	out.contents, _ = contents.Bytes()
+	out.contents, _ = contents.Source()
 	return out, nil
 }
 

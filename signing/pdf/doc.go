@@ -15,7 +15,11 @@
 // end of one of them, so that what a signature covers can be compared with what
 // came later.
 //
-// Left out: decryption (encrypted files are recognised), content streams, and
+// Documents encrypted with a password are opened (standard security handler,
+// revisions 2 to 6); strings are decrypted when asked for and keep their source
+// bytes, and what an update adds is encrypted alike.
+//
+// Left out: encryption for certificates and ISO/TS 32003, content streams, and
 // any rebuilding of a broken cross-reference chain. The few tolerances that
 // common producers force on a reader are recorded as deviations, so that a
 // caller who judges signatures can refuse them.

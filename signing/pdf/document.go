@@ -24,6 +24,7 @@ type Document struct {
 	deviations []Deviation
 	limits     Limits
 	streams    *streamCache
+	crypt      *encryption // nil when not encrypted, or locked
 }
 
 // source is what all views of one file share.
@@ -42,7 +43,17 @@ type Deviation struct {
 // Open reads header, cross-reference sections and trailers of a file of size
 // bytes. The context ends long reads, also later ones. Errors are ErrNotPDF,
 // *FormatError, *LimitError, or those of r.
+//
+// An encrypted document is opened with the empty password, which is the frequent
+// case; see OpenProtected.
 func Open(ctx context.Context, r io.ReaderAt, size int64, limits Limits) (*Document, error) {
+	return OpenProtected(ctx, r, size, limits, nil)
+}
+
+// OpenProtected opens a document with the password of its user or its owner. With
+// a wrong one, or with a kind of encryption that is not known, the document is
+// open but Locked: what lies inside the encryption yields ErrEncrypted.
+func OpenProtected(ctx context.Context, r io.ReaderAt, size int64, limits Limits, password []byte) (*Document, error) {
 	d := &Document{
 		src:     &source{r: r, ctx: ctx},
 		size:    size,
@@ -62,7 +73,7 @@ func Open(ctx context.Context, r io.ReaderAt, size int64, limits Limits) (*Docum
 	if err := d.readRevisions(); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, d.unlock(password)
 }
 
 // readAt fills as much of p as there is and returns how much that was.

@@ -10,8 +10,9 @@ var (
 	// ErrNotPDF: there is no PDF header where ISO 32000-2 7.5.2 and Annex C
 	// allow one, or the file is too short to hold one.
 	ErrNotPDF = errors.New("not a PDF file")
-	// ErrEncrypted: what was asked for is inside an encrypted part of the file.
-	// Encrypted documents are recognised, not decrypted.
+	// ErrEncrypted: what was asked for is inside an encrypted part of the file,
+	// and the password is not the right one, or the encryption of a kind that is
+	// not known.
 	ErrEncrypted = errors.New("the PDF is encrypted")
 	// ErrMissing: the object asked for is not in the file. ISO 32000-2 7.3.10
 	// makes a reference to it the null object; Resolve does that, Object does not.

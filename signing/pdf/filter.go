@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bufio"
+	"bytes"
 	"compress/zlib"
 	"encoding/ascii85"
 	"errors"
@@ -19,7 +20,10 @@ func (d *Document) open(object Indirect) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r io.Reader = bufio.NewReaderSize(d.raw(object), int(min(16<<10, max(16, object.length))))
+	r, err := d.decrypted(object)
+	if err != nil {
+		return nil, err
+	}
 	for i, name := range filters {
 		if r, err = d.decoder(object, r, name, parms[i]); err != nil {
 			return nil, err
@@ -27,6 +31,29 @@ func (d *Document) open(object Indirect) (io.Reader, error) {
 	}
 	most := min(d.limits.StreamBytes, max(1<<20, object.length*d.limits.InflateRatio))
 	return &meter{r: r, d: d, left: most, most: most}, nil
+}
+
+// decrypted returns the data of a stream before its filters.
+func (d *Document) decrypted(object Indirect) (io.Reader, error) {
+	if d.Locked() && object.Value.Get("Type").Name() != "XRef" {
+		return nil, ErrEncrypted
+	}
+	r := bufio.NewReaderSize(d.raw(object), int(min(16<<10, max(16, object.length))))
+	k := d.crypt.object(object.Ref)
+	if k == nil || k.crypt.streamMethod(object.Value) == methodIdentity {
+		return r, nil
+	}
+	if object.length > d.limits.StreamBytes {
+		return nil, &LimitError{What: "bytes of an encrypted stream", Limit: d.limits.StreamBytes}
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = k.decrypt(k.crypt.streamMethod(object.Value), data); err != nil {
+		return nil, malformed(object.Value.Offset(), "stream %d: %v", object.Ref.Number, err)
+	}
+	return bytes.NewReader(data), nil
 }
 
 // filters returns the filter names of a stream with their parameters.

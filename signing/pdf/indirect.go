@@ -132,6 +132,7 @@ func (d *Document) indirectAt(offset int64) (Indirect, error) {
 		if err := l.header(&object.Ref); err != nil {
 			return err
 		}
+		l.secret = d.crypt.object(object.Ref)
 		var err error
 		if object.Value, err = l.object(0); err != nil {
 			return err

@@ -18,6 +18,7 @@ type lexer struct {
 	last   bool  // the window reaches the end of the file
 	limits *Limits
 	items  int // values so far
+	secret *objectKey
 }
 
 func (l *lexer) offset() int64 {
@@ -101,7 +102,7 @@ func (l *lexer) object(depth int) (Object, error) {
 		return Object{}, &LimitError{What: "values in one object", Limit: int64(l.limits.Items)}
 	}
 	start := l.pos
-	o := Object{start: uint32(start), offset: l.offset()}
+	o := Object{start: uint32(start), offset: l.offset(), secret: l.secret}
 	var err error
 	switch c := l.buf[l.pos]; {
 	case c == '/':

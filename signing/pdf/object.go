@@ -68,6 +68,7 @@ type Object struct {
 	offset int64
 	bits   uint64   // Boolean, Integer, Real and Reference
 	items  []Object // Array; Dictionary with keys and values alternating
+	secret *objectKey
 }
 
 // Kind returns the type of the object.
@@ -115,8 +116,20 @@ func (o Object) Name() string {
 	return decodeName(o.raw)
 }
 
-// Bytes returns the decoded bytes of a string.
+// Bytes returns the decoded and decrypted bytes of a string; none when the
+// encrypted ones are damaged.
 func (o Object) Bytes() ([]byte, bool) {
+	b, ok := o.Source()
+	if !ok || o.secret == nil {
+		return b, ok
+	}
+	b, err := o.secret.decrypt(o.secret.crypt.strings, b)
+	return b, err == nil
+}
+
+// Source returns the decoded bytes of a string without decryption, as /Contents
+// of a signature is never encrypted.
+func (o Object) Source() ([]byte, bool) {
 	if o.kind != String {
 		return nil, false
 	}

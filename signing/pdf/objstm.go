@@ -49,7 +49,7 @@ func (c *streamCache) add(s *objectStream) {
 // the file, so the indirection has depth one; /Extends is not followed because
 // the cross-reference section names the stream of every object.
 func (d *Document) compressed(ref Ref, e entry) (Indirect, error) {
-	if d.Encrypted() {
+	if d.Locked() {
 		return Indirect{}, ErrEncrypted
 	}
 	home, ok := d.lookup(uint32(e.offset))

@@ -18,6 +18,7 @@ type Update struct {
 	id      []byte
 	start   int64 // offset of the first byte appended
 	lead    []byte
+	err     error // of an earlier Put
 }
 
 type pending struct {
@@ -57,7 +58,17 @@ func (u *Update) Reserve() Ref {
 
 // Put sets the body of an object: PDF source of a value, without "obj" and
 // "endobj". Putting an object again replaces it.
+//
+// In an encrypted document a changed object keeps its strings as they are in the
+// file; those of new objects, and of objects that lay in an object stream, are
+// given in plain and encrypted here.
 func (u *Update) Put(ref Ref, body []byte) {
+	if e, ok := u.doc.lookup(ref.Number); u.doc.crypt != nil && (!ok || e.kind != entryInUse) {
+		var err error
+		if body, err = u.sealed(ref, body); err != nil && u.err == nil {
+			u.err = err
+		}
+	}
 	for i := range u.objects {
 		if u.objects[i].ref == ref {
 			u.objects[i].body = body
@@ -84,6 +95,9 @@ func (u *Update) SetID(id []byte) { u.id = id }
 // Bytes lays the update out and returns what is to be appended to the file.
 // BodyOffset is valid afterwards.
 func (u *Update) Bytes() ([]byte, error) {
+	if u.err != nil {
+		return nil, u.err
+	}
 	out := bytes.Clone(u.lead)
 	var rows []entry
 	for i := range u.objects {
