@@ -3,8 +3,11 @@ package provider_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // Whatever is asked, the browser is sent nowhere but to the registered redirect
@@ -62,6 +65,40 @@ func FuzzToken(f *testing.F) {
 		}
 		if a.Header().Get("Cache-Control") != "no-store" || object(t, a.Body.String())["error"] == nil {
 			t.Errorf("got %v %s", a.Header(), a.Body)
+		}
+	})
+}
+
+// Whatever comes as assertion, request object or proof: only what the registered
+// key signed gets through, and every refusal is one of ours (O-82).
+func FuzzStatements(f *testing.F) {
+	k := newClientKey(f, jose.ES256)
+	r := newRig(f, options{client: keyedClient(k)})
+	for _, header := range []map[jose.HeaderKey]any{nil, {"typ": "JWT"}, {"crit": []string{"b64"}, "b64": false}, {"kid": "x"}} {
+		f.Add(newClientKey(f, jose.ES256).sign(r.assertionClaims(), header))
+	}
+	f.Add(unsigned("none")(k.sign(r.requestClaims(), nil)))
+	f.Add(k.proof(r, "POST", "/token", nil, nil))
+	f.Fuzz(func(t *testing.T, text string) {
+		form := with(url.Values{"token": {"x"}}, assertion(text)...)
+		form.Del("basic")
+		for path, headers := range map[string]http.Header{
+			"/introspect": {}, "/token": {"Dpop": {text}}, "/par": {"Dpop": {text}},
+		} {
+			req := httptest.NewRequest(http.MethodPost, r.server.URL+path, strings.NewReader(form.Encode()))
+			req.Header = headers
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			a := httptest.NewRecorder()
+			r.provider.ServeHTTP(a, req)
+			if a.Code != http.StatusBadRequest && a.Code != http.StatusUnauthorized || object(t, a.Body.String())["error"] == nil {
+				t.Errorf("%s: %d %s", path, a.Code, a.Body)
+			}
+		}
+		q := url.Values{"client_id": {"portal"}, "redirect_uri": {redirectURI}, "request": {text}}
+		a := httptest.NewRecorder()
+		r.provider.ServeHTTP(a, httptest.NewRequest(http.MethodGet, r.server.URL+"/authorize?"+q.Encode(), nil))
+		if to := a.Header().Get("Location"); text != "" && a.Code != http.StatusBadRequest && !strings.Contains(to, "error=") {
+			t.Errorf("authorize: %d %s", a.Code, to)
 		}
 	})
 }
