@@ -53,7 +53,7 @@ func (d *declarations) internal() error {
 		case d.take("<!--"):
 			err = d.comment()
 		case d.take("<?"):
-			err = d.through("?>")
+			err = d.instruction()
 		case d.take("<!ATTLIST"):
 			err = d.attributeList()
 		case d.take("<!ENTITY"):
@@ -133,6 +133,15 @@ func (d *declarations) comment() error {
 		return err
 	}
 	return d.expect(">")
+}
+
+func (d *declarations) instruction() error {
+	n, err := scanInstruction(d.b, d.i-2, d.limits)
+	if err != nil {
+		return err
+	}
+	d.i = n.end
+	return nil
 }
 
 // skip passes over a declaration whose content does not matter.

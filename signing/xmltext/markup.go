@@ -308,29 +308,42 @@ func (r *Reader) comment(b []byte) (int, error) {
 
 // instruction reads a processing instruction.
 func (r *Reader) instruction(b []byte) (int, error) {
-	from, err := scanNCName(b, 2)
+	p, err := scanInstruction(b, 0, r.limits)
 	if err != nil {
 		return 0, err
 	}
-	target := b[2:from]
-	if len(target) > r.limits.Name {
-		return 0, excess(2, "bytes of a name", int64(r.limits.Name))
+	r.set(ProcessingInstruction)
+	r.token.Target = b[p.target:p.targetEnd]
+	return p.end, r.setData(b, p.data, p.dataEnd, p.end)
+}
+
+// rawInstruction is a processing instruction as found: places in the bytes.
+type rawInstruction struct{ target, targetEnd, data, dataEnd, end int }
+
+// scanInstruction finds the parts of the processing instruction at b[i].
+func scanInstruction(b []byte, i int, l Limits) (p rawInstruction, err error) {
+	p.target = i + len("<?")
+	if p.targetEnd, err = scanNCName(b, p.target); err != nil {
+		return p, err
+	}
+	target := b[p.target:p.targetEnd]
+	if len(target) > l.Name {
+		return p, excess(p.target, "bytes of a name", int64(l.Name))
 	}
 	if len(target) == 3 && bytes.EqualFold(target, []byte("xml")) {
-		return 0, syntax(0, "an XML declaration that does not begin the document, or a reserved target")
+		return p, syntax(i, "an XML declaration that does not begin the document, or a reserved target")
 	}
-	at := bytes.Index(b[from:], []byte("?>"))
-	if at < 0 {
-		return 0, errMore
+	n := bytes.Index(b[p.targetEnd:], []byte("?>"))
+	if n < 0 {
+		return p, errMore
 	}
-	to := from + at
-	data := skipSpace(b[:to], from)
-	if data == from && to > from {
-		return 0, syntax(from, "white space expected after a target")
+	p.dataEnd = p.targetEnd + n
+	p.end = p.dataEnd + len("?>")
+	p.data = skipSpace(b[:p.dataEnd], p.targetEnd)
+	if p.data == p.targetEnd && n > 0 {
+		return p, syntax(p.targetEnd, "white space expected after a target")
 	}
-	r.set(ProcessingInstruction)
-	r.token.Target = target
-	return to + 2, r.setData(b, data, to, to+2)
+	return p, nil
 }
 
 // setData gives the token the data b[from:to] with line ends normalised. The
