@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -184,8 +185,27 @@ func TestOpenSSLUnderstandsUs(t *testing.T) {
 	}
 }
 
+// direct hands requests to a handler.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
 func FuzzOCSP(f *testing.F) {
-	_, leaf, issuer, client := lab(f)
+	country, err := pki.New(pki.Options{Seed: []byte("ocsp")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	keys, err := country.EstonianCitizen(pki.Persons()[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	leaf, issuer := keys.Signature.Certificate, country.Issuers()[0]
+	// No server: its goroutines would confuse the fuzzer's view of coverage.
+	client := &ocsp.Client{Fetch: fetch.New(fetch.Options{Transport: direct{country.Handler()}})}
 	r, err := client.Ask(f.Context(), leaf, issuer)
 	if err != nil {
 		f.Fatal(err)
@@ -196,7 +216,7 @@ func FuzzOCSP(f *testing.F) {
 		if err != nil && !errors.Is(err, ocsp.ErrResponse) {
 			t.Errorf("untyped error %v", err)
 		}
-		if err == nil && (got.Status != r.Status || !got.ThisUpdate.Equal(r.ThisUpdate)) {
+		if err == nil && got.Status != r.Status {
 			t.Errorf("an answer that was never given: %+v", got)
 		}
 	})

@@ -308,9 +308,23 @@ func ownToken(t *testing.T, change func(*x509.Certificate)) []byte {
 	return response.RawToken
 }
 
+// direct hands requests to a handler.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
 func FuzzTST(f *testing.F) {
-	_, server := lab(f)
-	token, err := client(server).Stamp(context.Background(), crypto.SHA256, digestOf("seed"))
+	country, err := pki.New(pki.Options{Seed: []byte("tsp")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	// No server: its goroutines would confuse the fuzzer's view of coverage.
+	c := &tsp.Client{Fetch: fetch.New(fetch.Options{Transport: direct{country.Handler()}}), Servers: []tsp.Server{{URL: "http://lab.invalid/tsa"}}}
+	token, err := c.Stamp(context.Background(), crypto.SHA256, digestOf("seed"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -323,8 +337,9 @@ func FuzzTST(f *testing.F) {
 			}
 			return
 		}
-		// Whatever verifies is the lab's, and says what the lab said.
-		if !got.Time.Equal(token.Time) || !bytes.Equal(got.Imprint, token.Imprint) {
+		// Whatever verifies is the lab's, and about what the lab was asked; each
+		// worker of the fuzzer asked at another time.
+		if !bytes.Equal(got.Imprint, digestOf("seed")) {
 			t.Errorf("a token that was never made: %+v", got)
 		}
 	})
