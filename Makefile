@@ -25,7 +25,7 @@ DEMO_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) \
 TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
 	openssl=openssl xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
-	pinentry-tty=pinentry-tty /usr/lib/softhsm/libsofthsm2.so=softhsm2
+	pinentry-tty=pinentry-tty /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
 INTEROP_NEEDS := $(TEST_NEEDS) mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
 
@@ -73,7 +73,7 @@ help:
 	@echo 'make test     all tests, with a real pcscd and the emulated card'
 	@echo 'make build    the three programs in bin/'
 	@echo 'make lint     golangci-lint: style, safety, import directions'
-	@echo 'make interop  third-party judges: OpenSC, poppler, qpdf, pyHanko, openid-client, Chromium'
+	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, openid-client, Chromium'
 	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
 	@echo 'make bench    benchmarks, with a peer in the same run'
 
