@@ -21,6 +21,7 @@ import (
 type commands struct {
 	Demo     demoCommand     `cmd:"" help:"Start everything, let one citizen log in and sign, then keep running for you to try."`
 	Card     cardCommand     `cmd:"" help:"Insert an emulated card into a PC/SC reader and keep it there."`
+	C14N     c14nCommand     `cmd:"" name:"c14n" help:"Print the canonical form of an XML document, to compare octets with other programs."`
 	Pinentry pinentryCommand `cmd:"" hidden:"" help:"Answer the agent's prompts in the lab's own walk."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
