@@ -21,6 +21,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs11"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs12"
+	"github.com/eidbridge/eidbridge/cardreader/pkcs15"
 	"github.com/eidbridge/eidbridge/cardreader/trace"
 	"github.com/eidbridge/eidbridge/cardreader/vpcd"
 	"github.com/eidbridge/eidbridge/desktop"
@@ -89,6 +90,9 @@ func (p *program) cards(ask *questions) (*cardreader.Cards, error) {
 			spanish,
 			esteid2025.Driver{Model: esteid2025.Finland4},
 			esteid2025.Driver{Model: esteid2025.Finland3},
+			esteid.Driver{Country: esteid.Latvia},
+			// Last: it asks every card what it holds.
+			pkcs15.Driver{},
 		},
 	}, nil
 }
