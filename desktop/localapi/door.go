@@ -277,6 +277,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) ([]byte, error) {
 		return nil, newProblem(codeMediaType, "")
 	}
 	if r.ContentLength > maxBody {
+		// A connection closed on a page that still sends loses the answer, so as
+		// much is read as a page in good faith may have.
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 		return nil, newProblem(desktop.CodeDocumentTooLarge, "")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

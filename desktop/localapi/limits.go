@@ -6,6 +6,7 @@ import "time"
 const (
 	maxHeader = 16 << 10 // bytes
 	maxBody   = 1 << 20  // bytes of JSON
+	maxDrain  = 16 << 20 // bytes read and dropped of a body that is too long
 	maxToken  = 128      // bytes of a bearer token
 	maxKey    = 128      // bytes of an Idempotency-Key
 	maxConns  = 64
