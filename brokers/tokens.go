@@ -39,6 +39,11 @@ type Refreshing struct {
 	Now    time.Time
 }
 
+// Retries reports whether the token's first use was so lately that this one may
+// be a retry. The clocks of two replicas differ, so a retry may seem to come a
+// little before the first use.
+func (r *Refreshing) Retries(firstUse time.Time) bool { return r.Now.Sub(firstUse).Abs() < r.Grace }
+
 // Participant is a client that took part in a session, as logout notices name
 // it.
 type Participant struct {

@@ -57,6 +57,7 @@ func TestRequestsAlternateBetweenReplicas(t *testing.T) {
 		c.Freshness = brokers.Freshness{Low: time.Hour, Substantial: time.Hour, High: time.Hour}
 	}
 	second := newRig(t, setup)
+	second.clock.Add(r.clock.Now().Sub(second.clock.Now()) - time.Second) // clocks differ
 	var served [2]atomic.Int64
 	var turn atomic.Int64
 	r.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

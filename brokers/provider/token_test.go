@@ -222,6 +222,9 @@ func TestMutatedCodesAreUnknown(t *testing.T) {
 			changed[i] = 'B'
 		}
 		for _, c := range []string{string(changed), code[:i], code[i:] + code[:i] + code} {
+			if c == "-" { // the rig's word for leaving a parameter out
+				continue
+			}
 			if a := r.redeem(c); c != "" && object(t, a.body)["error"] != "invalid_grant" {
 				t.Fatalf("%q: %d %s", c, a.StatusCode, a.body)
 			}

@@ -185,8 +185,7 @@ func (m *Memory) Refresh(_ context.Context, r brokers.Refreshing) error {
 		return brokers.ErrNotFound
 	case !row.usedAt.IsZero():
 		successor := m.refresh[row.next]
-		since := r.Now.Sub(row.usedAt)
-		if since >= 0 && since < r.Grace && row.usedBy == r.Caller && row.next == r.Next && successor != nil && successor.usedAt.IsZero() {
+		if r.Retries(row.usedAt) && row.usedBy == r.Caller && row.next == r.Next && successor != nil && successor.usedAt.IsZero() {
 			return nil
 		}
 		row.grant.revoked = true

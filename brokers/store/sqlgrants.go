@@ -197,8 +197,7 @@ func answerAgain(ctx context.Context, statement func(string) *sql.Stmt, r broker
 	if revoked.Valid {
 		return false, brokers.ErrNotFound
 	}
-	since := millis(r.Now) - usedAt
-	if since >= 0 && since < r.Grace.Milliseconds() && !successorUsed.Valid && bytes.Equal(caller, r.Caller[:]) && bytes.Equal(successor, r.Next[:]) {
+	if r.Retries(time.UnixMilli(usedAt)) && !successorUsed.Valid && bytes.Equal(caller, r.Caller[:]) && bytes.Equal(successor, r.Next[:]) {
 		return false, nil
 	}
 	_, err = statement("revoke").ExecContext(ctx, millis(r.Now), code)
