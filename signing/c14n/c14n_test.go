@@ -107,7 +107,7 @@ func TestWriteWritesSubtrees(t *testing.T) {
 func TestWriteWritesWhatIsLeftOfAncestors(t *testing.T) {
 	const source = `<r xmlns="urn:1" xmlns:p="urn:2" xml:base="some/where"><k xml:lang="nl"><gone xmlns="" xml:id="g" xml:base="in/" xml:space="preserve"><k Id="K" xml:base="there"/></gone></k></r>`
 	filter := func(n c14n.Node) bool {
-		return n.Kind != c14n.TextNode && (n.Element == nil || string(n.Element.Name.Local) == "k")
+		return n.Kind != c14n.TextNode && (n.Element == nil || string(n.Element.Name.Local()) == "k")
 	}
 	for method, want := range map[c14n.Method]string{
 		c14n.Inclusive10: `<k xmlns="urn:1" xmlns:p="urn:2" xml:base="some/where" xml:lang="nl"><k xmlns="" Id="K" xml:base="there" xml:id="g" xml:lang="nl" xml:space="preserve"></k></k>`,
@@ -270,5 +270,35 @@ func TestWriteEqualsGoxmldsigOnPlainDocuments(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %v, %d bytes, want %d", method, err, len(got), len(want))
 		}
+	}
+}
+
+// again is a part again and again, made as it is read.
+type again struct {
+	part string
+	at   int
+}
+
+func (a *again) Read(p []byte) (int, error) {
+	n := copy(p, a.part[a.at:])
+	a.at = (a.at + n) % len(a.part)
+	return n, nil
+}
+
+func TestWriteNeedsMemoryForDepthAlone(t *testing.T) {
+	const part = "<a z='1' y='2' xmlns:p='urn:1'><p:b xml:lang='en'>text &amp; more<!-- c --></p:b></a>\r\n"
+	const size = int64(len(part)) << 17
+	allocations := testing.AllocsPerRun(1, func() {
+		source := io.MultiReader(strings.NewReader("<root>"), io.LimitReader(&again{part: part}, size), strings.NewReader("<s/></root>"))
+		var outputs []c14n.Output
+		for _, m := range c14n.Methods() {
+			outputs = append(outputs, c14n.Output{Method: m, Omit: c14n.ByName("", "s"), To: io.Discard})
+		}
+		if err := c14n.Write(source, limits(), outputs...); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations > 200 {
+		t.Errorf("%v allocations for %d bytes", allocations, size)
 	}
 }

@@ -40,10 +40,9 @@ func (c *Canonicalizer) Token(t *xmltext.Token) error {
 			return err
 		}
 		if len(f.w.buf) >= buffer {
-			f.w.flush()
-		}
-		if f.w.err != nil {
-			return f.w.err
+			if f.w.flush(); f.w.err != nil {
+				return f.w.err
+			}
 		}
 	}
 	switch t.Kind {
@@ -107,12 +106,9 @@ type Context struct {
 // asked after Token took a start-tag or something within the element, and
 // stays valid.
 func (c *Canonicalizer) Context() *Context {
-	ctx := &Context{xml: inherited{attrs: slices.Clone(c.xml.attrs), size: c.xml.size}}
+	ctx := &Context{xml: c.xml.copy()}
 	for n := range c.reader.InScope() {
 		ctx.namespaces = append(ctx.namespaces, xmltext.Namespace{Prefix: slices.Clone(n.Prefix), URI: slices.Clone(n.URI)})
-	}
-	for i := range ctx.xml.attrs {
-		ctx.xml.attrs[i].depth = 0
 	}
 	return ctx
 }
@@ -126,6 +122,6 @@ func WriteFragment(ctx *Context, src io.Reader, o xmltext.Options, outputs ...Ou
 	if err != nil {
 		return err
 	}
-	c.xml = inherited{attrs: slices.Clone(ctx.xml.attrs), size: ctx.xml.size}
+	c.xml = ctx.xml.copy()
 	return c.run()
 }

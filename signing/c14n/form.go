@@ -196,5 +196,5 @@ func (f *form) attributes(c *Canonicalizer, t *xmltext.Token) {
 }
 
 func compareAttributes(a, b *xmltext.Attribute) int {
-	return cmp.Or(bytes.Compare(a.Name.Space, b.Name.Space), bytes.Compare(a.Name.Local, b.Name.Local))
+	return cmp.Or(bytes.Compare(a.Name.Space, b.Name.Space), bytes.Compare(a.Name.Local(), b.Name.Local()))
 }

@@ -1,7 +1,6 @@
 package c14n
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/eidbridge/eidbridge/signing/xmltext"
@@ -15,7 +14,7 @@ const maxInherited = 1 << 20
 // outermost first.
 type inherited struct {
 	attrs []xmlAttribute
-	size  int
+	bytes []byte // their names and values, in their order
 }
 
 type xmlAttribute struct {
@@ -28,34 +27,50 @@ func (x *inherited) enter(t *xmltext.Token) error {
 		if t.Attributes[i].Name.Slot != xmltext.XMLSlot {
 			continue
 		}
-		a := xmlAttr(string(t.Attributes[i].Name.Local), bytes.Clone(t.Attributes[i].Value))
-		if x.size += len(a.Name.Qualified) + len(a.Value); x.size > maxInherited {
-			return fmt.Errorf("%w: attributes of the XML namespace", ErrLimit)
+		if err := x.push(t.Depth, t.Attributes[i]); err != nil {
+			return err
 		}
-		x.attrs = append(x.attrs, xmlAttribute{depth: t.Depth, attr: a})
 	}
 	return nil
 }
 
+// push keeps an attribute, with bytes of its own.
+func (x *inherited) push(depth int, a xmltext.Attribute) error {
+	start, middle := len(x.bytes), len(x.bytes)+len(a.Name.Qualified)
+	if middle+len(a.Value) > maxInherited {
+		return fmt.Errorf("%w: attributes of the XML namespace", ErrLimit)
+	}
+	x.bytes = append(append(x.bytes, a.Name.Qualified...), a.Value...)
+	a.Name.Qualified, a.Value = x.bytes[start:middle:middle], x.bytes[middle:len(x.bytes):len(x.bytes)]
+	x.attrs = append(x.attrs, xmlAttribute{depth: depth, attr: a})
+	return nil
+}
+
+// leave drops what the element at that depth has.
 func (x *inherited) leave(depth int) {
 	n := len(x.attrs)
-	for n > 0 && x.attrs[n-1].depth >= depth && depth > 0 {
+	for n > 0 && x.attrs[n-1].depth == depth {
 		n--
-		x.size -= len(x.attrs[n].attr.Name.Qualified) + len(x.attrs[n].attr.Value)
+		a := &x.attrs[n].attr
+		x.bytes = x.bytes[:len(x.bytes)-len(a.Name.Qualified)-len(a.Value)]
 	}
 	x.attrs = x.attrs[:n]
 }
 
+// copy gives the same attributes, independent of x, as those of a Context.
+func (x *inherited) copy() inherited {
+	var c inherited
+	for i := range x.attrs {
+		a := x.attrs[i].attr
+		a.Name.Space = []byte(xmltext.XMLNamespace)
+		_ = c.push(0, a) // within the limit, as it was
+	}
+	return c
+}
+
 // xmlAttr makes an attribute xml:local.
 func xmlAttr(local string, value []byte) xmltext.Attribute {
-	qualified := []byte("xml:" + local)
-	return xmltext.Attribute{
-		Name: xmltext.Name{
-			Qualified: qualified, Prefix: qualified[:3], Local: qualified[4:],
-			Space: []byte(xmltext.XMLNamespace), Slot: xmltext.XMLSlot,
-		},
-		Value: value,
-	}
+	return xmltext.Attribute{Name: xmltext.NewName("xml", local, xmltext.XMLNamespace, xmltext.XMLSlot), Value: value}
 }
 
 // inheritable says that an attribute of an element in the node-set is written
@@ -67,7 +82,7 @@ func (f *form) inheritable(a *xmltext.Attribute) bool {
 	if a.Name.Slot != xmltext.XMLSlot || !f.out.Method.version11() {
 		return false
 	}
-	local := string(a.Name.Local)
+	local := string(a.Name.Local())
 	return local == "base" || local == "lang" || local == "space"
 }
 
@@ -79,7 +94,7 @@ func (f *form) inherit(x *inherited, t *xmltext.Token, nearest int) {
 	var bases []string
 	for i := len(x.attrs) - 1; i >= 0; i-- {
 		a := &x.attrs[i]
-		local := string(a.attr.Name.Local)
+		local := string(a.attr.Name.Local())
 		if version11 {
 			if a.depth <= nearest {
 				break

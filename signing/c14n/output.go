@@ -43,10 +43,10 @@ func ByID(id string) Selector {
 }
 
 func isID(n *xmltext.Name) bool {
-	if len(n.Prefix) > 0 {
+	if len(n.Prefix()) > 0 {
 		return n.Is(xmltext.XMLNamespace, "id")
 	}
-	local := string(n.Local)
+	local := string(n.Local())
 	return local == "Id" || local == "ID" || local == "id"
 }
 

@@ -49,7 +49,7 @@ func (r *Reader) distinct() error {
 	mask := uint64(len(s.slots) - 1)
 	for i := range r.attrs {
 		name := &r.attrs[i].Name
-		h := maphash.Bytes(r.scope.seed, name.Local)
+		h := maphash.Bytes(r.scope.seed, name.Local())
 		if name.Slot >= 0 {
 			h ^= r.scope.bindings[r.scope.slots[name.Slot].top].hash
 		}
@@ -63,10 +63,7 @@ func (r *Reader) distinct() error {
 	return nil
 }
 
-func (r *Reader) same(i, j int) bool {
-	a, b := &r.attrs[i].Name, &r.attrs[j].Name
-	return bytes.Equal(a.Local, b.Local) && bytes.Equal(a.Space, b.Space)
-}
+func (r *Reader) same(i, j int) bool { return r.attrs[i].Name.Equal(&r.attrs[j].Name) }
 
 func (r *Reader) twice(i int) error {
 	name := &r.attrs[i].Name
@@ -75,5 +72,5 @@ func (r *Reader) twice(i int) error {
 			return syntax(0, "attribute "+quoted(name.Qualified)+" twice")
 		}
 	}
-	return misused(0, "two attributes named "+quoted(name.Local)+" in the same namespace")
+	return misused(0, "two attributes named "+quoted(name.Local())+" in the same namespace")
 }

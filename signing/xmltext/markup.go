@@ -19,9 +19,7 @@ func (r *Reader) startTag(b []byte) (int, error) {
 	if nameEnd-1 > r.limits.Name {
 		return 0, excess(1, "bytes of a name", int64(r.limits.Name))
 	}
-	if colon >= 0 {
-		colon--
-	}
+	local := max(colon, 0) // in the name, which starts one byte later
 	n, empty, err := r.scanAttributes(b, nameEnd)
 	if err != nil {
 		return 0, err
@@ -34,17 +32,16 @@ func (r *Reader) startTag(b []byte) (int, error) {
 	if err := r.resolveAttributes(b, name, mark); err != nil {
 		return 0, err
 	}
-	prefix, local := splitName(name, colon)
-	binding, err := r.binding(1, prefix)
+	binding, err := r.binding(1, name[:max(local-1, 0)])
 	if err != nil {
 		return 0, err
 	}
-	if err := r.enter(name, colon, binding, mark); err != nil {
+	if err := r.enter(name, local, binding, mark); err != nil {
 		return 0, err
 	}
 	r.set(StartElement)
 	of := &r.scope.bindings[binding]
-	r.token.Name = Name{Qualified: name, Prefix: prefix, Local: local, Space: of.uri, Slot: int(of.slot)}
+	r.token.Name = Name{Qualified: name, local: local, Space: of.uri, Slot: int(of.slot)}
 	r.token.Attributes, r.token.Namespaces, r.token.Empty = r.attrs, r.declared, empty
 	r.closing = empty
 	return n, nil
@@ -150,6 +147,9 @@ func scanValue(b []byte, i int, a *rawAttribute) (end int, err error) {
 // found, declares the latter, and supplies defaults.
 func (r *Reader) resolveAttributes(b, element []byte, mark int) error {
 	r.attrs, r.declared, r.values = r.attrs[:0], r.declared[:0], r.values[:0]
+	if len(r.raw) == 0 && r.subset == nil {
+		return nil
+	}
 	var declared attributeTypes
 	if r.subset != nil {
 		declared = r.subset.attributes[string(element)]
@@ -176,10 +176,10 @@ func (r *Reader) resolveAttributes(b, element []byte, mark int) error {
 	}
 	for i := range r.attrs {
 		name := &r.attrs[i].Name
-		if len(name.Prefix) == 0 {
+		if name.local == 0 {
 			continue
 		}
-		at, err := r.binding(0, name.Prefix)
+		at, err := r.binding(0, name.Prefix())
 		if err != nil {
 			return err
 		}
@@ -195,13 +195,12 @@ func (r *Reader) attribute(at int, name []byte, colon int, attr Attribute, mark 
 		if string(name) == "xmlns" {
 			return r.declare(at, nil, attr.Value, mark)
 		}
-		attr.Name = Name{Qualified: name, Local: name, Slot: -1}
+		attr.Name = Name{Qualified: name, Slot: -1}
 	} else {
-		prefix, local := name[:colon], name[colon+1:]
-		if string(prefix) == "xmlns" {
-			return r.declare(at, local, attr.Value, mark)
+		if string(name[:colon]) == "xmlns" {
+			return r.declare(at, name[colon+1:], attr.Value, mark)
 		}
-		attr.Name = Name{Qualified: name, Prefix: prefix, Local: local}
+		attr.Name = Name{Qualified: name, local: colon + 1}
 	}
 	r.attrs = append(r.attrs, attr)
 	return nil

@@ -29,7 +29,7 @@ const (
 // element is an open element.
 type element struct {
 	name     int32 // where its qualified name starts in Reader.names
-	colon    int32 // index in the name, or -1
+	local    int32 // where the local part starts in the name
 	bindings int32 // length of the scope before its declarations
 	binding  int32 // of its prefix
 }
@@ -269,7 +269,7 @@ func (r *Reader) set(k Kind) {
 }
 
 // enter opens an element whose declarations are in scope from mark on.
-func (r *Reader) enter(name []byte, colon int, binding int32, mark int) error {
+func (r *Reader) enter(name []byte, local int, binding int32, mark int) error {
 	if r.count++; r.count > r.limits.Elements {
 		return excess(0, "elements", r.limits.Elements)
 	}
@@ -280,7 +280,7 @@ func (r *Reader) enter(name []byte, colon int, binding int32, mark int) error {
 		return syntax(0, "a second document element")
 	}
 	r.stage = inContent
-	r.open = append(r.open, element{name: int32(len(r.names)), colon: int32(colon), bindings: int32(mark), binding: binding})
+	r.open = append(r.open, element{name: int32(len(r.names)), local: int32(local), bindings: int32(mark), binding: binding})
 	r.names = append(r.names, name...)
 	return nil
 }
@@ -290,10 +290,8 @@ func (r *Reader) enter(name []byte, colon int, binding int32, mark int) error {
 func (r *Reader) endElement() {
 	r.set(EndElement)
 	e := &r.open[len(r.open)-1]
-	name := r.names[e.name:]
-	prefix, local := splitName(name, int(e.colon))
 	b := &r.scope.bindings[e.binding]
-	r.token.Name = Name{Qualified: name, Prefix: prefix, Local: local, Space: b.uri, Slot: int(b.slot)}
+	r.token.Name = Name{Qualified: r.names[e.name:], local: int(e.local), Space: b.uri, Slot: int(b.slot)}
 	r.leaving = true
 }
 

@@ -48,7 +48,7 @@ func word(t *xmltext.Token) string {
 			w += fmt.Sprintf(" %s:=%s", n.Prefix, n.URI)
 		}
 		for _, a := range t.Attributes {
-			w += fmt.Sprintf(" {%s}%s=%q", a.Name.Space, a.Name.Local, a.Value)
+			w += fmt.Sprintf(" {%s}%s=%q", a.Name.Space, a.Name.Local(), a.Value)
 		}
 		return w + ">"
 	case xmltext.EndElement:

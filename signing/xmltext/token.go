@@ -82,19 +82,41 @@ func (t *Token) Attr(space, local string) (value []byte, ok bool) {
 
 // Name is a qualified name with the namespace it stands for.
 type Name struct {
-	// Qualified is the name as written, Prefix (empty if there is none) and
-	// Local are its parts.
-	Qualified, Prefix, Local []byte
+	// Qualified is the name as written.
+	Qualified []byte
 	// Space is the namespace name, empty for no namespace.
 	Space []byte
 	// Slot is that of the prefix, see Namespace; -1 for an attribute without
 	// prefix, which is in no namespace whatever the default is.
 	Slot int
+	// local is where the local part starts in Qualified.
+	local int
 }
+
+// NewName makes a name of its parts; for tests and for names that no document
+// wrote.
+func NewName(prefix, local, space string, slot int) Name {
+	n := Name{Qualified: []byte(local), Space: []byte(space), Slot: slot}
+	if prefix != "" {
+		n.Qualified, n.local = []byte(prefix+":"+local), len(prefix)+1
+	}
+	return n
+}
+
+// Prefix is what stands before the colon, empty if there is none.
+func (n *Name) Prefix() []byte { return n.Qualified[:max(n.local-1, 0)] }
+
+// Local is what stands behind the colon.
+func (n *Name) Local() []byte { return n.Qualified[n.local:] }
 
 // Is compares the expanded name.
 func (n *Name) Is(space, local string) bool {
-	return string(n.Local) == local && string(n.Space) == space
+	return string(n.Local()) == local && string(n.Space) == space
+}
+
+// Equal compares expanded names.
+func (n *Name) Equal(o *Name) bool {
+	return bytes.Equal(n.Local(), o.Local()) && bytes.Equal(n.Space, o.Space)
 }
 
 // Attribute is an attribute that is not a namespace declaration.
@@ -125,15 +147,3 @@ const (
 	DefaultSlot = 0 // of the default namespace, bound to nothing at first
 	XMLSlot     = 1 // of the prefix xml
 )
-
-func splitName(qualified []byte, colon int) (prefix, local []byte) {
-	if colon < 0 {
-		return nil, qualified
-	}
-	return qualified[:colon], qualified[colon+1:]
-}
-
-// Equal compares expanded names.
-func (n *Name) Equal(o *Name) bool {
-	return bytes.Equal(n.Local, o.Local) && bytes.Equal(n.Space, o.Space)
-}
