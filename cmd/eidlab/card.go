@@ -2,125 +2,135 @@ package main
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"net"
+	"os"
+	"slices"
 	"strings"
-	"time"
+	"text/tabwriter"
 
 	"github.com/eidbridge/eidbridge/fixtures/cards"
-	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 type cardCommand struct {
-	Kind   string `help:"Family of the card: ${enum}." enum:"esteid" default:"esteid"`
-	Person string `help:"Who holds it, by Estonian personal code." default:"60001019906" placeholder:"CODE"`
-	VPCD   string `name:"vpcd" help:"Where the system's pcscd waits for virtual cards." default:"127.0.0.1:35963" placeholder:"HOST:PORT"`
-	Own    bool   `name:"own-pcscd" help:"Start a pcscd for this card alone, apart from the system's."`
-	Listen string `help:"Serve the card without any pcscd, for eidagent --vpcd." placeholder:"HOST:PORT"`
-	PKI    string `name:"pki" help:"Folder that receives the trust anchors of the card's certificates." placeholder:"DIR" type:"path"`
+	Serve   serveCommand   `cmd:"" default:"withargs" help:"Insert an emulated card into a PC/SC reader and keep it there; more come and go by insert and remove. What happens without a subcommand."`
+	Insert  insertCommand  `cmd:"" help:"Insert a card into a reader of a running eidlab card serve."`
+	Remove  removeCommand  `cmd:"" help:"Take a card out."`
+	Persons personsCommand `cmd:"" help:"List who can hold a card."`
 }
 
-// systemSocket is where the system's pcscd waits. Dialling it wakes a pcscd that
-// systemd starts on demand.
-const systemSocket = "/run/pcscd/pcscd.comm"
+// choice is which card is meant.
+type choice struct {
+	Kind        string `help:"Family of the card: ${kinds}." enum:"${kinds}" default:"esteid"`
+	Person      string `help:"Who holds it, by Estonian personal code or Spanish NIF (default: the first that can)." placeholder:"CODE"`
+	Personality string `help:"A way of being difficult: ${personalities}." placeholder:"NAME"`
+	Faults      string `help:"JSON file with faults in detail, as fixtures/cards.Faults has them." placeholder:"FILE" type:"path"`
+}
 
-// Run inserts the card and keeps it until interrupted.
-func (c *cardCommand) Run(ctx context.Context, s streams) error {
-	spec, country, err := c.personalise()
-	if err != nil {
-		return err
+// variables complete the help texts.
+func variables() map[string]string {
+	var kinds, personalities []string
+	for _, k := range cards.Kinds() {
+		kinds = append(kinds, string(k))
 	}
-	if c.PKI != "" {
-		if err := country.WritePEM(c.PKI); err != nil {
-			return err
+	for _, p := range cards.Personalities() {
+		if p != cards.Honest {
+			personalities = append(personalities, string(p))
 		}
 	}
-	switch {
-	case c.Own:
-		return c.inOwn(ctx, spec, s)
-	case c.Listen != "":
-		return c.listen(ctx, spec, s)
-	}
-	return c.inSystem(ctx, spec, s)
+	return map[string]string{"kinds": strings.Join(kinds, ","), "personalities": strings.Join(personalities, ", ")}
 }
 
-func (c *cardCommand) personalise() (cards.Spec, *pki.Country, error) {
-	person, ok := pki.Citizen(c.Person)
-	if !ok || person.PersonalCode != c.Person {
-		var known []string
-		for _, p := range pki.Persons() {
-			if p.PersonalCode != "" {
-				known = append(known, p.PersonalCode+" "+p.GivenName+" "+p.Surname)
+// order is a choice on its way to the process that has the country.
+type order struct {
+	Kind        cards.Kind        `json:"kind"`
+	Person      string            `json:"person,omitempty"`
+	Personality cards.Personality `json:"personality,omitempty"`
+	Faults      *cards.Faults     `json:"faults,omitempty"`
+}
+
+func (c choice) order() (order, error) {
+	o := order{Kind: cards.Kind(c.Kind), Person: c.Person, Personality: cards.Personality(c.Personality)}
+	if !slices.Contains(cards.Personalities(), o.Personality) {
+		return o, fmt.Errorf("no card is %q; there are: %s", c.Personality, variables()["personalities"])
+	}
+	if c.Faults == "" {
+		return o, nil
+	}
+	data, err := os.ReadFile(c.Faults)
+	if err != nil {
+		return o, err
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.DisallowUnknownFields()
+	o.Faults = &cards.Faults{}
+	if err := decoder.Decode(o.Faults); err != nil {
+		return o, fmt.Errorf("%s: %w", c.Faults, err)
+	}
+	return o, nil
+}
+
+// holds tells whether a person has the papers for a kind of card.
+func holds(p pki.Person, kind cards.Kind) bool {
+	switch kind {
+	case cards.KindDNIe:
+		return p.NIF != ""
+	case cards.KindPKCS15:
+		return p.DocumentNumber != ""
+	default:
+		return p.PersonalCode != ""
+	}
+}
+
+// spec makes the card that was ordered, with new keys.
+func (o order) spec(country *pki.Country) (cards.Spec, pki.Person, error) {
+	var holder pki.Person
+	var known []string
+	found := false
+	for _, p := range pki.Persons() {
+		if !holds(p, o.Kind) {
+			continue
+		}
+		code := p.PersonalCode
+		if code == "" {
+			code = p.NIF
+		}
+		known = append(known, code+" "+p.GivenName+" "+p.Surnames())
+		if !found && (o.Person == "" || o.Person == code) {
+			holder, found = p, true
+		}
+	}
+	if !found {
+		return cards.Spec{}, holder, fmt.Errorf("nobody with the code %q in the lab can hold such a card; there are: %s", o.Person, strings.Join(known, ", "))
+	}
+	spec, err := cards.Describe(country, o.Kind, holder, o.Personality)
+	if err == nil && o.Faults != nil {
+		spec.Faults = *o.Faults
+	}
+	return spec, holder, err
+}
+
+type personsCommand struct{}
+
+// Run lists the lab's inhabitants and the kinds of cards that each can hold.
+func (personsCommand) Run(_ context.Context, s streams) error {
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	for _, p := range pki.Persons() {
+		var kinds []string
+		for _, k := range cards.Kinds() {
+			if holds(p, k) {
+				kinds = append(kinds, string(k))
 			}
 		}
-		return cards.Spec{}, nil, fmt.Errorf("nobody in the lab has the personal code %q; there are: %s", c.Person, strings.Join(known, ", "))
+		if len(kinds) == 0 {
+			continue
+		}
+		code := p.PersonalCode
+		if code == "" {
+			code = p.NIF
+		}
+		fmt.Fprintf(t, "%s\t%s %s\t%s\n", code, p.GivenName, p.Surnames(), strings.Join(kinds, ", "))
 	}
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		return cards.Spec{}, nil, err
-	}
-	keys, err := country.EstonianCitizen(person)
-	if err != nil {
-		return cards.Spec{}, nil, err
-	}
-	spec, err := cards.EstEIDSpec(keys)
-	return spec, country, err
-}
-
-func (c *cardCommand) inOwn(ctx context.Context, spec cards.Spec, s streams) error {
-	stack, err := pcscd.Start(ctx, pcscd.Options{})
-	if err != nil {
-		return err
-	}
-	if err := stack.Insert(ctx, spec); err != nil {
-		return errors.Join(err, stack.Stop())
-	}
-	fmt.Fprintf(s.out, "Inserted. PC/SC programs find this reader with:\nexport %s\n", stack.Env()[0])
-	select {
-	case <-ctx.Done():
-	case <-stack.Ended():
-		return errors.New("pcscd ended by itself")
-	}
-	return stack.Stop()
-}
-
-func (c *cardCommand) listen(ctx context.Context, spec cards.Spec, s streams) error {
-	card, err := spec.New()
-	if err != nil {
-		return err
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.out, "Serving. Try:\neidagent --vpcd %s cards\n", listener.Addr())
-	return ended(ctx, cards.Listen(ctx, listener, card))
-}
-
-func (c *cardCommand) inSystem(ctx context.Context, spec cards.Spec, s streams) error {
-	card, err := spec.New()
-	if err != nil {
-		return err
-	}
-	dialer := net.Dialer{Timeout: 2 * time.Second}
-	if wake, err := dialer.DialContext(ctx, "unix", systemSocket); err == nil {
-		defer wake.Close()
-	}
-	reader, err := dialer.DialContext(ctx, "tcp", c.VPCD)
-	if err != nil {
-		return fmt.Errorf("no virtual reader answers at %s: install vsmartcard-vpcd and restart pcscd, or use --own-pcscd (%w)", c.VPCD, err)
-	}
-	reader.Close()
-	fmt.Fprintf(s.out, "Inserting into the virtual reader at %s. Press Ctrl-C to take the card out.\n", c.VPCD)
-	return ended(ctx, cards.Insert(ctx, c.VPCD, card))
-}
-
-// ended makes success of an error that only says that the person stopped it.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return t.Flush()
 }

@@ -20,7 +20,7 @@ import (
 
 type commands struct {
 	Demo     demoCommand     `cmd:"" help:"Start everything, let one citizen log in and sign, then keep running for you to try."`
-	Card     cardCommand     `cmd:"" help:"Insert an emulated card into a PC/SC reader and keep it there."`
+	Card     cardCommand     `cmd:"" help:"Emulated cards in PC/SC readers, for tests and continuous integration."`
 	C14N     c14nCommand     `cmd:"" name:"c14n" help:"Print the canonical form of an XML document, to compare octets with other programs."`
 	Pinentry pinentryCommand `cmd:"" hidden:"" help:"Answer the agent's prompts in the lab's own walk."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	var c commands
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("eidlab"), kong.Description("An eID country on one machine, for tests and developers."),
-		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+		kong.Writers(s.out, s.err), kong.Vars(variables()), kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
 	if err != nil {
 		fmt.Fprintln(s.err, "eidlab:", err)
 		return 1

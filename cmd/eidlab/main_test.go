@@ -120,12 +120,13 @@ func TestWrongUse(t *testing.T) {
 
 func TestCardStaysUntilInterrupted(t *testing.T) {
 	for name, args := range map[string][]string{
-		"own pcscd": {"card", "--own-pcscd", "--pki", t.TempDir()},
+		"own pcscd": {"card", "--kind", "esteid", "--own-pcscd", "--pki", t.TempDir()},
 		"no pcscd":  {"card", "--listen", "127.0.0.1:0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
+			t.Setenv("EIDLAB_CARD", filepath.Join(t.TempDir(), "c"))
 			out, errors := &signalWriter{seen: stop}, bytes.Buffer{}
 			code := run(ctx, args, streams{strings.NewReader(""), out, &errors})
 			if code != 0 || errors.Len() > 0 {
