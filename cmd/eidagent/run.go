@@ -35,10 +35,12 @@ func (c *runCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	prompter, err := c.pinentry(texts)
+	windows, err := c.pinentry(texts)
 	if err != nil {
 		return err
 	}
+	// Passwords and access numbers are asked for beside requests.
+	prompter := desktop.InTurn(windows)
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	source, err := p.source(&questions{prompter: func() (desktop.Prompter, error) { return prompter, nil }, locale: c.Lang})
 	if err != nil {
