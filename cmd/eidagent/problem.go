@@ -104,7 +104,7 @@ func causes() []cause {
 			"Take it out, wipe the chip, insert it chip first, and try again.",
 		}},
 		{cardreader.ErrCardUnsupported, exitOther, "the card is not of a supported kind", []string{
-			"Supported: the Estonian ID-cards of 2018 and 2025, the Finnish card, the Spanish DNIe. eidagent cards shows what is inserted.",
+			"Supported: Estonian, Finnish and Latvian cards, the Spanish DNIe, cards with a PKCS #15 directory. eidagent cards shows what is inserted.",
 			"Others may work through OpenSC or the issuer's own module: --pkcs11 MODULE.",
 		}},
 		{cardreader.ErrCardBusy, exitOther, "another program is using the card", []string{
