@@ -4,23 +4,49 @@
 // Every format works in the same three steps, so that a server can prepare and
 // a remote card can sign: Prepare streams the document once and yields the
 // digest to be signed with a plan; sign is the only step that needs a key;
-// Complete embeds the value. Formats live in packages of their own (pades now;
-// xades, cades, asic and facturae follow), on shared machinery (cms, pdf).
+// Complete embeds the value. Formats live in packages of their own (pades,
+// xades, cades, asic, facturae), on shared machinery (cms, c14n, pdf); package
+// validation judges paths, revocation and time-stamps for all of them.
 package signing
 
 import (
 	"crypto"
 	"crypto/x509"
+	"slices"
 )
 
 // Format is a signature format of the AdES family.
 type Format string
 
-// The formats.
+// The formats. Containers name the signatures inside them beside.
 const (
-	// PAdES is EN 319 142-1.
-	PAdES Format = "pades"
+	PAdES    Format = "pades"    // EN 319 142-1
+	XAdES    Format = "xades"    // EN 319 132-1
+	CAdES    Format = "cades"    // EN 319 122-1
+	ASiCE    Format = "asic-e"   // EN 319 162-1, any number of files
+	ASiCS    Format = "asic-s"   // EN 319 162-1, one file
+	FacturaE Format = "facturae" // Spanish invoice: XAdES under a policy of its own
 )
+
+// title is the name of a format in print.
+func (f Format) title() string {
+	switch f {
+	case PAdES:
+		return "PAdES"
+	case XAdES:
+		return "XAdES"
+	case CAdES:
+		return "CAdES"
+	case ASiCE:
+		return "ASiC-E"
+	case ASiCS:
+		return "ASiC-S"
+	case FacturaE:
+		return "FacturaE"
+	default:
+		return string(f)
+	}
+}
 
 // Baseline is a baseline level of EN 319 122-1, 132-1 and 142-1. It has nothing
 // to do with a level of assurance.
@@ -33,6 +59,11 @@ const (
 	BaselineLT  Baseline = "B-LT"
 	BaselineLTA Baseline = "B-LTA"
 )
+
+// Rank orders the levels from 1; 0 is no level.
+func (b Baseline) Rank() int {
+	return 1 + slices.Index([]Baseline{BaselineB, BaselineT, BaselineLT, BaselineLTA}, b)
+}
 
 // Credential is a key with the certificates that go into the signature. The
 // signer may be a card, a file or a remote service; ECDSA signers return

@@ -18,12 +18,12 @@ type changeSet struct {
 }
 
 // weight orders the classes.
-func (c Changes) weight() int {
+func weight(c Changes) int {
 	return slices.Index([]Changes{ChangesNone, ChangesLTVOnly, ChangesFormFill, ChangesAnnotations, ChangesUndefined, ChangesOther}, c)
 }
 
 func (s *changeSet) raise(class Changes, format string, args ...any) {
-	if class.weight() > s.class.weight() {
+	if weight(class) > weight(s.class) {
 		s.class, s.why = class, fmt.Sprintf(format, args...)
 	}
 }

@@ -65,7 +65,7 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 		if !ok {
 			return failed("the earlier signature in field %q is gone", old.Field)
 		}
-		if old.covered() && (!now.covered() || worse(old.ChangesAfter, now.ChangesAfter)) {
+		if old.Covered() && (!now.Covered() || worse(old.ChangesAfter, now.ChangesAfter)) {
 			return failed("the earlier signature in field %q would be harmed", old.Field)
 		}
 	}
@@ -74,4 +74,4 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 
 // worse tells whether a class of changes grew beyond what a further signature
 // explains.
-func worse(before, now Changes) bool { return harmless(before) && !harmless(now) }
+func worse(before, now Changes) bool { return before.Harmless() && !now.Harmless() }

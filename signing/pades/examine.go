@@ -2,14 +2,15 @@ package pades
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 	"github.com/eidbridge/eidbridge/signing/tsp"
+	"github.com/eidbridge/eidbridge/signing/validation"
 )
 
 // examination is the verdict on one signature in the making. It follows the
@@ -17,35 +18,26 @@ import (
 // certificate path, acceptance. The first failure sets the sub-indication; later
 // ones are still listed.
 type examination struct {
-	v     *verifier
-	s     signedField
-	shape shape
-	out   Signature
-	index int // of the signed revision
-	// best is the best-signature-time; timed tells that a time-stamp proves it.
-	best   time.Time
-	timed  bool
+	v      *verifier
+	s      signedField
+	shape  shape
+	out    Signature
+	index  int // of the signed revision
+	proof  validation.Proof
 	tokens []*tsp.Token // signature-time-stamps that are about the signature
-	path   []*x509.Certificate
 	// answered tells that revocation is known for the whole path.
 	answered bool
 }
 
-// fail records a finding and, if it is the first of its weight, the verdict.
 func (e *examination) fail(to Indication, sub SubIndication, code, format string, args ...any) {
-	e.note(code, format, args...)
-	if e.out.Indication == TotalFailed || e.out.Indication == to && e.out.SubIndication != "" {
-		return
-	}
-	e.out.Indication, e.out.SubIndication = to, sub
+	e.out.Fail(to, sub, code, format, args...)
 }
 
-func (e *examination) note(code, format string, args ...any) {
-	e.out.Findings = append(e.out.Findings, Finding{Code: code, Text: fmt.Sprintf(format, args...)})
-}
+func (e *examination) note(code, format string, args ...any) { e.out.Note(code, format, args...) }
 
 func (e *examination) run(ctx context.Context) error {
 	e.out = Signature{
+		Format:       signing.PAdES,
 		Field:        e.s.field.Name,
 		Findings:     []Finding{},
 		Integrity:    Unknown,
@@ -61,13 +53,7 @@ func (e *examination) run(ctx context.Context) error {
 	if err := e.checkCMS(ctx); err != nil {
 		return err
 	}
-	switch {
-	case e.out.Indication != "":
-	case e.answered || e.v.opts.WithoutRevocation:
-		e.out.Indication = TotalPassed
-	default:
-		e.fail(Indeterminate, TryLater, findRevocation, "nothing says whether the certificate had been revoked")
-	}
+	e.v.judge.Conclude(&e.out, e.answered)
 	return nil
 }
 
@@ -269,7 +255,7 @@ func (e *examination) checkCMS(ctx context.Context) error {
 	e.describe(si, result)
 	if e.verdict(err) {
 		e.checkTimes(ctx, si)
-		e.checkPath(ctx, message, result)
+		e.answered = e.v.judge.Signer(ctx, &e.out, result.Certificate, validation.Certificates(message.Certificates), e.proof)
 		e.accept(result)
 	}
 	e.acceptChanges()
@@ -313,7 +299,7 @@ func (e *examination) describe(si *cms.SignerInfo, r *cms.Verified) {
 		e.out.ClaimedTime = &at
 	}
 	if r.Certificate != nil {
-		e.out.Signer = newSigner(r.Certificate, e.v.opts.ShowIdentifiers)
+		e.out.Signer = signing.NewSigner(r.Certificate, e.v.opts.ShowIdentifiers)
 	}
 }
 

@@ -121,7 +121,7 @@ func (x *extender) addStore(ctx context.Context) error {
 		path, err := certpath.Find(ctx, c.certificate, certpath.Options{
 			Anchors:    x.services.Anchors,
 			Candidates: append(c.candidates, x.services.Candidates...),
-			Time:       x.services.now(),
+			Time:       x.services.Now(),
 			Fetch:      x.services.Fetch,
 		})
 		if err != nil {
@@ -167,19 +167,7 @@ func (o *Options) extending() *Services {
 }
 
 // checkLevel refuses options that name no level or one that nobody serves.
-func (o *Options) checkLevel() error {
-	switch {
-	case o.Level == "" || o.Level == signing.BaselineB:
-		return nil
-	case rank(o.Level) == 0:
-		return refuse(RefusedOption, "choose B-B, B-T, B-LT or B-LTA", "%q is no baseline level", o.Level)
-	case o.Services == nil || o.Services.TimeStamps == nil:
-		return refuse(RefusedOption, "name a time-stamping authority or choose level B-B", "level %s needs time-stamps", o.Level)
-	case rank(o.Level) >= rank(signing.BaselineLT) && o.Services.Fetch == nil:
-		return refuse(RefusedOption, "allow asking the issuers or choose level B-T", "level %s needs revocation information", o.Level)
-	}
-	return nil
-}
+func (o *Options) checkLevel() error { return o.Services.Check(o.Level) }
 
 // checkRevoked asks about the certificate before the key is used, where the
 // level asks anyway (threats P-55). That nobody answers is no reason to refuse.
@@ -189,31 +177,19 @@ func (o *Options) checkRevoked(ctx context.Context, cred signing.Credential) err
 	}
 	candidates := append(append([]*x509.Certificate(nil), cred.Chain...), o.Services.Candidates...)
 	path, err := certpath.Find(ctx, cred.Certificate, certpath.Options{
-		Anchors: o.Services.Anchors, Candidates: candidates, Time: o.Services.now(), Fetch: o.Services.Fetch,
+		Anchors: o.Services.Anchors, Candidates: candidates, Time: o.Services.Now(), Fetch: o.Services.Fetch,
 	})
 	if err != nil || len(path) < 2 {
 		return nil //nolint:nilerr // said later, as a level that was not reached
 	}
 	found, _ := (&revocation.Collector{Fetch: o.Services.Fetch, Clock: o.Services.Clock}).Collect(ctx, path[:2])
-	switch f := found.Look(path[0], path[1], o.Services.now()); f.State {
+	switch f := found.Look(path[0], path[1], o.Services.Now()); f.State {
 	case revocation.Revoked:
 		return refuse(RefusedRevoked, "use another card", "the certificate was revoked on %s", f.At.Format("2006-01-02"))
 	case revocation.OnHold:
 		return refuse(RefusedRevoked, "have the certificate activated again", "the certificate is suspended since %s", f.At.Format("2006-01-02"))
 	}
 	return nil
-}
-
-// Extension describes what Extend did.
-type Extension struct {
-	// Before and After are the lowest levels among the signatures.
-	Before signing.Baseline `json:"before"`
-	After  signing.Baseline `json:"after"`
-	// Shortfall says why the level asked for was not reached; empty when it was.
-	Shortfall string `json:"shortfall,omitempty"`
-	// SourceSize and Size are the lengths of the document before and after.
-	SourceSize int64 `json:"source_size"` // bytes
-	Size       int64 `json:"size"`        // bytes
 }
 
 // Extend writes a signed document raised to a level: time-stamp, validation data
@@ -242,11 +218,11 @@ func extend(ctx context.Context, src io.ReaderAt, size int64, level signing.Base
 	if rank(level) < rank(signing.BaselineT) {
 		return nil, "", nil, refuse(RefusedOption, "choose B-T, B-LT or B-LTA", "%q is no level to extend to", level)
 	}
-	report, err := Verify(ctx, src, size, VerifyOptions{Roots: s.Anchors, Time: s.now(), Password: s.Password})
+	report, err := Verify(ctx, src, size, VerifyOptions{Roots: s.Anchors, Time: s.Now(), Password: s.Password})
 	if err != nil {
 		return nil, "", nil, err
 	}
-	if before, err = report.extendable(); err != nil {
+	if before, err = extendable(report); err != nil {
 		return nil, "", nil, err
 	}
 	x = &extender{services: s, src: src, size: size, reached: before}
@@ -257,7 +233,7 @@ func extend(ctx context.Context, src io.ReaderAt, size int64, level signing.Base
 }
 
 // extendable returns the lowest level among the signatures.
-func (r *Report) extendable() (signing.Baseline, error) {
+func extendable(r *Report) (signing.Baseline, error) {
 	if len(r.Signatures) == 0 {
 		return "", refuse(RefusedUnsigned, "sign the document first", "the document has no signature")
 	}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
 
 // raiseFile raises the level of a signature in a temporary file and checks what
 // was appended.
-func raiseFile(ctx context.Context, temp *os.File, m *made, o Options) (*Result, error) {
+func raiseFile(ctx context.Context, temp *outfile.File, m *made, o Options) (*Result, error) {
 	result := m.plan.Result()
 	x := &extender{services: o.extending(), src: temp, size: result.Size, reached: result.Baseline}
 	if m.shortfall == nil {
@@ -22,7 +21,7 @@ func raiseFile(ctx context.Context, temp *os.File, m *made, o Options) (*Result,
 	if _, err := temp.Seek(x.size, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	result, err := x.finish(outputWriter{temp}, result, m.shortfall)
+	result, err := x.finish(temp.Writer(), result, m.shortfall)
 	if err != nil {
 		return nil, err
 	}
@@ -32,44 +31,31 @@ func raiseFile(ctx context.Context, temp *os.File, m *made, o Options) (*Result,
 // ExtendFile extends the file in and puts the result in place as out, under the
 // rules of SignFile.
 func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *Services, overwrite bool) (*Extension, error) {
-	src, info, err := openSource(in)
+	src, info, err := outfile.Open(in)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	if err := checkTarget(info, out, overwrite); err != nil {
+	temp, err := outfile.Create(out, info.Mode().Perm(), overwrite, info)
+	if err != nil {
 		return nil, err
 	}
+	defer temp.Discard()
 	x, before, shortfall, err := extend(ctx, src, info.Size(), level, s)
 	if err != nil {
 		return nil, err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.part")
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	done := false
-	defer func() {
-		temp.Close()
-		if !done {
-			_ = os.Remove(temp.Name())
-		}
-	}()
-	if err := copySource(ctx, outputWriter{temp}, src, info.Size()); err != nil {
+	if err := copySource(ctx, temp.Writer(), src, info.Size()); err != nil {
 		return nil, fmt.Errorf("copying the document: %w", err)
 	}
-	e, err := x.extension(outputWriter{temp}, before, shortfall)
+	e, err := x.extension(temp.Writer(), before, shortfall)
 	if err != nil {
 		return nil, err
 	}
 	if err := x.check(ctx, temp); err != nil {
 		return nil, err
 	}
-	if err := putInPlace(ctx, temp, out, info.Mode().Perm(), overwrite); err != nil {
-		return nil, err
-	}
-	done = true
-	return e, nil
+	return e, temp.Place(ctx)
 }
 
 func (x *extender) password() []byte {
@@ -117,7 +103,7 @@ func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
 	}
 	for i, s := range before.Signatures {
 		now := after.Signatures[i]
-		if now.Field != s.Field || s.covered() && (!now.covered() || worse(s.ChangesAfter, now.ChangesAfter)) {
+		if now.Field != s.Field || s.Covered() && (!now.Covered() || worse(s.ChangesAfter, now.ChangesAfter)) {
 			return failed("the signature in field %q would be harmed", s.Field)
 		}
 	}

@@ -39,25 +39,3 @@ type Options struct {
 	// Rand feeds the signer; nil means crypto/rand.Reader.
 	Rand io.Reader
 }
-
-// Result describes a finished signature.
-type Result struct {
-	Format   signing.Format   `json:"format"`
-	Baseline signing.Baseline `json:"baseline"`
-	// Shortfall says why the level asked for was not reached; empty when it was.
-	Shortfall string `json:"shortfall,omitempty"`
-	// Field is the fully qualified name of the signed field.
-	Field string `json:"field"`
-	// NewField tells whether the field was made for this signature.
-	NewField bool `json:"new_field"`
-	// DigestAlgorithm and SignatureAlgorithm are names such as "SHA-384" and
-	// "ECDSA with SHA-384".
-	DigestAlgorithm    string    `json:"digest_algorithm"`
-	SignatureAlgorithm string    `json:"signature_algorithm"`
-	SigningTime        time.Time `json:"signing_time"`
-	// SourceSize and Size are the lengths of the document before and after.
-	SourceSize int64 `json:"source_size"` // bytes
-	Size       int64 `json:"size"`        // bytes
-	// EarlierSignatures counts the signatures that were in the document before.
-	EarlierSignatures int `json:"earlier_signatures"`
-}

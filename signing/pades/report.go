@@ -1,256 +1,62 @@
 package pades
 
-import (
-	"crypto/x509"
-	"time"
+import "github.com/eidbridge/eidbridge/signing"
 
-	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/fetch"
-	"github.com/eidbridge/eidbridge/signing/revocation"
+// The words of a report are those of package signing.
+type (
+	Indication    = signing.Indication
+	SubIndication = signing.SubIndication
+	Integrity     = signing.Integrity
+	Coverage      = signing.Coverage
+	Changes       = signing.Changes
+	Check         = signing.Check
+	Report        = signing.Report
+	Finding       = signing.Finding
+	Signature     = signing.Signature
+	StampKind     = signing.StampKind
+	TimeStamp     = signing.TimeStamp
+	Signer        = signing.Signer
+	VerifyOptions = signing.VerifyOptions
+	Result        = signing.Result
+	Extension     = signing.Extension
 )
 
-// Indication is a main indication of EN 319 102-1 table 5.
-type Indication string
-
-// The main indications.
+// The values of those words.
 const (
-	TotalPassed   Indication = "TOTAL_PASSED"
-	TotalFailed   Indication = "TOTAL_FAILED"
-	Indeterminate Indication = "INDETERMINATE"
+	TotalPassed                   = signing.TotalPassed
+	TotalFailed                   = signing.TotalFailed
+	Indeterminate                 = signing.Indeterminate
+	FormatFailure                 = signing.FormatFailure
+	HashFailure                   = signing.HashFailure
+	SigCryptoFailure              = signing.SigCryptoFailure
+	SigConstraintsFailure         = signing.SigConstraintsFailure
+	CryptoConstraintsFailure      = signing.CryptoConstraintsFailure
+	CryptoConstraintsFailureNoPOE = signing.CryptoConstraintsFailureNoPOE
+	NoSigningCertificateFound     = signing.NoSigningCertificateFound
+	NoCertificateChainFound       = signing.NoCertificateChainFound
+	OutOfBoundsNoPOE              = signing.OutOfBoundsNoPOE
+	TryLater                      = signing.TryLater
+	RevokedFailure                = signing.RevokedFailure
+	RevokedNoPOE                  = signing.RevokedNoPOE
+	RevokedCANoPOE                = signing.RevokedCANoPOE
+	NotYetValid                   = signing.NotYetValid
+	TimestampOrderFailure         = signing.TimestampOrderFailure
+	Intact                        = signing.Intact
+	Broken                        = signing.Broken
+	Unknown                       = signing.Unknown
+	WholeFile                     = signing.WholeFile
+	WholeRevision                 = signing.WholeRevision
+	Partial                       = signing.Partial
+	Unclear                       = signing.Unclear
+	ChangesNone                   = signing.ChangesNone
+	ChangesLTVOnly                = signing.ChangesLTVOnly
+	ChangesFormFill               = signing.ChangesFormFill
+	ChangesAnnotations            = signing.ChangesAnnotations
+	ChangesOther                  = signing.ChangesOther
+	ChangesUndefined              = signing.ChangesUndefined
+	CheckRevocation               = signing.CheckRevocation
+	CheckTrustedList              = signing.CheckTrustedList
+	CheckChain                    = signing.CheckChain
+	DocumentStamp                 = signing.DocumentStamp
+	SignatureStamp                = signing.SignatureStamp
 )
-
-// SubIndication is a sub-indication of EN 319 102-1 tables 5 and 6.
-type SubIndication string
-
-// The sub-indications that this package gives.
-const (
-	FormatFailure                 SubIndication = "FORMAT_FAILURE"
-	HashFailure                   SubIndication = "HASH_FAILURE"
-	SigCryptoFailure              SubIndication = "SIG_CRYPTO_FAILURE"
-	SigConstraintsFailure         SubIndication = "SIG_CONSTRAINTS_FAILURE"
-	CryptoConstraintsFailure      SubIndication = "CRYPTO_CONSTRAINTS_FAILURE"
-	CryptoConstraintsFailureNoPOE SubIndication = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
-	NoSigningCertificateFound     SubIndication = "NO_SIGNING_CERTIFICATE_FOUND"
-	NoCertificateChainFound       SubIndication = "NO_CERTIFICATE_CHAIN_FOUND"
-	OutOfBoundsNoPOE              SubIndication = "OUT_OF_BOUNDS_NO_POE"
-	TryLater                      SubIndication = "TRY_LATER"
-	RevokedFailure                SubIndication = "REVOKED"
-	RevokedNoPOE                  SubIndication = "REVOKED_NO_POE"
-	RevokedCANoPOE                SubIndication = "REVOKED_CA_NO_POE"
-	NotYetValid                   SubIndication = "NOT_YET_VALID"
-	TimestampOrderFailure         SubIndication = "TIMESTAMP_ORDER_FAILURE"
-)
-
-// Integrity answers one question alone: are digest and signature value right
-// for exactly the bytes that this signature names?
-type Integrity string
-
-// The answers.
-const (
-	Intact  Integrity = "INTACT"
-	Broken  Integrity = "BROKEN"
-	Unknown Integrity = "UNKNOWN" // could not be computed, see Reasons
-)
-
-// Coverage says how much of the file a signature covers.
-type Coverage string
-
-// The degrees of coverage.
-const (
-	WholeFile     Coverage = "WHOLE_FILE"
-	WholeRevision Coverage = "WHOLE_REVISION" // a complete earlier state of the file
-	Partial       Coverage = "PARTIAL"
-	Unclear       Coverage = "UNCLEAR"
-)
-
-// Changes classifies what later revisions did to the signed one. The class is
-// coarse: what is not recognised as harmless is ChangesUndefined.
-type Changes string
-
-// The classes, from harmless to unknown.
-const (
-	ChangesNone     Changes = "NONE"
-	ChangesLTVOnly  Changes = "LTV_ONLY"  // validation data and document time-stamps
-	ChangesFormFill Changes = "FORM_FILL" // further signatures in hidden or existing fields
-	// ChangesAnnotations: annotations other than signature widgets.
-	ChangesAnnotations Changes = "ANNOTATIONS"
-	ChangesOther       Changes = "OTHER"     // content, structure or the signature itself
-	ChangesUndefined   Changes = "UNDEFINED" // not recognised as harmless
-)
-
-// Check is a stable word for something this package does not examine.
-type Check string
-
-// What is not checked yet. The report names those that would matter.
-const (
-	CheckRevocation  Check = "revocation"
-	CheckTrustedList Check = "trusted_list"
-	CheckChain       Check = "certificate_chain"
-)
-
-// Report is what Verify found in one document. It is built from verified bytes
-// and never from an appearance.
-type Report struct {
-	Size      int64 `json:"size"` // bytes
-	Revisions int   `json:"revisions"`
-	Encrypted bool  `json:"encrypted"`
-	// Signatures stand in the order of the revisions they close.
-	Signatures []Signature `json:"signatures"`
-	// TimeStamps are document time-stamps in the order of their revisions.
-	TimeStamps []TimeStamp `json:"time_stamps"`
-	// Warnings are findings about the file as a whole.
-	Warnings []Finding `json:"warnings"`
-	// NotChecked names what was not examined.
-	NotChecked []Check `json:"not_checked"`
-}
-
-// Finding is a reason with a stable code and a sentence.
-type Finding struct {
-	Code string `json:"code"`
-	Text string `json:"text"`
-}
-
-// Signature is the verdict on one signature.
-type Signature struct {
-	Field         string        `json:"field"`
-	Indication    Indication    `json:"indication"`
-	SubIndication SubIndication `json:"sub_indication,omitempty"`
-	Findings      []Finding     `json:"findings"`
-	Integrity     Integrity     `json:"integrity"`
-	Coverage      Coverage      `json:"coverage"`
-	ChangesAfter  Changes       `json:"changes_after"`
-	// Revision counts from 1; the revision this signature closes, 0 if none.
-	Revision  int     `json:"revision"`
-	ByteRange []int64 `json:"byte_range,omitempty"` // offset, length, offset, length
-	SubFilter string  `json:"sub_filter"`
-	// Baseline is the level whose content the file has for this signature; empty
-	// below B-B. It says nothing about whether that content is relied on.
-	Baseline           signing.Baseline `json:"baseline,omitempty"`
-	DigestAlgorithm    string           `json:"digest_algorithm,omitempty"`
-	SignatureAlgorithm string           `json:"signature_algorithm,omitempty"`
-	// ClaimedTime is /M or the CMS signing-time: the word of the signer.
-	ClaimedTime *time.Time `json:"claimed_time,omitempty"`
-	// BestTime is the earliest time at which time-stamps prove that the signature
-	// existed; nil when none does.
-	BestTime *time.Time `json:"best_signature_time,omitempty"`
-	// TimeStamps are the signature-time-stamps.
-	TimeStamps []TimeStamp `json:"time_stamps"`
-	// Revocation is "OCSP" or "CRL" when one of them says that the certificate was
-	// good at the best-signature-time.
-	Revocation  string `json:"revocation,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-	Location    string `json:"location,omitempty"`
-	ContactInfo string `json:"contact_info,omitempty"`
-	ClaimedName string `json:"claimed_name,omitempty"`
-	// CertificationLevel is DocMDP P (1 to 3) of a certification, else 0.
-	CertificationLevel int     `json:"certification_level,omitempty"`
-	Signer             *Signer `json:"signer,omitempty"`
-}
-
-// StampKind says what a time-stamp is about.
-type StampKind string
-
-// The kinds.
-const (
-	DocumentStamp  StampKind = "document"
-	SignatureStamp StampKind = "signature"
-)
-
-// TimeStamp is the verdict on a time-stamp.
-type TimeStamp struct {
-	Kind          StampKind     `json:"kind"`
-	Indication    Indication    `json:"indication"`
-	SubIndication SubIndication `json:"sub_indication,omitempty"`
-	Findings      []Finding     `json:"findings"`
-	// Integrity says whether the token is about the data it stands with.
-	Integrity Integrity `json:"integrity"`
-	// Time is the latest time that the token can mean: genTime and accuracy.
-	Time      *time.Time `json:"time,omitempty"`
-	Authority string     `json:"authority,omitempty"`
-	// Field, Coverage, Revision and ByteRange are those of a document time-stamp.
-	Field     string   `json:"field,omitempty"`
-	Coverage  Coverage `json:"coverage,omitempty"`
-	Revision  int      `json:"revision,omitempty"`
-	ByteRange []int64  `json:"byte_range,omitempty"`
-}
-
-// Signer summarises the certificate that the signature is bound to.
-type Signer struct {
-	Certificate *x509.Certificate `json:"-"`
-	SHA256      string            `json:"sha256"` // lower-case hex of the certificate
-	Subject     string            `json:"subject"`
-	CommonName  string            `json:"common_name,omitempty"`
-	GivenName   string            `json:"given_name,omitempty"`
-	Surname     string            `json:"surname,omitempty"`
-	Pseudonym   string            `json:"pseudonym,omitempty"`
-	// SerialNumber is the subject attribute (EN 319 412-1 5.1.3), masked unless
-	// VerifyOptions.ShowIdentifiers is set.
-	SerialNumber string    `json:"serial_number,omitempty"`
-	Organization string    `json:"organization,omitempty"`
-	Country      string    `json:"country,omitempty"`
-	Issuer       string    `json:"issuer"`
-	NotBefore    time.Time `json:"not_before"`
-	NotAfter     time.Time `json:"not_after"`
-	KeyUsage     []string  `json:"key_usage"`
-	// QCStatements are words such as "QcCompliance", "QcSSCD", "QcType eSign":
-	// what the certificate says of itself, not what a trusted list confirms.
-	QCStatements []string `json:"qc_statements"`
-	// ChainBuilt tells whether a path to one of VerifyOptions.Roots was found.
-	ChainBuilt bool `json:"chain_built"`
-}
-
-// VerifyOptions sets the context of a verification. The zero value has no trust
-// anchors, so an intact signature ends at NO_CERTIFICATE_CHAIN_FOUND.
-type VerifyOptions struct {
-	// Roots are the trust anchors; nil or empty means there are none.
-	Roots []*x509.Certificate
-	// Intermediates may help to build a path; they are not trusted.
-	Intermediates []*x509.Certificate
-	// Time is the moment of validation; zero means now.
-	Time time.Time
-	// Password opens an encrypted document.
-	Password []byte
-	// Material is validation data beside that of the document.
-	Material revocation.Material
-	// Fetch asks authorities where neither the document nor Material answers; nil
-	// asks nobody. The addresses come from the certificates.
-	Fetch *fetch.Client
-	// WithoutRevocation accepts a path although nothing says whether its
-	// certificates were revoked. Without it such a signature is
-	// INDETERMINATE/TRY_LATER (EN 319 102-1 5.2.6.4). A revocation that is known
-	// counts all the same.
-	WithoutRevocation bool
-	// ShowIdentifiers puts the subject serialNumber into the report unmasked.
-	ShowIdentifiers bool
-}
-
-// Passed tells whether the document carries at least one signature and every
-// one of them is TOTAL_PASSED.
-func (r *Report) Passed() bool {
-	for _, s := range r.Signatures {
-		if s.Indication != TotalPassed {
-			return false
-		}
-	}
-	return len(r.Signatures) > 0
-}
-
-// Intact tells whether the document carries at least one signature, every one
-// of them is INTACT over whole revisions, and nothing unexplained was changed
-// after the last of them. It says nothing about who signed.
-func (r *Report) Intact() bool {
-	for _, s := range r.Signatures {
-		if s.Integrity != Intact || s.Indication == TotalFailed ||
-			(s.Coverage != WholeFile && s.Coverage != WholeRevision) ||
-			!harmless(s.ChangesAfter) {
-			return false
-		}
-	}
-	return len(r.Signatures) > 0
-}
-
-func (s Signature) covered() bool { return s.Coverage == WholeFile || s.Coverage == WholeRevision }
-
-func harmless(c Changes) bool {
-	return c == ChangesNone || c == ChangesLTVOnly || c == ChangesFormFill
-}

@@ -18,7 +18,7 @@ func newRevision(ctx context.Context, src io.ReaderAt, size int64, s *Services) 
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{doc: doc, at: s.now()}
+	l := &layout{doc: doc, at: s.Now()}
 	if err := l.inspectFile(); err != nil {
 		return nil, err
 	}

@@ -5,17 +5,15 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pdf"
-	"github.com/eidbridge/eidbridge/signing/revocation"
 	"github.com/eidbridge/eidbridge/signing/tsp"
+	"github.com/eidbridge/eidbridge/signing/validation"
 )
 
 // maxTokens bounds the time-stamps of one signature.
@@ -45,7 +43,7 @@ func (v *verifier) judgeStamps(ctx context.Context) error {
 	for i := range v.stamps {
 		if s := &v.stamps[i]; s.token != nil && s.out.Integrity == Intact {
 			control, _ := v.proven(s.index)
-			v.judgeToken(ctx, &s.out, s.token, control)
+			v.judge.Token(ctx, &s.out, s.token, control)
 		}
 	}
 	return nil
@@ -56,10 +54,10 @@ func isStamp(s signedField) bool { return s.dict.Get("SubFilter").Name() == subF
 // readStamp reads a document time-stamp (EN 319 142-1 5.4.3) and compares it
 // with the bytes it covers.
 func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevision, error) {
-	stamp := stampedRevision{index: -1, out: newTimeStamp(DocumentStamp)}
+	stamp := stampedRevision{index: -1, out: validation.NewTimeStamp(DocumentStamp)}
 	stamp.out.Field, stamp.out.Coverage = s.field.Name, Unclear
 	broken := func(format string, args ...any) (stampedRevision, error) {
-		stamp.out.fail(TotalFailed, FormatFailure, findTimeStamp, format, args...)
+		stamp.out.Fail(TotalFailed, FormatFailure, findTimeStamp, format, args...)
 		return stamp, nil
 	}
 	shape, err := readShape(s, v.doc.Size())
@@ -74,10 +72,10 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 	if !v.doc.At(stamp.index).Closed() || s.ref != (pdf.Ref{}) && !pdf.SameObject(v.doc.At(stamp.index), v.doc, s.ref.Number) {
 		return broken("the stamped revision is not complete in itself")
 	}
-	if stamp.token, err = tsp.ParsePadded(shape.contents, v.given...); err != nil {
+	if stamp.token, err = tsp.ParsePadded(shape.contents, v.judge.Given()...); err != nil {
 		return broken("%v", err)
 	}
-	stamp.out.describe(stamp.token)
+	validation.Describe(&stamp.out, stamp.token)
 	if v.hashOnly != "" && v.hashOnly != s.field.Name {
 		return stamp, nil
 	}
@@ -87,7 +85,7 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 			return stamp, fmt.Errorf("reading the stamped bytes: %w", err)
 		}
 	}
-	stamp.out.match(stamp.token, h.Sum(nil))
+	validation.Match(&stamp.out, stamp.token, h.Sum(nil))
 	return stamp, nil
 }
 
@@ -95,7 +93,7 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 // by a later document time-stamp: now without any. The accuracy of a time-stamp
 // that was just made can reach beyond now.
 func (v *verifier) proven(index int) (at time.Time, stamped bool) {
-	at = v.opts.now()
+	at = v.opts.Now()
 	for _, s := range v.stamps {
 		if s.index <= index || s.out.Indication != TotalPassed {
 			continue
@@ -107,171 +105,39 @@ func (v *verifier) proven(index int) (at time.Time, stamped bool) {
 	return at, stamped
 }
 
-func newTimeStamp(kind StampKind) TimeStamp {
-	return TimeStamp{Kind: kind, Integrity: Unknown, Findings: []Finding{}}
-}
-
-func (t *TimeStamp) fail(to Indication, sub SubIndication, code, format string, args ...any) {
-	t.Findings = append(t.Findings, Finding{Code: code, Text: fmt.Sprintf(format, args...)})
-	if t.Indication == "" {
-		t.Indication, t.SubIndication = to, sub
-	}
-}
-
-// describe copies what the token says. The time is the latest that it can mean.
-func (t *TimeStamp) describe(token *tsp.Token) {
-	at := token.Time.Add(token.Accuracy)
-	t.Time, t.Authority = &at, token.Certificate.Subject.CommonName
-}
-
-func (t *TimeStamp) match(token *tsp.Token, digest []byte) {
-	if token.Verify(digest) != nil {
-		t.Integrity = Broken
-		t.fail(TotalFailed, HashFailure, findTimeStamp, "the time-stamp is about other data")
-		return
-	}
-	t.Integrity = Intact
-}
-
-// judgeToken judges path and revocation of a token that fits its data
-// (EN 319 102-1 5.4). The path must hold at the control time. Validation data
-// must have been issued after the time-stamp, or be in force at it: later
-// knowledge is what a further time-stamp is for.
-func (v *verifier) judgeToken(ctx context.Context, t *TimeStamp, token *tsp.Token, control time.Time) {
-	if t.Time.After(control.Add(stampSkew)) {
-		t.fail(Indeterminate, TimestampOrderFailure, findTimeStamp, "its time lies in the future")
-		return
-	}
-	if len(v.opts.Roots) == 0 {
-		t.fail(Indeterminate, NoCertificateChainFound, findNoChain, "no trust anchors were given, so it is not known whether the authority can be relied on")
-		return
-	}
-	path, err := v.path(ctx, token.Certificate, token.Certificates, control)
-	if err != nil {
-		sub, code, text := pathFailure(err)
-		t.fail(Indeterminate, sub, code, "%s", text)
-		return
-	}
-	for i, c := range path[:len(path)-1] {
-		f := v.look(ctx, path, i, token.Time)
-		switch {
-		case f.State == revocation.Good:
-		case f.State == revocation.Unknown && (revocation.Exempt(c) || v.opts.WithoutRevocation):
-		case f.State == revocation.Unknown:
-			t.fail(Indeterminate, TryLater, findRevocation, "nothing says whether %q had been revoked", c.Subject.CommonName)
-		case f.At.After(control):
-		default:
-			t.fail(Indeterminate, RevokedNoPOE, findRevoked, "the certificate %q was revoked on %s", c.Subject.CommonName, f.At.Format(time.DateOnly))
-		}
-	}
-	if t.Indication == "" {
-		t.Indication = TotalPassed
-	}
-}
-
-// stampSkew is how far a time-stamp may lie ahead of our clock.
-const stampSkew = 5 * time.Minute
-
-// path finds a path at a time among all certificates at hand.
-func (v *verifier) path(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
-	return certpath.Find(ctx, c, certpath.Options{
-		Anchors:    v.opts.Roots,
-		Candidates: slices.Concat(candidates, v.given, v.opts.Intermediates),
-		Time:       at,
-		Fetch:      v.opts.Fetch,
-	})
-}
-
-// pathFailure words the failure of a path.
-func pathFailure(err error) (sub SubIndication, code, text string) {
-	switch {
-	case errors.Is(err, certpath.ErrValidity):
-		return OutOfBoundsNoPOE, findValidity, "a certificate of the path is outside its validity, and nothing proves that it was used before"
-	case errors.Is(err, certpath.ErrRule):
-		return NoCertificateChainFound, findChain, err.Error()
-	default:
-		return NoCertificateChainFound, findNoChain, "no path leads from the certificate to a trust anchor"
-	}
-}
-
-// look looks a certificate of a path up, and asks when that is allowed.
-func (v *verifier) look(ctx context.Context, path []*x509.Certificate, i int, at time.Time) revocation.Finding {
-	f := v.material.Look(path[i], path[i+1], at)
-	if f.State != revocation.Unknown || v.opts.Fetch == nil || v.asked[string(path[i].Raw)] {
-		return f
-	}
-	v.asked[string(path[i].Raw)] = true
-	now := v.opts.now
-	found, _ := (&revocation.Collector{Fetch: v.opts.Fetch, Clock: now}).Collect(ctx, path[i:i+2])
-	v.material.Add(found)
-	return v.material.Look(path[i], path[i+1], at)
-}
-
 // checkTimes judges the time-stamps of a signature and finds its
 // best-signature-time (5.5.4).
 func (e *examination) checkTimes(ctx context.Context, si *cms.SignerInfo) {
 	control, timed := e.v.proven(e.index)
-	e.best, e.timed = control, timed
+	e.proof = validation.Proof{Best: control, Timed: timed}
 	for i, raw := range si.UnsignedAttribute(cms.OIDSignatureTimeStamp) {
-		t := newTimeStamp(SignatureStamp)
+		t := validation.NewTimeStamp(SignatureStamp)
 		if i == maxTokens {
 			e.note(findTimeStamp, "the signature has more than %d time-stamps", maxTokens)
 			break
 		}
-		token, err := tsp.Parse(raw, e.v.given...)
+		token, err := tsp.Parse(raw, e.v.judge.Given()...)
 		if err != nil {
-			t.fail(TotalFailed, FormatFailure, findTimeStamp, "%v", err)
+			t.Fail(TotalFailed, FormatFailure, findTimeStamp, "%v", err)
 		} else {
 			h := token.Hash.New()
 			h.Write(si.Signature)
-			t.describe(token)
-			if t.match(token, h.Sum(nil)); t.Integrity == Intact {
+			if validation.Match(&t, token, h.Sum(nil)) {
 				e.tokens = append(e.tokens, token)
-				e.v.judgeToken(ctx, &t, token, control)
+				e.v.judge.Token(ctx, &t, token, control)
 			}
 		}
 		if t.Indication == TotalPassed {
-			e.timed = true
-			if t.Time.Before(e.best) {
-				e.best = *t.Time
-			}
+			e.proof.Before(*t.Time)
 		}
 		if t.Indication != TotalPassed {
 			e.note(findTimeStamp, "a time-stamp of the signature proves nothing: %s", t.Findings[0].Text)
 		}
 		e.out.TimeStamps = append(e.out.TimeStamps, t)
 	}
-	if e.timed {
-		at := e.best
+	if e.proof.Timed {
+		at := e.proof.Best
 		e.out.BestTime = &at
-	}
-}
-
-// checkRevocation looks up every certificate of the signer's path as of the
-// best-signature-time (5.2.6, 5.5.4).
-func (e *examination) checkRevocation(ctx context.Context) {
-	e.answered = true
-	for i, c := range e.path[:max(0, len(e.path)-1)] {
-		if revocation.Exempt(c) {
-			continue
-		}
-		f := e.v.look(ctx, e.path, i, e.best)
-		switch {
-		case f.State == revocation.Good, f.State != revocation.Unknown && e.timed && f.At.After(e.best):
-			if i == 0 {
-				e.out.Revocation = f.Source
-			}
-		case f.State == revocation.Unknown:
-			e.answered = false
-		case f.State == revocation.OnHold:
-			e.fail(Indeterminate, TryLater, findRevoked, "the certificate was suspended on %s", f.At.UTC().Format(time.DateOnly))
-		case i > 0:
-			e.fail(Indeterminate, RevokedCANoPOE, findRevoked, "the certificate of the issuer %q was revoked on %s", c.Subject.CommonName, f.At.UTC().Format(time.DateOnly))
-		case e.timed:
-			e.fail(TotalFailed, RevokedFailure, findRevoked, "the certificate was revoked on %s, before the time at which the signature is proven to have existed", f.At.UTC().Format(time.DateTime))
-		default:
-			e.fail(Indeterminate, RevokedNoPOE, findRevoked, "the certificate was revoked on %s, and nothing proves that the signature was made before", f.At.UTC().Format(time.DateTime))
-		}
 	}
 }
 
@@ -297,15 +163,15 @@ func (e *examination) level(ctx context.Context, message *cms.SignedData, signer
 		return
 	}
 	e.out.Baseline = signing.BaselineT
-	at := e.v.opts.now()
+	at := e.v.opts.Now()
 	for _, t := range tokens {
 		if t.Time.Before(at) {
 			at = t.Time
 		}
 	}
-	known := len(tokens) > 0 && e.v.stored >= e.index && e.v.documented(ctx, signer, parsed(message.Certificates), at)
+	known := len(tokens) > 0 && e.v.stored >= e.index && e.v.judge.Documented(ctx, signer, validation.Certificates(message.Certificates), at)
 	for _, t := range tokens {
-		known = known && e.v.documented(ctx, t.Certificate, t.Certificates, t.Time)
+		known = known && e.v.judge.Documented(ctx, t.Certificate, t.Certificates, t.Time)
 	}
 	if !known {
 		return
@@ -314,26 +180,6 @@ func (e *examination) level(ctx context.Context, message *cms.SignedData, signer
 	if archive {
 		e.out.Baseline = signing.BaselineLTA
 	}
-}
-
-// documented tells whether the file itself carries path and revocation
-// information about a certificate as of a time.
-func (v *verifier) documented(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) bool {
-	path, err := certpath.Find(ctx, c, certpath.Options{
-		Anchors: v.opts.Roots, Candidates: slices.Concat(candidates, v.given, v.opts.Intermediates), Time: at,
-	})
-	if err != nil {
-		path, err = certpath.Find(ctx, c, certpath.Options{Candidates: slices.Concat(candidates, v.given), Time: at})
-	}
-	if err != nil || len(path) < 2 {
-		return false
-	}
-	for i, c := range path[:len(path)-1] {
-		if !revocation.Exempt(c) && v.embedded.Look(c, path[i+1], at).State == revocation.Unknown {
-			return false
-		}
-	}
-	return true
 }
 
 // storedAt returns the newest revision that changed the document security store,
@@ -361,16 +207,6 @@ func (v *verifier) storedAt() int {
 	return last
 }
 
-func parsed(raw [][]byte) []*x509.Certificate {
-	var all []*x509.Certificate
-	for _, der := range raw {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
 // chain is a certificate whose path validation data is needed about.
 type chain struct {
 	certificate *x509.Certificate
@@ -384,7 +220,7 @@ func (v *verifier) chains() ([]chain, error) {
 	add := func(c *x509.Certificate, candidates []*x509.Certificate) {
 		if c != nil && !seen[string(c.Raw)] {
 			seen[string(c.Raw)] = true
-			all = append(all, chain{c, slices.Concat(candidates, v.given)})
+			all = append(all, chain{c, slices.Concat(candidates, v.judge.Given())})
 		}
 	}
 	for _, s := range v.signed {
@@ -393,7 +229,7 @@ func (v *verifier) chains() ([]chain, error) {
 			continue
 		}
 		if isStamp(s) {
-			if token, err := tsp.ParsePadded(shape.contents, v.given...); err == nil {
+			if token, err := tsp.ParsePadded(shape.contents, v.judge.Given()...); err == nil {
 				add(token.Certificate, token.Certificates)
 			}
 			continue
@@ -407,10 +243,10 @@ func (v *verifier) chains() ([]chain, error) {
 		// makes the answer an error that does not matter.
 		result, _ := message.Verify(si, nil)
 		if result != nil {
-			add(result.Certificate, parsed(message.Certificates))
+			add(result.Certificate, validation.Certificates(message.Certificates))
 		}
 		for _, raw := range si.UnsignedAttribute(cms.OIDSignatureTimeStamp) {
-			if token, err := tsp.Parse(raw, v.given...); err == nil {
+			if token, err := tsp.Parse(raw, v.judge.Given()...); err == nil {
 				add(token.Certificate, token.Certificates)
 			}
 		}

@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pdf"
-	"github.com/eidbridge/eidbridge/signing/revocation"
+	"github.com/eidbridge/eidbridge/signing/validation"
 )
 
 // Values of /SubFilter (ISO 32000-2 12.8.3, EN 319 142-1 and -2).
@@ -34,20 +33,20 @@ const (
 	findOverridden       = "signature_overridden" // the dictionary was changed by a later revision
 	findShared           = "shared_signature"     // two fields claim one signature
 	findRepaired         = "ambiguous_structure"  // the file needed tolerance to be read
-	findCMS              = "cms_format"           // malformed or unsuitable CMS
-	findDigest           = "message_digest"       // signed bytes were changed
-	findValue            = "signature_value"      // value is wrong under the key
-	findNoCertificate    = "no_signing_certificate"
-	findBinding          = "certificate_binding" // signing-certificate does not fit
-	findNoBinding        = "no_signing_certificate_attribute"
-	findNoAttributes     = "no_signed_attributes"
-	findAlgorithm        = "algorithm_unknown"
-	findWeak             = "algorithm_weak"
-	findNoChain          = "no_certificate_chain"
-	findRevocation       = "revocation_not_checked"
-	findChain            = "certificate_chain"
-	findValidity         = "certificate_validity"
-	findKeyUsage         = "key_usage"
+	findCMS              = signing.FindCMS
+	findDigest           = signing.FindDigest
+	findValue            = signing.FindValue
+	findNoCertificate    = signing.FindNoCertificate
+	findBinding          = signing.FindBinding
+	findNoBinding        = signing.FindNoBinding
+	findNoAttributes     = signing.FindNoAttributes
+	findAlgorithm        = signing.FindAlgorithm
+	findWeak             = signing.FindWeak
+	findNoChain          = signing.FindNoChain
+	findRevocation       = signing.FindRevocation
+	findChain            = signing.FindChain
+	findValidity         = signing.FindValidity
+	findKeyUsage         = signing.FindKeyUsage
 	findChanged          = "changed_after_signing"
 	findUnclassified     = "changes_unclassified"
 	findAnnotations      = "annotations_added"
@@ -56,9 +55,9 @@ const (
 	findRemoved          = "signature_removed"
 	findTrailing         = "trailing_data"
 	findPrefix           = "prefix_data"
-	findNotBaseline      = "not_baseline"
-	findTimeStamp        = "time_stamp"
-	findRevoked          = "certificate_revoked"
+	findNotBaseline      = signing.FindNotBaseline
+	findTimeStamp        = signing.FindTimeStamp
+	findRevoked          = signing.FindRevoked
 )
 
 // Verify examines every signature that the form fields of a document lead to.
@@ -93,13 +92,9 @@ type verifier struct {
 	signed   []signedField
 	changes  map[int]changeSet // by index of the signed revision
 	loaded   bool
-	// embedded is the validation data of the file, material that with what was
-	// given and fetched; given are the certificates of the former, parsed.
-	embedded, material revocation.Material
-	given              []*x509.Certificate
-	asked              map[string]bool // certificates that were asked about
-	stored             int             // newest revision with validation data, -1
-	stamps             []stampedRevision
+	judge    *validation.Judge
+	stored   int // newest revision with validation data, -1
+	stamps   []stampedRevision
 }
 
 // signedField is a signature field with its value.
@@ -111,6 +106,7 @@ type signedField struct {
 
 func (v *verifier) report(ctx context.Context) (*Report, error) {
 	r := &Report{
+		Format:     signing.PAdES,
 		Size:       v.doc.Size(),
 		Revisions:  len(v.doc.Revisions()),
 		Encrypted:  v.doc.Encrypted(),
@@ -157,7 +153,7 @@ func (v *verifier) load() error {
 		return nil
 	}
 	v.loaded = true
-	v.changes, v.asked = make(map[int]changeSet), make(map[string]bool)
+	v.changes = make(map[int]changeSet)
 	form, err := v.doc.Form()
 	if err != nil {
 		return err
@@ -165,13 +161,12 @@ func (v *verifier) load() error {
 	if err := v.collect(form); err != nil {
 		return err
 	}
-	if v.embedded, err = readStore(v.doc); err != nil {
+	embedded, err := readStore(v.doc)
+	if err != nil {
 		return err
 	}
 	v.stored = v.storedAt()
-	v.given = parsed(v.embedded.Certificates)
-	v.material.Add(v.embedded)
-	v.material.Add(v.opts.Material)
+	v.judge = validation.New(v.opts, embedded)
 	return nil
 }
 
@@ -320,11 +315,4 @@ func (v *verifier) blank(from, to int64) bool {
 		return false
 	}
 	return len(bytes.Trim(buf, " \t\r\n\f\x00")) == 0
-}
-
-func (o VerifyOptions) now() time.Time {
-	if o.Time.IsZero() {
-		return time.Now()
-	}
-	return o.Time
 }

@@ -1,4 +1,4 @@
-package pades
+package signing
 
 import (
 	"crypto/sha256"
@@ -13,8 +13,9 @@ import (
 	"github.com/eidbridge/eidbridge/signing/cms"
 )
 
-// newSigner summarises a certificate.
-func newSigner(c *x509.Certificate, identifiers bool) *Signer {
+// NewSigner summarises a certificate; identifiers leaves the subject serialNumber
+// unmasked.
+func NewSigner(c *x509.Certificate, identifiers bool) *Signer {
 	sum := sha256.Sum256(c.Raw)
 	s := &Signer{
 		Certificate:  c,

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package pades
+package outfile
 
 // syncDir does nothing where a directory cannot be opened for syncing.
 func syncDir(string) error { return nil }

@@ -1,4 +1,4 @@
-package pades
+package signing
 
 import (
 	"fmt"
@@ -26,8 +26,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		r.Signatures[i].writeText(&b, i+1)
 	}
 	for _, t := range r.TimeStamps {
-		fmt.Fprintf(&b, "\nDocument time-stamp in field %q\n", clean(t.Field))
-		fmt.Fprintf(&b, "  %-15s %s\n  %-15s %s\n", "Verdict:", t.text(), "Covers:", coverageText(t.Coverage))
+		t.writeText(&b)
 	}
 	if len(r.NotChecked) > 0 && len(r.Signatures) > 0 {
 		b.WriteString("\nNot checked:\n")
@@ -43,15 +42,21 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(b, "  %-15s %s\n", label+":", fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintf(b, "\nSignature %d in field %q\n", number, clean(s.Field))
+	fmt.Fprintf(b, "\nSignature %d", number)
+	if s.Field != "" {
+		fmt.Fprintf(b, " in field %q", clean(s.Field))
+	}
+	b.WriteByte('\n')
 	verdict := string(s.Indication)
 	if s.SubIndication != "" {
 		verdict += " / " + string(s.SubIndication)
 	}
 	line("Verdict", "%s", verdict)
 	line("Integrity", "%s", integrityText(s.Integrity))
-	line("Covers", "%s", coverageText(s.Coverage))
-	line("Changes after", "%s", changesText(s.ChangesAfter))
+	if s.Coverage != "" {
+		line("Covers", "%s", coverageText(s.Coverage))
+		line("Changes after", "%s", changesText(s.ChangesAfter))
+	}
 	if s.Signer != nil {
 		line("Signer", "%s", clean(s.Signer.Subject))
 		line("Issuer", "%s", clean(s.Signer.Issuer))
@@ -64,7 +69,7 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 		}
 	}
 	if s.Baseline != "" {
-		line("Level", "PAdES %s", s.Baseline)
+		line("Level", "%s %s", s.Format.title(), s.Baseline)
 	}
 	if s.SignatureAlgorithm != "" {
 		line("Algorithm", "%s", s.SignatureAlgorithm)
@@ -90,6 +95,18 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	}
 	for _, f := range s.Findings {
 		line("Finding", "%s (%s)", clean(f.Text), f.Code)
+	}
+}
+
+// writeText writes a time-stamp that stands by itself.
+func (t *TimeStamp) writeText(b *strings.Builder) {
+	b.WriteString("\nDocument time-stamp")
+	if t.Field != "" {
+		fmt.Fprintf(b, " in field %q", clean(t.Field))
+	}
+	fmt.Fprintf(b, "\n  %-15s %s\n", "Verdict:", t.text())
+	if t.Coverage != "" {
+		fmt.Fprintf(b, "  %-15s %s\n", "Covers:", coverageText(t.Coverage))
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package pades
+package outfile
 
 import (
 	"errors"

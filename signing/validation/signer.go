@@ -1,0 +1,121 @@
+package validation
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/revocation"
+)
+
+// Signer judges the path of the signing certificate and its revocation as of the
+// best-signature-time (EN 319 102-1 5.2.6, 5.5.4). Only the signer's own path
+// counts, and nothing from the document is trusted. It tells whether revocation
+// is known for the whole path.
+func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Certificate, candidates []*x509.Certificate, proof Proof) (answered bool) {
+	if len(j.Options.Roots) == 0 {
+		out.Fail(signing.Indeterminate, signing.NoCertificateChainFound, signing.FindNoChain, "no trust anchors were given, so it is not known whether the certificate can be relied on")
+		if proof.Best.Before(c.NotBefore) || proof.Best.After(c.NotAfter) {
+			out.Fail(signing.Indeterminate, signing.OutOfBoundsNoPOE, signing.FindValidity, "the certificate is outside its validity")
+		}
+		return false
+	}
+	if proof.Timed && proof.Best.Before(c.NotBefore) {
+		out.Fail(signing.TotalFailed, signing.NotYetValid, signing.FindValidity, "the signature existed before its certificate was valid")
+		return false
+	}
+	path, err := j.Path(ctx, c, candidates, proof.Best)
+	if err != nil {
+		sub, code, text := pathFailure(err)
+		out.Fail(signing.Indeterminate, sub, code, "%s", text)
+		return false
+	}
+	if out.Signer != nil {
+		out.Signer.ChainBuilt = true
+	}
+	answered = true
+	for i, c := range path[:max(0, len(path)-1)] {
+		if revocation.Exempt(c) {
+			continue
+		}
+		f := j.look(ctx, path, i, proof.Best)
+		switch {
+		case f.State == revocation.Good, f.State != revocation.Unknown && proof.Timed && f.At.After(proof.Best):
+			if i == 0 {
+				out.Revocation = f.Source
+			}
+		case f.State == revocation.Unknown:
+			answered = false
+		case f.State == revocation.OnHold:
+			out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevoked, "the certificate was suspended on %s", f.At.UTC().Format(time.DateOnly))
+		case i > 0:
+			out.Fail(signing.Indeterminate, signing.RevokedCANoPOE, signing.FindRevoked, "the certificate of the issuer %q was revoked on %s", c.Subject.CommonName, f.At.UTC().Format(time.DateOnly))
+		case proof.Timed:
+			out.Fail(signing.TotalFailed, signing.RevokedFailure, signing.FindRevoked, "the certificate was revoked on %s, before the time at which the signature is proven to have existed", f.At.UTC().Format(time.DateTime))
+		default:
+			out.Fail(signing.Indeterminate, signing.RevokedNoPOE, signing.FindRevoked, "the certificate was revoked on %s, and nothing proves that the signature was made before", f.At.UTC().Format(time.DateTime))
+		}
+	}
+	return answered
+}
+
+// Accept is the part of signature acceptance (5.2.8) that looks at key usage and
+// algorithms. The digests are all that the signature relies on.
+func Accept(out *signing.Signature, c *x509.Certificate, at time.Time, digests ...crypto.Hash) {
+	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageContentCommitment|x509.KeyUsageDigitalSignature) == 0 {
+		out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, signing.FindKeyUsage, "the certificate is not meant for signatures")
+	}
+	for _, d := range digests {
+		if end := reliable(d); !end.IsZero() && at.After(end) {
+			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the digest %s is no longer reliable", d)
+			break
+		}
+	}
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
+		if end := reliableRSA(key.N.BitLen()); !end.IsZero() && at.After(end) {
+			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "an RSA key of %d bits is no longer reliable", key.N.BitLen())
+		}
+	}
+}
+
+// reliable returns until when a digest was acceptable (TS 119 312 v1.5.1), zero
+// for no end.
+func reliable(h crypto.Hash) time.Time {
+	switch h {
+	case crypto.MD5:
+		return time.Date(2004, 8, 1, 0, 0, 0, 0, time.UTC)
+	case crypto.SHA1:
+		return time.Date(2012, 8, 1, 0, 0, 0, 0, time.UTC)
+	case crypto.SHA224:
+		return time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return time.Time{}
+}
+
+// reliableRSA is the same for RSA keys by size in bits.
+func reliableRSA(bits int) time.Time {
+	switch {
+	case bits < 1024:
+		return time.Date(2010, 8, 1, 0, 0, 0, 0, time.UTC)
+	case bits < 1900:
+		return time.Date(2019, 10, 1, 0, 0, 0, 0, time.UTC)
+	case bits < 3000:
+		return time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return time.Time{}
+}
+
+// Conclude gives a signature without a failure its indication: without word of
+// revocation that is TRY_LATER, unless the options leave revocation out.
+func (j *Judge) Conclude(out *signing.Signature, answered bool) {
+	switch {
+	case out.Indication != "":
+	case answered || j.Options.WithoutRevocation:
+		out.Indication = signing.TotalPassed
+	default:
+		out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevocation, "nothing says whether the certificate had been revoked")
+	}
+}

@@ -1,0 +1,201 @@
+// Package validation judges what all signature formats have in common, after
+// EN 319 102-1: certificate paths and their revocation at a time, time-stamps,
+// and whether algorithms were reliable then.
+//
+// A format finds the signing certificate, checks digests and the signature
+// value, and asks a Judge for the rest. Time-stamps are judged from the newest to
+// the oldest by the format, which knows what each of them covers; Proof carries
+// the earliest time that they prove.
+//
+// One simplification: validation data is taken at its word about the time it was
+// issued, without a proof of existence of its own. Trusted lists and
+// qualification are not examined here.
+package validation
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/certpath"
+	"github.com/eidbridge/eidbridge/signing/revocation"
+	"github.com/eidbridge/eidbridge/signing/tsp"
+)
+
+// stampSkew is how far a time-stamp may lie ahead of our clock.
+const stampSkew = 5 * time.Minute
+
+// Judge judges in the context of one document. It remembers what it has asked
+// authorities, and serves one goroutine.
+type Judge struct {
+	Options signing.VerifyOptions
+	// embedded is the validation data of the document, material that with what was
+	// given and fetched; given are the certificates of the former, parsed.
+	embedded, material revocation.Material
+	given              []*x509.Certificate
+	asked              map[string]bool // certificates that were asked about
+}
+
+// New returns a Judge. Embedded is the validation data of the document.
+func New(o signing.VerifyOptions, embedded revocation.Material) *Judge {
+	j := &Judge{Options: o, asked: make(map[string]bool)}
+	j.material.Add(o.Material)
+	j.Embed(embedded)
+	return j
+}
+
+// Embed adds validation data of the document, found later.
+func (j *Judge) Embed(m revocation.Material) {
+	j.embedded.Add(m)
+	j.material.Add(m)
+	j.given = Certificates(j.embedded.Certificates)
+}
+
+// Given are the certificates of the document.
+func (j *Judge) Given() []*x509.Certificate { return j.given }
+
+// Certificates parses certificates; those that cannot be read are left out.
+func Certificates(raw [][]byte) []*x509.Certificate {
+	var all []*x509.Certificate
+	for _, der := range raw {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// Proof is what is known about the time at which a signature existed.
+type Proof struct {
+	// Best is the best-signature-time: the earliest that a time-stamp proves, else
+	// the time of validation (EN 319 102-1 5.5.4).
+	Best time.Time
+	// Timed tells that a time-stamp proves it.
+	Timed bool
+}
+
+// Before takes a further proof of existence at a time.
+func (p *Proof) Before(at time.Time) {
+	p.Timed = true
+	if at.Before(p.Best) {
+		p.Best = at
+	}
+}
+
+// Path finds a path at a time among all certificates at hand.
+func (j *Judge) Path(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
+	return certpath.Find(ctx, c, certpath.Options{
+		Anchors:    j.Options.Roots,
+		Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates),
+		Time:       at,
+		Fetch:      j.Options.Fetch,
+	})
+}
+
+// pathFailure words the failure of a path.
+func pathFailure(err error) (sub signing.SubIndication, code, text string) {
+	switch {
+	case errors.Is(err, certpath.ErrValidity):
+		return signing.OutOfBoundsNoPOE, signing.FindValidity, "a certificate of the path is outside its validity, and nothing proves that it was used before"
+	case errors.Is(err, certpath.ErrRule):
+		return signing.NoCertificateChainFound, signing.FindChain, err.Error()
+	default:
+		return signing.NoCertificateChainFound, signing.FindNoChain, "no path leads from the certificate to a trust anchor"
+	}
+}
+
+// look looks a certificate of a path up, and asks when that is allowed.
+func (j *Judge) look(ctx context.Context, path []*x509.Certificate, i int, at time.Time) revocation.Finding {
+	f := j.material.Look(path[i], path[i+1], at)
+	if f.State != revocation.Unknown || j.Options.Fetch == nil || j.asked[string(path[i].Raw)] {
+		return f
+	}
+	j.asked[string(path[i].Raw)] = true
+	found, _ := (&revocation.Collector{Fetch: j.Options.Fetch, Clock: j.Options.Now}).Collect(ctx, path[i:i+2])
+	j.material.Add(found)
+	return j.material.Look(path[i], path[i+1], at)
+}
+
+// Token judges path and revocation of a token that fits its data
+// (EN 319 102-1 5.4). The path must hold at the control time. Validation data
+// must have been issued after the time-stamp, or be in force at it: later
+// knowledge is what a further time-stamp is for. Without a failure the time-stamp
+// is TOTAL_PASSED.
+func (j *Judge) Token(ctx context.Context, t *signing.TimeStamp, token *tsp.Token, control time.Time) {
+	if t.Time.After(control.Add(stampSkew)) {
+		t.Fail(signing.Indeterminate, signing.TimestampOrderFailure, signing.FindTimeStamp, "its time lies in the future")
+		return
+	}
+	if len(j.Options.Roots) == 0 {
+		t.Fail(signing.Indeterminate, signing.NoCertificateChainFound, signing.FindNoChain, "no trust anchors were given, so it is not known whether the authority can be relied on")
+		return
+	}
+	path, err := j.Path(ctx, token.Certificate, token.Certificates, control)
+	if err != nil {
+		sub, code, text := pathFailure(err)
+		t.Fail(signing.Indeterminate, sub, code, "%s", text)
+		return
+	}
+	for i, c := range path[:len(path)-1] {
+		f := j.look(ctx, path, i, token.Time)
+		switch {
+		case f.State == revocation.Good:
+		case f.State == revocation.Unknown && (revocation.Exempt(c) || j.Options.WithoutRevocation):
+		case f.State == revocation.Unknown:
+			t.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevocation, "nothing says whether %q had been revoked", c.Subject.CommonName)
+		case f.At.After(control):
+		default:
+			t.Fail(signing.Indeterminate, signing.RevokedNoPOE, signing.FindRevoked, "the certificate %q was revoked on %s", c.Subject.CommonName, f.At.Format(time.DateOnly))
+		}
+	}
+	if t.Indication == "" {
+		t.Indication = signing.TotalPassed
+	}
+}
+
+// Match compares a token with the digest of the data it should be about, and
+// records what it says.
+func Match(t *signing.TimeStamp, token *tsp.Token, digest []byte) bool {
+	Describe(t, token)
+	if token.Verify(digest) != nil {
+		t.Integrity = signing.Broken
+		t.Fail(signing.TotalFailed, signing.HashFailure, signing.FindTimeStamp, "the time-stamp is about other data")
+		return false
+	}
+	t.Integrity = signing.Intact
+	return true
+}
+
+// Describe records what a token says. The time is the latest that it can mean.
+func Describe(t *signing.TimeStamp, token *tsp.Token) {
+	at := token.Time.Add(token.Accuracy)
+	t.Time, t.Authority = &at, token.Certificate.Subject.CommonName
+}
+
+// NewTimeStamp begins the verdict on a time-stamp.
+func NewTimeStamp(kind signing.StampKind) signing.TimeStamp {
+	return signing.TimeStamp{Kind: kind, Integrity: signing.Unknown, Findings: []signing.Finding{}}
+}
+
+// Documented tells whether the document itself carries path and revocation
+// information about a certificate as of a time.
+func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) bool {
+	path, err := certpath.Find(ctx, c, certpath.Options{
+		Anchors: j.Options.Roots, Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates), Time: at,
+	})
+	if err != nil {
+		path, err = certpath.Find(ctx, c, certpath.Options{Candidates: slices.Concat(candidates, j.given), Time: at})
+	}
+	if err != nil || len(path) < 2 {
+		return false
+	}
+	for i, c := range path[:len(path)-1] {
+		if !revocation.Exempt(c) && j.embedded.Look(c, path[i+1], at).State == revocation.Unknown {
+			return false
+		}
+	}
+	return true
+}
