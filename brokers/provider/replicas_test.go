@@ -8,16 +8,16 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
-	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
 // Two replicas with one PostgreSQL: every request of a login reaches the other
 // one, with refreshing, single sign-on, pushed requests and logout.
 func TestRequestsAlternateBetweenReplicas(t *testing.T) {
 	ctx := context.Background()
-	cluster, err := brokertest.StartPostgres(ctx)
+	cluster, err := postgres.Start(ctx, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

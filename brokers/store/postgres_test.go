@@ -14,11 +14,12 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
 // cluster is one server for all tests of the package, started by the first that
 // needs it.
-var cluster = sync.OnceValues(func() (*brokertest.Postgres, error) { return brokertest.StartPostgres(context.Background()) })
+var cluster = sync.OnceValues(func() (*postgres.Cluster, error) { return postgres.Start(context.Background(), postgres.Options{}) })
 
 var clusterUsed, schemas atomic.Int64
 
