@@ -45,12 +45,32 @@ type Subject struct {
 	Birthdate string `json:"birthdate,omitempty"`
 	// Country is the issuing country of the identity, ISO 3166-1 alpha-2.
 	Country string `json:"country"`
+	// Account is what a provider of accounts tells beyond; nil for national schemes.
+	Account *Account `json:"account,omitempty"`
 	// Particulars are what a scheme can tell beyond the minimum; nil if it did not.
 	Particulars *Particulars `json:"particulars,omitempty"`
 	// Represents is the party for which the person acts; nil for oneself. The
 	// person who logged in stays the subject. A relying party that does not know
 	// of representation must not be given such a login.
 	Represents *Represented `json:"represents,omitempty"`
+}
+
+// Account holds the standard claims of OpenID Connect Core 5.1 that belong to an
+// account and not to a civil identity, as an OpenID Provider upstream delivered
+// them.
+type Account struct {
+	MiddleName          string `json:"middleName,omitempty"`
+	Nickname            string `json:"nickname,omitempty"`
+	PreferredUsername   string `json:"preferredUsername,omitempty"`
+	Profile             string `json:"profile,omitempty"`
+	Picture             string `json:"picture,omitempty"`
+	Website             string `json:"website,omitempty"`
+	Zoneinfo            string `json:"zoneinfo,omitempty"`
+	Locale              string `json:"locale,omitempty"`
+	EmailVerified       bool   `json:"emailVerified,omitempty"`
+	PhoneNumberVerified bool   `json:"phoneNumberVerified,omitempty"`
+	// UpdatedAt is Unix time, in seconds; zero was not delivered.
+	UpdatedAt int64 `json:"updatedAt,omitempty"`
 }
 
 // Particulars are optional attributes of a natural person, as delivered (eIDAS

@@ -56,6 +56,9 @@ type AuthenticationRequest struct {
 	ForceAuthn bool
 	// Locale is the language chosen by the citizen, a BCP 47 tag.
 	Locale string
+	// LoginHint is what the relying party says of who will log in. It proves
+	// nothing; an upstream may pass it on, or use it to fill in a form.
+	LoginHint string
 	// RelayState is the provider's handle for this login, at most 80 bytes
 	// (SAML bindings 3.4.3).
 	RelayState string

@@ -96,10 +96,11 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 		shown.method = client.Auth
 	}
 	matches := client.SecretHash.Matches(shown.secret)
+	bySecret := shown.method == AuthBasic || shown.method == AuthPost
 	switch {
 	case client.ID == "":
 		return nil, invalidClient("client_unknown")
-	case client.Auth != shown.method:
+	case client.Auth != shown.method && !(client.EitherSecret && bySecret):
 		return nil, invalidClient("wrong_method")
 	}
 	switch client.Auth {

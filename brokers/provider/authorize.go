@@ -127,6 +127,8 @@ func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.Authoriz
 		return request, invalidRequest("dpop_jkt", "dpop_jkt is not a thumbprint")
 	case len(request.Nonce) > maxValue:
 		return request, invalidRequest("nonce_too_long", "nonce is too long")
+	case params["code_challenge"] == "" && params["code_challenge_method"] == "" && c.WithoutPKCE:
+		// its code is for nobody but the authenticated client
 	case params["code_challenge"] == "":
 		return request, invalidRequest("pkce_missing", "code_challenge is required")
 	case params["code_challenge_method"] != "S256":
@@ -166,7 +168,7 @@ func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequ
 			request.Scopes = append(request.Scopes, scope)
 			continue
 		}
-		if _, known := scopeClaims(scope); !known || slices.Contains(request.Scopes, scope) {
+		if !isScope(scope) || slices.Contains(request.Scopes, scope) {
 			continue
 		}
 		if !slices.Contains(c.Scopes, scope) {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/xml"
 	"slices"
 	"strings"
 	"time"
@@ -13,11 +14,17 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
-// personClaim is a claim about the person, with the scope that gives it.
+// personClaim is a claim about the person, with the scopes that give it.
 type personClaim struct {
-	name, scope string
+	name   string
+	scopes []string
 	// value is the claim, or nil if the upstream did not deliver it.
 	value func(s *brokers.Subject, now time.Time) any
+}
+
+// allowed reports whether one of the scopes is among those.
+func (c *personClaim) allowed(scopes []string) bool {
+	return slices.ContainsFunc(c.scopes, func(s string) bool { return slices.Contains(scopes, s) })
 }
 
 // nationalID is the value of the national_id claim.
@@ -39,24 +46,89 @@ func personClaims() []personClaim {
 	plain := func(field func(*brokers.Subject) string) func(*brokers.Subject, time.Time) any {
 		return func(s *brokers.Subject, _ time.Time) any { return optional(field(s)) }
 	}
-	return []personClaim{
-		{"given_name", "name", plain(func(s *brokers.Subject) string { return s.GivenName })},
-		{"family_name", "name", plain(func(s *brokers.Subject) string { return s.FamilyName })},
-		{"name", "name", plain(func(s *brokers.Subject) string { return strings.TrimSpace(s.GivenName + " " + s.FamilyName) })},
-		{"birthdate", "birthdate", plain(func(s *brokers.Subject) string { return s.Birthdate })},
-		{"age_over_16", "age_over_16", func(s *brokers.Subject, now time.Time) any { return overAge(s, 16, now) }},
-		{"age_over_18", "age_over_18", func(s *brokers.Subject, now time.Time) any { return overAge(s, 18, now) }},
-		{"age_in_years", "age", func(s *brokers.Subject, now time.Time) any {
+	particular := func(field func(*brokers.Particulars) string) func(*brokers.Subject, time.Time) any {
+		return func(s *brokers.Subject, _ time.Time) any {
+			if s.Particulars == nil {
+				return nil
+			}
+			return optional(field(s.Particulars))
+		}
+	}
+	return append(accountClaims(), []personClaim{
+		{"given_name", []string{"name", "profile"}, plain(func(s *brokers.Subject) string { return s.GivenName })},
+		{"family_name", []string{"name", "profile"}, plain(func(s *brokers.Subject) string { return s.FamilyName })},
+		{"name", []string{"name", "profile"}, plain(func(s *brokers.Subject) string { return strings.TrimSpace(s.GivenName + " " + s.FamilyName) })},
+		{"birthdate", []string{"birthdate", "profile"}, plain(func(s *brokers.Subject) string { return s.Birthdate })},
+		{"gender", []string{"profile"}, particular(func(p *brokers.Particulars) string { return strings.ToLower(p.Gender) })},
+		{"email", []string{"email"}, particular(func(p *brokers.Particulars) string { return p.EmailAddress })},
+		{"phone_number", []string{"phone"}, particular(func(p *brokers.Particulars) string { return p.PhoneNumber })},
+		{"address", []string{"address"}, func(s *brokers.Subject, _ time.Time) any { return address(s.Particulars) }},
+		{"age_over_16", []string{"age_over_16"}, func(s *brokers.Subject, now time.Time) any { return overAge(s, 16, now) }},
+		{"age_over_18", []string{"age_over_18"}, func(s *brokers.Subject, now time.Time) any { return overAge(s, 18, now) }},
+		{"age_in_years", []string{"age"}, func(s *brokers.Subject, now time.Time) any {
 			if age, ok := age(s, now); ok {
 				return age
 			}
 			return nil
 		}},
-		{"national_id", "national_id", func(s *brokers.Subject, _ time.Time) any {
+		{"national_id", []string{"national_id"}, func(s *brokers.Subject, _ time.Time) any {
 			scheme, value := splitKey(s.Key)
 			return nationalID{scheme, value, s.Country}
 		}},
+	}...)
+}
+
+// accountClaims are those that belong to an account.
+func accountClaims() []personClaim {
+	of := func(name, scope string, field func(*brokers.Account) any) personClaim {
+		return personClaim{name, []string{scope}, func(s *brokers.Subject, _ time.Time) any {
+			if s.Account == nil {
+				return nil
+			}
+			if v := field(s.Account); v != "" && v != int64(0) {
+				return v
+			}
+			return nil
+		}}
 	}
+	return []personClaim{
+		of("middle_name", "profile", func(a *brokers.Account) any { return a.MiddleName }),
+		of("nickname", "profile", func(a *brokers.Account) any { return a.Nickname }),
+		of("preferred_username", "profile", func(a *brokers.Account) any { return a.PreferredUsername }),
+		of("profile", "profile", func(a *brokers.Account) any { return a.Profile }),
+		of("picture", "profile", func(a *brokers.Account) any { return a.Picture }),
+		of("website", "profile", func(a *brokers.Account) any { return a.Website }),
+		of("zoneinfo", "profile", func(a *brokers.Account) any { return a.Zoneinfo }),
+		of("locale", "profile", func(a *brokers.Account) any { return a.Locale }),
+		of("updated_at", "profile", func(a *brokers.Account) any { return a.UpdatedAt }),
+		of("email_verified", "email", func(a *brokers.Account) any { return a.EmailVerified }),
+		of("phone_number_verified", "phone", func(a *brokers.Account) any { return a.PhoneNumberVerified }),
+	}
+}
+
+// address is the text of an address (OpenID Connect Core 5.1.1), of which schemes
+// deliver an XML fragment.
+func address(p *brokers.Particulars) any {
+	if p == nil || p.Address == "" {
+		return nil
+	}
+	var lines []string
+	dec := xml.NewDecoder(strings.NewReader(p.Address))
+	for {
+		token, err := dec.Token()
+		if err != nil { // the end, or a fragment that cannot be read further
+			break
+		}
+		if text, ok := token.(xml.CharData); ok {
+			if line := strings.TrimSpace(string(text)); line != "" {
+				lines = append(lines, line)
+			}
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return map[string]any{"formatted": strings.Join(lines, "\n")}
 }
 
 // age is how old a person is, counted by the calendar in UTC. A partial date of
@@ -87,31 +159,23 @@ func splitKey(key string) (scheme, identifier string) {
 	return scheme, identifier
 }
 
-// claimScope is the scope that gives a claim, or empty for one we do not have.
-func claimScope(name string) string {
-	for _, c := range personClaims() {
-		if c.name == name {
-			return c.scope
-		}
-	}
-	return ""
+// isPersonClaim reports whether we have a claim about persons of this name.
+func isPersonClaim(name string) bool {
+	return slices.ContainsFunc(personClaims(), func(c personClaim) bool { return c.name == name })
 }
 
-// scopeClaims lists the claims of a scope.
-func scopeClaims(scope string) (names []string, known bool) {
-	for _, c := range personClaims() {
-		if c.scope == scope {
-			names = append(names, c.name)
-		}
-	}
-	return names, len(names) > 0
+// isScope reports whether a scope gives claims.
+func isScope(scope string) bool {
+	return slices.ContainsFunc(personClaims(), func(c personClaim) bool { return slices.Contains(c.scopes, scope) })
 }
 
 func allScopes() []string {
 	scopes := []string{"openid", offlineAccess}
 	for _, c := range personClaims() {
-		if !slices.Contains(scopes, c.scope) {
-			scopes = append(scopes, c.scope)
+		for _, scope := range c.scopes {
+			if !slices.Contains(scopes, scope) {
+				scopes = append(scopes, scope)
+			}
 		}
 	}
 	return scopes
@@ -137,7 +201,7 @@ func released(c *Client, s *brokers.Subject, scopes []string, single map[string]
 	out := map[string]any{}
 	for _, claim := range personClaims() {
 		values, asked := single[claim.name]
-		if !asked && !slices.Contains(scopes, claim.scope) || !slices.Contains(c.Scopes, claim.scope) {
+		if !asked && !claim.allowed(scopes) || !claim.allowed(c.Scopes) {
 			continue
 		}
 		if v := claim.value(s, now); v != nil && acceptable(v, values) {

@@ -82,7 +82,7 @@ func parseClaims(text string) (brokers.ClaimsRequest, acrRequest, error) {
 				continue
 			}
 			isACR := place == "id_token" && name == "acr"
-			if !isACR && name != "sub" && claimScope(name) == "" {
+			if !isACR && name != "sub" && !isPersonClaim(name) {
 				continue
 			}
 			var member claimMember

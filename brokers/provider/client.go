@@ -56,6 +56,12 @@ type Client struct {
 	// secret unless Auth is AuthNone.
 	Auth       AuthMethod
 	SecretHash brokers.Hash
+	// EitherSecret takes the secret by client_secret_basic and by
+	// client_secret_post, one of them in a request.
+	EitherSecret bool
+	// WithoutPKCE takes authorization requests without a code challenge from a
+	// confidential client that knows no PKCE (RFC 9700 2.1.1).
+	WithoutPKCE bool
 	// RedirectURIs are compared byte by byte.
 	RedirectURIs []string
 	// Sector groups clients that see the same subjects. Empty is the host that
@@ -174,7 +180,7 @@ func (c *Client) complete(mapping *levels.Mapping) error {
 		return fmt.Errorf("the least level cannot be said to this client: %w", err)
 	}
 	for _, scope := range c.Scopes {
-		if _, known := scopeClaims(scope); !known {
+		if !isScope(scope) {
 			return fmt.Errorf("unknown scope %q", scope)
 		}
 	}

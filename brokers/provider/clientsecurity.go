@@ -33,6 +33,12 @@ func (c *Client) completeSecurity() error {
 	if secret == (c.SecretHash == brokers.Hash{}) {
 		return errors.New("a client has a secret if its authentication method is one with a secret, and only then")
 	}
+	if c.EitherSecret && !secret {
+		return errors.New("only a client with a secret can bring it in two ways")
+	}
+	if c.WithoutPKCE && (c.Auth == AuthNone || c.Profile != "") {
+		return errors.New("a public client and one of a profile use PKCE")
+	}
 	if c.SigningAlgorithm == "" {
 		c.SigningAlgorithm = jose.ES256
 	}

@@ -175,7 +175,7 @@ func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, langua
 	}
 	request := brokers.AuthenticationRequest{
 		Method: o.method.ID, Level: ask(&t.Request, o.method), ForceAuthn: t.Request.ForceAuthn(),
-		Locale: language, RelayState: relayState,
+		Locale: language, LoginHint: t.Request.Hint, RelayState: relayState,
 	}
 	departure, err := o.upstream.Start(r.Context(), request)
 	if err != nil {

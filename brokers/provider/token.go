@@ -103,8 +103,13 @@ func (p *Provider) respond(call *clientCall, g *brokers.Grant, scopes []string, 
 	}, nil
 }
 
-// verifies checks a PKCE verifier (RFC 7636 4.1, 4.6) in constant time.
+// verifies checks a PKCE verifier (RFC 7636 4.1, 4.6) in constant time. Where
+// there was no challenge there must be no verifier either: somebody may have
+// taken the challenge away (RFC 9700 2.1.1).
 func verifies(challenge, verifier string) bool {
+	if challenge == "" {
+		return verifier == ""
+	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	foreign := func(c rune) bool { return !strings.ContainsRune(alphabet, c) }
 	if len(verifier) < 43 || len(verifier) > 128 || strings.ContainsFunc(verifier, foreign) {

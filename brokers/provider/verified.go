@@ -60,7 +60,7 @@ func (p *Provider) verified(c *Client, g *brokers.Grant, request json.RawMessage
 		claims := map[string]any{}
 		for _, claim := range personClaims() {
 			wanted, asked := r.Claims[claim.name]
-			if !asked || !slices.Contains(c.Scopes, claim.scope) {
+			if !asked || !claim.allowed(c.Scopes) {
 				continue
 			}
 			if v := claim.value(&g.Event.Subject, now); v != nil {

@@ -1,0 +1,186 @@
+package loadtarget
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// The clients.
+const (
+	mainClient       = "load"
+	secondClient     = "load-2"
+	keyClient        = "load-key"
+	fapiClient       = "load-fapi"
+	secondFAPIClient = "load-fapi-2"
+)
+
+// callbackPath is a page of the target's own, so that a tool which follows every
+// redirection gets somewhere.
+const callbackPath = "/load-target/callback"
+
+// Options are what a target can be told.
+type Options struct {
+	// Issuer is the address at which it will be served, without a path.
+	Issuer  string
+	Store   provider.Store
+	Secrets *Secrets
+	// Persons is how many numbered persons take turns, default one. A login_hint
+	// that is a number chooses the person.
+	Persons int
+	// RedirectURIs of the clients, default a page of the target's own;
+	// PostLogoutURIs likewise.
+	RedirectURIs, PostLogoutURIs []string
+	// BackChannelLogoutURI and FrontChannelLogoutURI of the clients, default none.
+	BackChannelLogoutURI, FrontChannelLogoutURI string
+	// SigningAlgorithm of ID tokens, default ES256.
+	SigningAlgorithm jose.SignatureAlgorithm
+	// PKCE insists on PKCE, which the first clients may otherwise leave out.
+	PKCE bool
+	// Lifetimes of codes and tokens; zero values stand for the provider's defaults.
+	Lifetimes provider.Lifetimes
+	// Log is the audit log, default nowhere.
+	Log *slog.Logger
+	// Now is default time.Now.
+	Now func() time.Time
+}
+
+// Target is a broker that is ready to be driven.
+type Target struct {
+	*provider.Provider
+	description Description
+}
+
+// Client is what a tool has to know of a client.
+type Client struct {
+	ID          string `json:"client_id"`
+	Secret      string `json:"client_secret,omitempty"`
+	RedirectURI string `json:"redirect_uri"`
+	// Key is the client's private key, for private_key_jwt.
+	Key *jose.JSONWebKey `json:"jwk,omitempty"`
+}
+
+// Description is what a tool has to know. The first client takes its secret by
+// either method, and knows every scope.
+type Description struct {
+	Issuer string `json:"issuer"`
+	Client
+	PostLogoutRedirectURI string `json:"post_logout_redirect_uri"`
+	// Scope is all that the clients may ask for.
+	Scope string `json:"scope"`
+	// Second is another client like the first; PrivateKeyJWT one that signs; FAPI
+	// and SecondFAPI two of the FAPI 2.0 profile.
+	Second        Client `json:"second_client"`
+	PrivateKeyJWT Client `json:"private_key_jwt_client"`
+	FAPI          Client `json:"fapi_client"`
+	SecondFAPI    Client `json:"second_fapi_client"`
+}
+
+// New makes a target.
+func New(o Options) (*Target, error) {
+	if o.Persons < 1 {
+		o.Persons = 1
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	own := []string{o.Issuer + callbackPath}
+	if len(o.RedirectURIs) == 0 {
+		o.RedirectURIs = own
+	}
+	if len(o.PostLogoutURIs) == 0 {
+		o.PostLogoutURIs = own
+	}
+	keys, err := o.Secrets.keys()
+	if err != nil {
+		return nil, err
+	}
+	mapping := levels.Default()
+	clients, err := provider.NewStaticClients(mapping, o.clients())
+	if err != nil {
+		return nil, err
+	}
+	p, err := provider.New(provider.Config{
+		Issuer: o.Issuer, Clients: clients, Store: o.Store, Keys: keys, PairwiseSecret: o.Secrets.Pairwise, Mapping: mapping,
+		Upstreams: []brokers.Upstream{&approver{
+			callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), now: o.Now,
+		}},
+		Freshness: brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},
+		Lifetimes: o.Lifetimes, Log: o.Log, Now: o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Target{Provider: p, description: o.describe()}, nil
+}
+
+// scopes are all that clients may ask for, beside openid and offline_access.
+func scopes() []string {
+	return []string{"profile", "email", "phone", "address", "name", "birthdate", "age", "age_over_16", "age_over_18", "national_id"}
+}
+
+// clients are the registrations.
+func (o *Options) clients() []provider.Client {
+	common := provider.Client{
+		RedirectURIs: o.RedirectURIs, PostLogoutURIs: o.PostLogoutURIs, Sector: "load-target",
+		BackChannelLogoutURI: o.BackChannelLogoutURI, FrontChannelLogoutURI: o.FrontChannelLogoutURI,
+		MinLevel: levels.Low, Scopes: scopes(), SingleSignOn: true, RefreshTokens: true,
+	}
+	var list []provider.Client
+	for _, id := range []string{mainClient, secondClient} {
+		c := common
+		c.ID, c.Name, c.Auth, c.SecretHash = id, "Load tool", provider.AuthBasic, brokers.HashOf(o.Secrets.ClientSecrets[id])
+		c.EitherSecret, c.WithoutPKCE, c.SigningAlgorithm = true, !o.PKCE, o.SigningAlgorithm
+		list = append(list, c)
+	}
+	for _, id := range []string{keyClient, fapiClient, secondFAPIClient} {
+		c, key := common, o.Secrets.ClientKeys[id]
+		c.ID, c.Name, c.Auth, c.Keys = id, "Load tool with a key", provider.AuthPrivateKeyJWT, []jose.JSONWebKey{key.Public()}
+		if id != keyClient {
+			c.Profile, c.SigningAlgorithm = provider.FAPI2, jose.PS256
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func (o *Options) describe() Description {
+	client := func(id string) Client {
+		c := Client{ID: id, Secret: o.Secrets.ClientSecrets[id], RedirectURI: o.RedirectURIs[0]}
+		if key, ok := o.Secrets.ClientKeys[id]; ok {
+			c.Key = &key
+		}
+		return c
+	}
+	d := Description{
+		Issuer: o.Issuer, Client: client(mainClient), PostLogoutRedirectURI: o.PostLogoutURIs[0], Scope: "openid offline_access",
+		Second: client(secondClient), PrivateKeyJWT: client(keyClient), FAPI: client(fapiClient), SecondFAPI: client(secondFAPIClient),
+	}
+	for _, scope := range scopes() {
+		d.Scope += " " + scope
+	}
+	return d
+}
+
+// Describe says what a tool has to know.
+func (t *Target) Describe() Description { return t.description }
+
+// ServeHTTP is the provider, with the page to which browsers come back.
+func (t *Target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == callbackPath {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "back at the load tool\n") // the tool may be gone
+		return
+	}
+	t.Provider.ServeHTTP(w, r)
+}
