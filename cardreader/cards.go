@@ -22,6 +22,9 @@ type Cards struct {
 	// Now is the time, for knowing that what was read from a card is a moment
 	// old. Without it a card is looked at before every question to its holder.
 	Now func() time.Time
+	// WithoutPads takes every PIN from the program, for readers whose keys do
+	// not work.
+	WithoutPads bool
 }
 
 // Inserted is one slot with what its card shows without a PIN.
@@ -247,7 +250,7 @@ func (c *Cards) once(ctx context.Context, reader string, d Driver, work func(con
 	defer func() { _ = conn.Close(false) }()
 	operation, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	opened, err := open(operation, conn, d)
+	opened, err := c.open(operation, conn, d)
 	if err == nil {
 		err = work(operation, opened)
 	}
@@ -296,7 +299,7 @@ func (c *Cards) connect(ctx context.Context, reader string) (Connection, error) 
 
 // open checks that the driver still recognises the card, which may be another
 // one than the reader listed.
-func open(ctx context.Context, conn Connection, d Driver) (*session, error) {
+func (c *Cards) open(ctx context.Context, conn Connection, d Driver) (*session, error) {
 	if !d.Matches(conn.ATR()) {
 		return nil, ErrCardChanged
 	}
@@ -304,7 +307,7 @@ func open(ctx context.Context, conn Connection, d Driver) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the card: %w", err)
 	}
-	return &session{Card: card, connection: conn}, nil
+	return &session{Card: card, connection: conn, withoutPad: c.WithoutPads}, nil
 }
 
 // metered bounds the number of commands of a connection and tells a card that

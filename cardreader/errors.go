@@ -55,6 +55,8 @@ const (
 	// without a PIN; no try was used.
 	PINCancelled PINReason = "cancelled"
 	PINTimeout   PINReason = "timeout"
+	// PINDiffers: the reader was given two different new values; no try was used.
+	PINDiffers PINReason = "differs"
 )
 
 // PINError is a PIN that was not accepted. It never holds the PIN.
@@ -80,6 +82,8 @@ func (e *PINError) Error() string {
 		return e.PIN + " was not entered: cancelled at the reader"
 	case PINTimeout:
 		return e.PIN + " was not entered in time"
+	case PINDiffers:
+		return e.PIN + " was not changed: the two entries of the new value differ"
 	default:
 		return e.PIN + " must be changed before first use"
 	}

@@ -32,6 +32,10 @@ func (e *AmbiguousReaderError) Error() string {
 //	disconnect with reset, wipe both
 //
 // ErrNotOffered is a card or a PIN that cannot be changed by software.
+//
+// Both values are typed at the reader where it has keys for that, the family
+// allows it, and the source is a PadChangePrompter; then the reader checks lengths
+// and that the new value is entered twice.
 func (c *Cards) ChangePIN(ctx context.Context, sel Selection, id string, src PINChangeSource) error {
 	m := management{
 		operation: operation{cards: c}, target: id, source: src, kind: PINChange,
@@ -51,6 +55,7 @@ func (c *Cards) ChangePIN(ctx context.Context, sel Selection, id string, src PIN
 			}
 			return changer.ChangePIN(ctx, id, old, replacement)
 		},
+		pad: func(ctx context.Context, card PadChanger, pad PINPad) error { return card.ChangePINAtPad(ctx, id, pad) },
 	}
 	return m.do(ctx, sel)
 }
@@ -73,6 +78,9 @@ func (c *Cards) UnblockPIN(ctx context.Context, sel Selection, id string, src PI
 				return ErrNotOffered
 			}
 			return unblocker.UnblockPIN(ctx, id, puk, replacement)
+		},
+		pad: func(ctx context.Context, card PadChanger, pad PINPad) error {
+			return card.UnblockPINAtPad(ctx, id, pad)
 		},
 	}
 	return m.do(ctx, sel)
@@ -158,6 +166,8 @@ type management struct {
 	// checked names the PIN or PUK that the card will verify.
 	checked func(Card) (string, error)
 	work    func(ctx context.Context, card Card, checked, replacement *pin.PIN) error
+	// pad does it with both values typed at the reader.
+	pad func(context.Context, PadChanger, PINPad) error
 }
 
 func (m *management) do(ctx context.Context, sel Selection) (err error) {
@@ -165,37 +175,77 @@ func (m *management) do(ctx context.Context, sel Selection) (err error) {
 		return err
 	}
 	request := PINChangeRequest{Operation: m.kind, Reader: m.reader}
-	if err := m.look(ctx, func(ctx context.Context, s *session) error { return m.describe(ctx, s.Card, &request) }); err != nil {
+	prompter, mayPad := m.source.(PadChangePrompter)
+	atPad := false
+	err = m.look(ctx, func(ctx context.Context, s *session) error {
+		err := m.describe(ctx, s.Card, &request)
+		if err == nil && mayPad {
+			atPad, err = s.padChangeable(ctx)
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := unblocked(request.Checked); err != nil {
 		return err
 	}
-	checked, replacement, err := m.enter(ctx, request)
-	if err != nil {
-		return err
-	}
-	defer checked.Wipe()
-	defer replacement.Wipe()
-	err = m.act(ctx, func(ctx context.Context, s *session) error {
-		if err := sameDocument(ctx, s.Card, request.Card); err != nil {
+	work := m.atPad
+	if atPad {
+		done, err := prompter.ChangeAtReader(ctx, request)
+		if err != nil {
+			return fmt.Errorf("entering %s: %w", m.target, err)
+		}
+		defer done()
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		status, err := pinStatus(ctx, s.Card, request.Checked.ID)
+	} else {
+		checked, replacement, err := m.enter(ctx, request)
+		if err != nil {
+			return err
+		}
+		defer checked.Wipe()
+		defer replacement.Wipe()
+		work = func(ctx context.Context, s *session) error { return m.work(ctx, s.Card, checked, replacement) }
+	}
+	if err := m.act(ctx, m.unchanged(request), work); err != nil {
+		return fmt.Errorf("giving %s a new value: %w", m.target, err)
+	}
+	return nil
+}
+
+// unchanged is what has to hold when the values are sent.
+func (m *management) unchanged(r PINChangeRequest) func(context.Context, *session) error {
+	return func(ctx context.Context, s *session) error {
+		if err := sameDocument(ctx, s.Card, r.Card); err != nil {
+			return err
+		}
+		status, err := pinStatus(ctx, s.Card, r.Checked.ID)
 		if err == nil {
 			err = unblocked(status)
 		}
 		if err != nil {
 			return err
 		}
-		return notFewer(status, request.Checked)
-	}, func(ctx context.Context, s *session) error {
-		return m.work(ctx, s.Card, checked, replacement)
-	})
-	if err != nil {
-		return fmt.Errorf("giving %s a new value: %w", m.target, err)
+		return notFewer(status, r.Checked)
 	}
-	return nil
+}
+
+// atPad lets the reader ask, once.
+func (m *management) atPad(ctx context.Context, s *session) error {
+	card, ok := s.Card.(PadChanger)
+	if !ok {
+		return ErrNotOffered
+	}
+	pad, err := s.pad(ctx)
+	if err != nil {
+		return err
+	}
+	if pad == nil {
+		return ErrReaderGone
+	}
+	return m.pad(ctx, card, pad)
 }
 
 // describe fills in what the holder is asked with.

@@ -11,6 +11,8 @@ import (
 type session struct {
 	Card
 	connection Connection
+	// withoutPad: the program does not want the reader's keys.
+	withoutPad bool
 }
 
 // operation is one thing that a holder does with one card, in three parts: look
@@ -57,7 +59,7 @@ func (o *operation) reopen(ctx context.Context, same func(context.Context, *sess
 	}()
 	bounded, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	opened, err := open(bounded, conn, o.driver)
+	opened, err := o.cards.open(bounded, conn, o.driver)
 	if err == nil {
 		err = same(bounded, opened)
 	}

@@ -52,6 +52,16 @@ type PadSigner interface {
 	SignAtPad(ctx context.Context, c Credential, pad PINPad, hash crypto.Hash, digest []byte) ([]byte, error)
 }
 
+// PadChanger is a Card whose PINs may get a new value at the reader. A refusal is
+// told as by PINChanger and PINUnblocker.
+type PadChanger interface {
+	// ChangePINAtPad is PINChanger.ChangePIN with both values typed on pad.
+	ChangePINAtPad(ctx context.Context, id string, pad PINPad) error
+	// UnblockPINAtPad is PINUnblocker.UnblockPIN with PUK and new value typed on
+	// pad.
+	UnblockPINAtPad(ctx context.Context, id string, pad PINPad) error
+}
+
 // PadPrompter is a PINSource that can tell the holder to use the reader's keys.
 // A source without it is asked for the PIN itself, whatever the reader has.
 type PadPrompter interface {
@@ -61,11 +71,39 @@ type PadPrompter interface {
 	EnterAtReader(ctx context.Context, r PINRequest) (done func(), err error)
 }
 
+// PadChangePrompter is a PINChangeSource that can tell the holder to use the
+// reader's keys. A source without it is asked for both values itself, whatever
+// the reader has.
+type PadChangePrompter interface {
+	// ChangeAtReader shows what is going to happen and returns at once, except
+	// that with one try of r.Checked left it gets an explicit yes first. No
+	// connection is held. An error ends the operation; done takes the hint away.
+	ChangeAtReader(ctx context.Context, r PINChangeRequest) (done func(), err error)
+}
+
 // pad is the pad of a connection that a card may use, or nil.
 func (s *session) pad(ctx context.Context) (PINPad, error) {
 	provider, ok := s.connection.(PINPadProvider)
-	if !ok {
+	if !ok || s.withoutPad {
 		return nil, nil
 	}
 	return provider.PINPad(ctx)
+}
+
+// padUsable: the reader has a pad and the card's family allows it.
+func (s *session) padUsable(ctx context.Context) (bool, error) {
+	if _, ok := s.Card.(PadSigner); !ok {
+		return false, nil
+	}
+	pad, err := s.pad(ctx)
+	return pad != nil, err
+}
+
+// padChangeable is padUsable for a new value.
+func (s *session) padChangeable(ctx context.Context) (bool, error) {
+	if _, ok := s.Card.(PadChanger); !ok {
+		return false, nil
+	}
+	pad, err := s.pad(ctx)
+	return pad != nil && pad.CanChange(), err
 }

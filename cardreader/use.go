@@ -76,15 +76,6 @@ func (u *use) status(ctx context.Context) (status PINStatus, atPad bool, err err
 	return status, atPad, usable(status)
 }
 
-// padUsable: the reader has a pad and the card's family allows it.
-func (s *session) padUsable(ctx context.Context) (bool, error) {
-	if _, ok := s.Card.(PadSigner); !ok {
-		return false, nil
-	}
-	pad, err := s.pad(ctx)
-	return pad != nil, err
-}
-
 // unchanged is what has to hold when the PIN is sent.
 func (u *use) unchanged(before PINStatus) func(context.Context, *session) error {
 	return func(ctx context.Context, s *session) error {

@@ -77,6 +77,10 @@ func CodeOf(err error) Code {
 			return CodePINBlocked
 		case cardreader.PINMustChange:
 			return CodePINMustChange
+		case cardreader.PINCancelled:
+			return CodeUserDeclined
+		case cardreader.PINTimeout:
+			return CodeUserTimeout
 		default:
 			return CodePINWrong
 		}

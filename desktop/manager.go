@@ -25,6 +25,32 @@ func (m Manager) question(kind Secret, name string, status cardreader.PINStatus)
 	return SecretQuestion{Kind: kind, Name: name, Status: status, Target: status.ID, Locale: m.Locale, Timeout: ConsentTime}
 }
 
+// Changes is m as a cardreader.PINChangeSource that lets both values be typed at
+// a reader with keys, where the Prompter can point to it.
+func (m Manager) Changes() cardreader.PINChangeSource {
+	if _, ok := m.Prompter.(ReaderPrompter); ok {
+		return padManager{m}
+	}
+	return m
+}
+
+// padManager is a Manager whose Prompter can point to a reader's keys.
+type padManager struct{ Manager }
+
+// ChangeAtReader implements cardreader.PadChangePrompter.
+func (m padManager) ChangeAtReader(ctx context.Context, r cardreader.PINChangeRequest) (done func(), err error) {
+	prompter, ok := m.Prompter.(ReaderPrompter)
+	if !ok {
+		return nil, ErrNoPrompt
+	}
+	if err := m.lastTry(ctx, r.Reader, r.Checked, r.Operation == cardreader.PINUnblock); err != nil {
+		return nil, err
+	}
+	q := m.question(SecretChecked, r.Reader, r.Checked)
+	q.Operation, q.Target = r.Operation, r.Target.ID
+	return prompter.ChangeAtReader(ctx, q)
+}
+
 // ChangePIN implements cardreader.PINChangeSource. Each entry is checked against
 // its rule before the next is asked for.
 func (m Manager) ChangePIN(ctx context.Context, r cardreader.PINChangeRequest) (checked, replacement *pin.PIN, err error) {

@@ -186,3 +186,43 @@ func (p *padPrompter) AtReader(ctx context.Context, c desktop.Consent) (func(), 
 	}
 	return func() { p.done++ }, nil
 }
+
+func (p *padPrompter) ChangeAtReader(ctx context.Context, q desktop.SecretQuestion) (func(), error) {
+	p.shown++
+	p.secrets = append(p.secrets, q)
+	if err := p.question(ctx); err != nil {
+		return nil, err
+	}
+	return func() { p.done++ }, nil
+}
+
+// C-41: at the reader, too, the last try needs its own yes, and no value is asked
+// for on the screen.
+func TestNewValueAtTheReaderIsShownUntilDone(t *testing.T) {
+	plain := desktop.Manager{Prompter: &fakePrompter{}}
+	if _, ok := plain.Changes().(cardreader.PadChangePrompter); ok {
+		t.Error("a prompter that cannot point to a reader became one that can")
+	}
+	p := &padPrompter{fakePrompter: &fakePrompter{}}
+	source, ok := desktop.Manager{Prompter: p, Locale: "es"}.Changes().(cardreader.PadChangePrompter)
+	if !ok {
+		t.Fatal("a prompter that can point to a reader became one that cannot")
+	}
+	r := changeRequest()
+	r.Operation, r.Checked.ID, r.Checked.TriesLeft = cardreader.PINUnblock, "PUK", 1
+	done, err := source.ChangeAtReader(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	if p.shown != 1 || p.done != 1 || len(p.confirmed) != 1 || !p.confirmed[0].Final || len(p.secrets) != 1 {
+		t.Errorf("shown %d, taken away %d, confirmed %+v, asked %+v", p.shown, p.done, p.confirmed, p.secrets)
+	}
+	if q := p.secrets[0]; q.Operation != cardreader.PINUnblock || q.Status.ID != "PUK" || q.Target != "PIN1" || q.Name != "Fake" || q.Locale != "es" {
+		t.Errorf("%+v", q)
+	}
+	p.err = desktop.ErrDeclined
+	if _, err := source.ChangeAtReader(t.Context(), r); !errors.Is(err, desktop.ErrDeclined) || p.shown != 1 {
+		t.Errorf("last try refused: %v, shown %d", err, p.shown)
+	}
+}

@@ -37,6 +37,9 @@ type ReaderPrompter interface {
 	// AtReader shows the whole of a request and where its PIN is typed, and
 	// returns at once; done takes the question away.
 	AtReader(ctx context.Context, c Consent) (done func(), err error)
+	// ChangeAtReader tells that a PIN gets a new value at the reader, and where;
+	// otherwise as AtReader. q is of kind SecretChecked.
+	ChangeAtReader(ctx context.Context, q SecretQuestion) (done func(), err error)
 }
 
 // Secret is what an entry is.

@@ -79,11 +79,19 @@ type readerTurns struct {
 }
 
 func (t *readerTurns) AtReader(ctx context.Context, c Consent) (func(), error) {
+	return t.while(ctx, func() (func(), error) { return t.reader.AtReader(ctx, c) })
+}
+
+func (t *readerTurns) ChangeAtReader(ctx context.Context, q SecretQuestion) (func(), error) {
+	return t.while(ctx, func() (func(), error) { return t.reader.ChangeAtReader(ctx, q) })
+}
+
+func (t *readerTurns) while(ctx context.Context, show func() (func(), error)) (func(), error) {
 	end, err := t.wait(ctx)
 	if err != nil {
 		return nil, err
 	}
-	done, err := t.reader.AtReader(ctx, c)
+	done, err := show()
 	if err != nil {
 		end()
 		return nil, err

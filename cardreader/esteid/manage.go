@@ -68,19 +68,27 @@ func (c *card) UnblockPIN(ctx context.Context, id string, puk, replacement *pin.
 	if err := iso7816.CheckPIN(id, target.rule(), replacement); err != nil {
 		return err
 	}
-	return c.explain(ctx, c.unblock(ctx, target, unblocking, puk, replacement))
+	return c.explain(ctx, c.unblock(ctx, target, unblocking,
+		func() error { return c.verify(ctx, unblocking, puk) },
+		func() error { return c.reset(ctx, target, replacement) }))
 }
 
-func (c *card) unblock(ctx context.Context, target, unblocking reference, puk, replacement *pin.PIN) error {
+// unblock has the PUK verified in its application and the new value set in that of
+// its PIN.
+func (c *card) unblock(ctx context.Context, target, unblocking reference, verify, reset func() error) error {
 	if err := c.enter(ctx, unblocking.application); err != nil {
 		return err
 	}
-	if err := c.verify(ctx, unblocking, puk); err != nil {
+	if err := verify(); err != nil {
 		return err
 	}
 	if err := c.enter(ctx, target.application); err != nil {
 		return err
 	}
+	return reset()
+}
+
+func (c *card) reset(ctx context.Context, target reference, replacement *pin.PIN) error {
 	return iso7816.WithBlock(replacement, pinBlock, pinPad, func(padded []byte) error {
 		_, err := apdu.Do(ctx, c.transport, apdu.Command{INS: insReset, P1: 0x02, P2: target.number, Data: padded})
 		if err != nil {
@@ -88,6 +96,37 @@ func (c *card) unblock(ctx context.Context, target, unblocking reference, puk, r
 		}
 		return nil
 	})
+}
+
+// ChangePINAtPad implements cardreader.PadChanger.
+func (c *card) ChangePINAtPad(ctx context.Context, id string, pad cardreader.PINPad) error {
+	r, err := c.referenceByID(id)
+	if err != nil {
+		return err
+	}
+	if err := c.enter(ctx, r.application); err != nil {
+		return c.explain(ctx, err)
+	}
+	return c.explain(ctx, iso7816.ChangeAtPad(ctx, pad, r.atPad()))
+}
+
+// UnblockPINAtPad implements cardreader.PadChanger: two entries, of the PUK and of
+// the new value.
+func (c *card) UnblockPINAtPad(ctx context.Context, id string, pad cardreader.PINPad) error {
+	if _, err := c.PUK(id); err != nil {
+		return err
+	}
+	target, err := c.referenceByID(id)
+	if err != nil {
+		return err
+	}
+	unblocking, err := c.referenceByID(idPUK)
+	if err != nil {
+		return err
+	}
+	return c.explain(ctx, c.unblock(ctx, target, unblocking,
+		func() error { return iso7816.VerifyAtPad(ctx, pad, unblocking.atPad()) },
+		func() error { return iso7816.ResetAtPad(ctx, pad, target.atPad()) }))
 }
 
 // PersonalData implements cardreader.PersonalDataReader.

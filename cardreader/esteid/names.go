@@ -174,3 +174,7 @@ const (
 func (r reference) rule() pin.Rule {
 	return pin.Rule{Min: r.min, Max: pinBlock, Class: pin.Digits}
 }
+
+func (r reference) atPad() iso7816.PadPIN {
+	return iso7816.PadPIN{ID: r.id, Reference: r.number, Rule: r.rule(), Block: pinBlock, Pad: pinPad}
+}

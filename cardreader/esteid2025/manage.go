@@ -83,6 +83,28 @@ func (e *estonian) UnblockPIN(ctx context.Context, id string, puk, replacement *
 	return explain(ctx, err)
 }
 
+// ChangePINAtPad implements cardreader.PadChanger.
+func (e *estonian) ChangePINAtPad(ctx context.Context, id string, pad cardreader.PINPad) error {
+	r, err := e.changeable(id)
+	if err != nil {
+		return err
+	}
+	return explain(ctx, iso7816.ChangeAtPad(ctx, pad, r.atPad()))
+}
+
+// UnblockPINAtPad implements cardreader.PadChanger.
+func (e *estonian) UnblockPINAtPad(ctx context.Context, id string, pad cardreader.PINPad) error {
+	target, err := e.changeable(id)
+	if err != nil {
+		return err
+	}
+	unblocking, err := e.referenceByID(idPUK)
+	if err != nil {
+		return err
+	}
+	return explain(ctx, iso7816.UnblockAtPad(ctx, pad, unblocking.atPad(), target.atPad()))
+}
+
 // PersonalData implements cardreader.PersonalDataReader.
 func (e *estonian) PersonalData(ctx context.Context) (*cardreader.PersonalData, error) {
 	_, err := e.do(ctx, apdu.Command{INS: iso7816.Select, P1: selectFromRoot, P2: noAnswer, Data: []byte(pathPersonalData)})

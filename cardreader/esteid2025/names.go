@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/iso7816"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
 
@@ -148,3 +149,7 @@ const (
 )
 
 func (r reference) rule() pin.Rule { return pin.Rule{Min: r.min, Max: pinBlock, Class: pin.Digits} }
+
+func (r reference) atPad() iso7816.PadPIN {
+	return iso7816.PadPIN{ID: r.id, Reference: r.number, Rule: r.rule(), Block: pinBlock, Pad: pinPad}
+}

@@ -82,9 +82,7 @@ func (c *card) SignAtPad(ctx context.Context, credential cardreader.Credential, 
 		return nil, err
 	}
 	return c.sign(ctx, k, algorithm, digest, func() error {
-		return iso7816.VerifyAtPad(ctx, pad, iso7816.PadPIN{
-			ID: r.id, Reference: r.number, Rule: r.rule(), Block: pinBlock, Pad: pinPad,
-		})
+		return iso7816.VerifyAtPad(ctx, pad, r.atPad())
 	})
 }
 

@@ -195,7 +195,7 @@ func TestStatusWordsAfterAPINHaveOneMeaning(t *testing.T) {
 		{0x6985, "status", "unchanged -1", "status"},
 		{0x6400, "status", "status", "timeout -1"},
 		{0x6401, "status", "status", "cancelled -1"},
-		{0x6402, "status", "status", "format -1"},
+		{0x6402, "status", "status", "differs -1"},
 		{0x6403, "status", "status", "format -1"},
 		{0x6404, "status", "status", "status"},
 		{0x6982, "status", "status", "status"},

@@ -107,16 +107,27 @@ func Changed(id string, c apdu.Command, sw apdu.StatusWord) error {
 // EnteredAtPad is Verified for a PIN typed at the reader, whose own status words
 // come first.
 func EnteredAtPad(id string, c apdu.Command, sw apdu.StatusWord) error {
+	if err := refusedByPad(id, sw); err != nil {
+		return err
+	}
+	return Verified(id, c, sw)
+}
+
+// refusedByPad gives the reader's own status words their meaning, nil for those of
+// the card. No try was used.
+func refusedByPad(id string, sw apdu.StatusWord) error {
 	refused := &cardreader.PINError{PIN: id, TriesLeft: -1}
 	switch sw {
 	case swPadTimeout:
 		refused.Reason = cardreader.PINTimeout
 	case swPadCancelled:
 		refused.Reason = cardreader.PINCancelled
-	case swPadDiffers, swPadLength:
+	case swPadDiffers:
+		refused.Reason = cardreader.PINDiffers
+	case swPadLength:
 		refused.Reason = cardreader.PINFormat
 	default:
-		return Verified(id, c, sw)
+		return nil
 	}
 	return refused
 }
@@ -131,16 +142,78 @@ type PadPIN struct {
 	Pad   byte
 }
 
+// entry is the template of a command that carries the blocks of PINs.
+func entry(command apdu.Command, pins ...PadPIN) (cardreader.PadEntry, apdu.Command, error) {
+	e := cardreader.PadEntry{Min: pins[0].Rule.Min, Max: pins[0].Rule.Max}
+	for _, p := range pins {
+		e.NewOffset = len(command.Data)
+		command.Data = append(command.Data, bytes.Repeat([]byte{p.Pad}, p.Block)...)
+		// The reader has one rule for all values that it asks for.
+		e.Min, e.Max = min(e.Min, p.Rule.Min), max(e.Max, p.Rule.Max)
+	}
+	raw, err := command.Append(nil)
+	e.Command = raw
+	return e, command, err
+}
+
 // VerifyAtPad has the reader ask for the PIN and verify it once.
 func VerifyAtPad(ctx context.Context, pad cardreader.PINPad, p PadPIN) error {
-	command := apdu.Command{INS: Verify, P2: p.Reference, Data: bytes.Repeat([]byte{p.Pad}, p.Block)}
-	raw, err := command.Append(nil)
+	e, command, err := entry(apdu.Command{INS: Verify, P2: p.Reference}, p)
 	if err != nil {
 		return err
 	}
-	sw, err := pad.Verify(ctx, cardreader.PadEntry{Command: raw, Min: p.Rule.Min, Max: p.Rule.Max})
+	sw, err := pad.Verify(ctx, e)
 	if err != nil {
 		return fmt.Errorf("verifying %s at the reader: %w", p.ID, err)
 	}
 	return EnteredAtPad(p.ID, command, apdu.StatusWord(sw))
+}
+
+// ChangeAtPad has the reader ask for the present value and twice for the new one,
+// and change it once by CHANGE REFERENCE DATA.
+func ChangeAtPad(ctx context.Context, pad cardreader.PINPad, p PadPIN) error {
+	e, command, err := entry(apdu.Command{INS: ChangeReferenceData, P2: p.Reference}, p, p)
+	if err != nil {
+		return err
+	}
+	sw, err := pad.Change(ctx, e)
+	if err != nil {
+		return fmt.Errorf("changing %s at the reader: %w", p.ID, err)
+	}
+	if err := refusedByPad(p.ID, apdu.StatusWord(sw)); err != nil {
+		return err
+	}
+	return Changed(p.ID, command, apdu.StatusWord(sw))
+}
+
+// UnblockAtPad has the reader ask for the PUK and twice for the new value, in one
+// RESET RETRY COUNTER with both.
+func UnblockAtPad(ctx context.Context, pad cardreader.PINPad, puk, target PadPIN) error {
+	e, command, err := entry(apdu.Command{INS: ResetRetryCounter, P2: target.Reference}, puk, target)
+	if err != nil {
+		return err
+	}
+	sw, err := pad.Change(ctx, e)
+	if err != nil {
+		return fmt.Errorf("unblocking %s at the reader: %w", target.ID, err)
+	}
+	return EnteredAtPad(puk.ID, command, apdu.StatusWord(sw))
+}
+
+// ResetAtPad has the reader ask twice for the new value, in RESET RETRY COUNTER
+// with that alone (P1 02), for cards on which the PUK was verified before.
+func ResetAtPad(ctx context.Context, pad cardreader.PINPad, target PadPIN) error {
+	e, command, err := entry(apdu.Command{INS: ResetRetryCounter, P1: 0x02, P2: target.Reference}, target)
+	if err != nil {
+		return err
+	}
+	e.Unblock = true
+	sw, err := pad.Change(ctx, e)
+	if err != nil {
+		return fmt.Errorf("unblocking %s at the reader: %w", target.ID, err)
+	}
+	if err := refusedByPad(target.ID, apdu.StatusWord(sw)); err != nil || apdu.StatusWord(sw).OK() {
+		return err
+	}
+	return &apdu.StatusError{CLA: command.CLA, INS: command.INS, P1: command.P1, P2: command.P2, SW: apdu.StatusWord(sw)}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
-	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
 )
 
@@ -205,8 +204,8 @@ type pinChangeCommand struct{ managing }
 
 // Run changes a PIN: the present value, the new one, the new one again.
 func (c *pinChangeCommand) Run(p *program) error {
-	return c.run(p, "changed", func(cards *cardreader.Cards, sel cardreader.Selection, id string, m desktop.Manager) error {
-		return cards.ChangePIN(p.ctx, sel, id, m)
+	return c.run(p, "changed", func(cards *cardreader.Cards, sel cardreader.Selection, id string, src cardreader.PINChangeSource) error {
+		return cards.ChangePIN(p.ctx, sel, id, src)
 	})
 }
 
@@ -214,12 +213,12 @@ type pinUnblockCommand struct{ managing }
 
 // Run unblocks a PIN: the PUK, the new value, the new value again.
 func (c *pinUnblockCommand) Run(p *program) error {
-	return c.run(p, "unblocked", func(cards *cardreader.Cards, sel cardreader.Selection, id string, m desktop.Manager) error {
-		return cards.UnblockPIN(p.ctx, sel, id, m)
+	return c.run(p, "unblocked", func(cards *cardreader.Cards, sel cardreader.Selection, id string, src cardreader.PINChangeSource) error {
+		return cards.UnblockPIN(p.ctx, sel, id, src)
 	})
 }
 
-func (c *managing) run(p *program, done string, work func(*cardreader.Cards, cardreader.Selection, string, desktop.Manager) error) error {
+func (c *managing) run(p *program, done string, work func(*cardreader.Cards, cardreader.Selection, string, cardreader.PINChangeSource) error) error {
 	ask := c.questions()
 	cards, err := p.onlyCards(ask)
 	if err != nil {
@@ -238,7 +237,7 @@ func (c *managing) run(p *program, done string, work func(*cardreader.Cards, car
 		return err
 	}
 	selection := cardreader.Selection{Reader: slot.Reader.Name}
-	if err := work(cards, selection, id, manager); err != nil {
+	if err := work(cards, selection, id, manager.Changes()); err != nil {
 		return nothingChanged(err)
 	}
 	if !c.JSON {

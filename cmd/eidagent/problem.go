@@ -191,6 +191,10 @@ func explainPIN(e *cardreader.PINError) *problem {
 		return &problem{exit: exitRefused, message: "cancelled at the reader: nothing was signed"}
 	case cardreader.PINTimeout:
 		return &problem{exit: exitRefused, message: "nothing was typed at the reader in time: nothing was signed"}
+	case cardreader.PINDiffers:
+		return &problem{exit: exitPINWrong, message: "the two entries of the new PIN differ: nothing was changed", hints: []string{
+			"The card was not asked, so no try was used. Run the command again.",
+		}}
 	case cardreader.PINFormat:
 		p = &problem{exit: exitPINWrong, message: e.PIN + " has the wrong length or characters", hints: []string{
 			"The card was not asked, so no try was used. eidagent card pin status shows the rule.",

@@ -56,6 +56,7 @@ type where struct {
 	PKCS11   []string    `name:"pkcs11" sep:"none" placeholder:"MODULE" help:"Use the keys of this PKCS #11 module in place of the inserted cards (absolute path, may be repeated)."`
 	P12      []string    `name:"p12" sep:"none" placeholder:"FILE" help:"Use the keys of this PKCS #12 file in place of the inserted cards (may be repeated; PEM for tests)."`
 	Trace    string      `placeholder:"FILE" help:"Append what goes over the line to cards to this file; PINs, keys and personal data are left out."`
+	NoKeypad bool        `name:"no-keypad" help:"Ask for PINs on this computer even where the reader has keys of its own, for readers whose keys do not work."`
 	DNIeKeys string      `name:"dnie-keys" placeholder:"FILE" help:"Terminal keys and root for the DNIe, in place of the published ones (JSON; for the laboratory)."`
 }
 
@@ -83,7 +84,7 @@ func (p *program) cards(ask *questions) (*cardreader.Cards, error) {
 		return nil, err
 	}
 	return &cardreader.Cards{
-		Service: service, Now: time.Now,
+		Service: service, Now: time.Now, WithoutPads: p.NoKeypad,
 		Drivers: []cardreader.Driver{
 			esteid.Driver{},
 			esteid2025.Driver{},

@@ -17,6 +17,32 @@ func (p phrases) atReaderText(c desktop.Consent, room int) string {
 	return p.consentText(c, room-len(escape("\n"+where))) + "\n" + where
 }
 
+// changeAtReaderText says which PIN gets a new value at the reader, and what is
+// typed there.
+func (p phrases) changeAtReaderText(q desktop.SecretQuestion, room int) string {
+	return fitting(room, func(cut func(string, int) string) string {
+		name := cut(q.Name, maxNameText)
+		places := values{"Name": name, "Reader": name, "PIN": Quote(q.Status.ID, maxPINName), "Target": Quote(q.Target, maxPINName)}
+		lines := []string{p.operation(q, places), p.say("change_at_reader", places)}
+		if q.Status.TriesLeft >= 0 {
+			lines = append(lines, p.count("tries", q.Status.TriesLeft, values{"PIN": places["PIN"]}))
+		}
+		return strings.Join(lines, "\n")
+	})
+}
+
+// operation is why a PIN gets a new value.
+func (p phrases) operation(q desktop.SecretQuestion, places values) string {
+	switch q.Operation {
+	case cardreader.PINUnblock:
+		return p.say("unblock_question", places)
+	case cardreader.PINActivate:
+		return p.say("activate_question", places)
+	default:
+		return p.say("change_question", places)
+	}
+}
+
 // secretText says what an entry is for, and what it must look like.
 func (p phrases) secretText(q desktop.SecretQuestion, room int) string {
 	return fitting(room, func(cut func(string, int) string) string {
@@ -32,14 +58,7 @@ func (p phrases) secretText(q desktop.SecretQuestion, room int) string {
 		case desktop.SecretPersonalData:
 			add("personal_data_pin")
 		default:
-			switch q.Operation {
-			case cardreader.PINUnblock:
-				add("unblock_question")
-			case cardreader.PINActivate:
-				add("activate_question")
-			default:
-				add("change_question")
-			}
+			lines = append(lines, p.operation(q, places))
 		}
 		switch q.Kind {
 		case desktop.SecretChecked:

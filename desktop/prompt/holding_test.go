@@ -66,6 +66,25 @@ func TestPinentryPointsToTheReader(t *testing.T) {
 	}
 }
 
+func TestPinentryPointsToTheReaderForANewValue(t *testing.T) {
+	p, said := pinentry(t, "MESSAGE=hang")
+	q := newValue()
+	q.Kind, q.Status = desktop.SecretChecked, cardreader.PINStatus{ID: "PUK", TriesLeft: 2, TriesMax: 3, MinLength: 8, MaxLength: 12, Class: pin.Digits}
+	done, err := p.ChangeAtReader(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	for _, text := range []string{"a new value with the PUK", "Type PUK, and twice the new PIN1, on the keys of the reader Virtual PCD 00 00", "2 tries"} {
+		if !strings.Contains(said(), text) {
+			t.Errorf("%q is missing in %s", text, said())
+		}
+	}
+	if strings.Contains(said(), "GETPIN") {
+		t.Error("the PUK was asked for on the screen, too")
+	}
+}
+
 func TestPinentryWantsAYesWithoutAPIN(t *testing.T) {
 	p, _ := pinentry(t, "CONFIRM=ERR 83886179 Operation cancelled")
 	c := consent(t)
@@ -106,6 +125,11 @@ func TestTerminalAsksForPINsAndAYes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	done()
+	if done, err = terminal.ChangeAtReader(t.Context(), newValue()); err != nil {
+		t.Fatal(err)
+	}
+	s.typeAfter(t, "tweemaal de nieuwe PIN1", "")
 	done()
 }
 

@@ -95,12 +95,20 @@ func (p *Pinentry) Confirm(ctx context.Context, q desktop.Confirmation) error {
 // until the person has read it.
 func (p *Pinentry) AtReader(ctx context.Context, c desktop.Consent) (done func(), err error) {
 	words := p.Texts.in(c.Locale)
+	return p.message(ctx, words, words.atReaderText(c, room("SETDESC")), c.Timeout)
+}
+
+// ChangeAtReader implements desktop.ReaderPrompter in the same way.
+func (p *Pinentry) ChangeAtReader(ctx context.Context, q desktop.SecretQuestion) (done func(), err error) {
+	words := p.Texts.in(q.Locale)
+	return p.message(ctx, words, words.changeAtReaderText(q, room("SETDESC")), q.Timeout)
+}
+
+func (p *Pinentry) message(ctx context.Context, words phrases, text string, timeout time.Duration) (done func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	shown, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- p.converse(ctx, words, question{
-			text: words.atReaderText(c, room("SETDESC")), yes: "understood", timeout: c.Timeout,
-		}, func(a *assuan) error {
+		ended <- p.converse(ctx, words, question{text: text, yes: "understood", timeout: timeout}, func(a *assuan) error {
 			close(shown)
 			return a.do("MESSAGE", "")
 		})

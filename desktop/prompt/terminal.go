@@ -92,9 +92,17 @@ func (t Terminal) Confirm(ctx context.Context, q desktop.Confirmation) error {
 // AtReader implements desktop.ReaderPrompter. The text stays where it is.
 func (t Terminal) AtReader(ctx context.Context, c desktop.Consent) (done func(), err error) {
 	words := t.Texts.in(c.Locale)
-	err = t.with(ctx, c.Timeout, func(tty *os.File) error {
-		return say(tty, words.atReaderText(c, room("SETDESC")))
-	})
+	return t.message(ctx, c.Timeout, words.atReaderText(c, room("SETDESC")))
+}
+
+// ChangeAtReader implements desktop.ReaderPrompter.
+func (t Terminal) ChangeAtReader(ctx context.Context, q desktop.SecretQuestion) (done func(), err error) {
+	words := t.Texts.in(q.Locale)
+	return t.message(ctx, q.Timeout, words.changeAtReaderText(q, room("SETDESC")))
+}
+
+func (t Terminal) message(ctx context.Context, timeout time.Duration, text string) (done func(), err error) {
+	err = t.with(ctx, timeout, func(tty *os.File) error { return say(tty, text) })
 	if err != nil {
 		return nil, err
 	}
