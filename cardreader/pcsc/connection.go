@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/apdu"
@@ -37,7 +38,7 @@ func (c *connection) open() (err error) {
 		}
 	}()
 	if c.handle, err = c.session.connect(c.reader); err != nil {
-		return err
+		return c.absent(err)
 	}
 	if p := c.handle.protocol(); p != protocolT0 && p != protocolT1 {
 		return &Error{Op: "connect", Code: codeProtoMismatch}
@@ -49,11 +50,11 @@ func (c *connection) open() (err error) {
 			err = c.handle.begin()
 		}
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		c.answer, err = c.handle.atr()
 	}
-	if c.answer, err = c.handle.atr(); err != nil {
-		return err
+	if err != nil {
+		return c.absent(err)
 	}
 	if len(c.answer) == 0 || len(c.answer) > maxATR {
 		return fmt.Errorf("%w: answer to reset of %d bytes", cardreader.ErrCardUnsupported, len(c.answer))
@@ -128,21 +129,39 @@ func (c *connection) explain(answer []byte, err error) error {
 	}
 }
 
+// absent tells an empty slot from a card that does not answer: for a moment after
+// a card was pulled the service takes it for one that cannot be powered.
+func (c *connection) absent(err error) error {
+	switch code(err) {
+	case codeUnresponsiveCard, codeUnpoweredCard, codeNotTransacted, codeCommError, codeNotReady:
+		if c.removed() {
+			return &Error{Op: "connect", Code: codeNoSmartcard}
+		}
+	}
+	return err
+}
+
 // removed waits a moment for the service to notice.
 func (c *connection) removed() bool {
 	slots := []slot{{name: c.reader, known: statePresent}}
-	c.service.listing.Lock()
-	defer c.service.listing.Unlock()
-	if err := c.session.status(c.service.role("list"), slots, 0); err != nil {
-		return false
-	}
-	if slots[0].now&statePresent != 0 {
-		slots[0].known = slots[0].now
-		if err := c.session.status(c.service.role("list"), slots, removalTimeout); err != nil {
+	c.service.leaving.Lock()
+	defer c.service.leaving.Unlock()
+	timeout := time.Duration(0) // the first answer is what the service thinks now
+	// Each event of the slot ends a wait: another program comes or goes.
+	for range removalLooks {
+		err := c.session.status(c.service.role("removal"), slots, timeout)
+		if err != nil && code(err) != codeTimeout {
 			return false
 		}
+		if err == nil {
+			if slots[0].now&statePresent == 0 {
+				return true
+			}
+			slots[0].known = slots[0].now
+		}
+		timeout = removalTimeout
 	}
-	return slots[0].now&statePresent == 0
+	return false
 }
 
 // Close implements cardreader.Connection. A second call does nothing.

@@ -21,7 +21,9 @@ type fakeSystem struct {
 	handle   *fakeHandle
 	connects func() error
 	pnp      bool
-	cancels  int
+	// impatient: waits for a change end at once, in vain.
+	impatient bool
+	cancels   int
 }
 
 func newFakeSystem() *fakeSystem {
@@ -111,7 +113,7 @@ func (s *fakeSession) status(_ string, slots []slot, timeout time.Duration) erro
 			return nil
 		case s.cancelled:
 			return &Error{Op: "get status", Code: 0x80100002}
-		case timeout == 0:
+		case timeout == 0, s.f.impatient:
 			return &Error{Op: "get status", Code: codeTimeout}
 		}
 		s.f.changed.Wait()
@@ -148,6 +150,7 @@ type fakeHandle struct {
 	mu       sync.Mutex
 	active   protocol
 	reset    []byte
+	atrs     func() ([]byte, error)
 	begins   func(n int) error
 	begun    int
 	sends    func(command []byte) ([]byte, error)
@@ -190,8 +193,14 @@ func (h *fakeHandle) begin() error {
 	return nil
 }
 
-func (h *fakeHandle) reconnect() error     { h.note("reconnect"); return nil }
-func (h *fakeHandle) atr() ([]byte, error) { return h.reset, nil }
+func (h *fakeHandle) reconnect() error { h.note("reconnect"); return nil }
+
+func (h *fakeHandle) atr() ([]byte, error) {
+	if h.atrs != nil {
+		return h.atrs()
+	}
+	return h.reset, nil
+}
 
 func (h *fakeHandle) transmit(command []byte) ([]byte, error) {
 	h.mu.Lock()

@@ -24,9 +24,11 @@ const (
 	maxATR = 33
 	// padTimeout is how long a reader with keys waits for a PIN, in seconds.
 	padTimeout = 30
-	// removalTimeout is how long the service may take to notice that a card is
-	// gone after a command failed; it looks about every 400 ms.
+	// removalTimeout is how long one look for the removal of a card waits after a
+	// command or a connection failed, and removalLooks how many there are. The
+	// service looks about every 400 ms, on a busy machine later.
 	removalTimeout = 600 * time.Millisecond
+	removalLooks   = 5
 	// watchTimeout is the longest wait for an event before readers are listed
 	// anew. pcsc-lite up to 1.9 misses a reader plugged between two waits.
 	watchTimeout = time.Second

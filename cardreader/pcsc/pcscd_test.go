@@ -230,6 +230,30 @@ func TestRemovalThroughARealPCSCD(t *testing.T) {
 	}
 }
 
+// Threat C-16: pulled between listing and signing, at no command of ours, while
+// the service still takes the card for present.
+func TestCardPulledRightAfterListing(t *testing.T) {
+	stack := start(t, pcscd.Options{})
+	spec := citizen(t, 0)
+	for round := range 3 {
+		insert(t, stack, spec)
+		c := facade()
+		found := find(t, c)
+		pulled := make(chan error, 1)
+		go func() { pulled <- stack.Remove(t.Context()) }()
+		var err error
+		for err == nil {
+			err = sign(t.Context(), c, found, "12345", "a document")
+		}
+		if !errors.Is(err, cardreader.ErrCardRemoved) {
+			t.Errorf("round %d: Sign = %v, want ErrCardRemoved", round, err)
+		}
+		if err := <-pulled; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func commands(log []cards.Exchange) []cards.Exchange {
 	return slices.DeleteFunc(slices.Clone(log), func(e cards.Exchange) bool { return e.Reset })
 }

@@ -16,7 +16,7 @@ type Service struct {
 	workers workers
 	// Slot states are asked for under these, one each at a time: the binding
 	// keeps the C strings of a call alive by reader name and role.
-	listing, watching sync.Mutex
+	listing, watching, leaving sync.Mutex
 }
 
 // New returns the service. Nothing is opened before it is used, so an absent

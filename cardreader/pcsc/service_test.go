@@ -173,6 +173,18 @@ func TestConnectGivesBackWhatItOpened(t *testing.T) {
 		{"no service", func(f *fakeSystem) { f.down = codeNoService }, cardreader.ErrNoService},
 		{"no card", func(f *fakeSystem) { f.connects = func() error { return &Error{Code: codeNoSmartcard} } }, cardreader.ErrNoCard},
 		{"held exclusively", func(f *fakeSystem) { f.connects = func() error { return &Error{Code: codeSharingViolation} } }, cardreader.ErrCardBusy},
+		{"C-16 card pulled a moment ago cannot be powered", func(f *fakeSystem) {
+			f.states["a"] = slot{now: 0x12}
+			f.connects = func() error { return &Error{Code: codeUnresponsiveCard} }
+		}, cardreader.ErrNoCard},
+		{"C-16 card pulled before its answer to reset is read", func(f *fakeSystem) {
+			f.states["a"] = slot{now: 0x12}
+			f.handle.atrs = func() ([]byte, error) { return nil, &Error{Code: codeUnpoweredCard} }
+		}, cardreader.ErrNoCard},
+		{"mute card that stays", func(f *fakeSystem) {
+			f.states["a"], f.impatient = slot{now: 0x222}, true
+			f.connects = func() error { return &Error{Code: codeUnresponsiveCard} }
+		}, cardreader.ErrCardMute},
 		{"removed before the transaction", func(f *fakeSystem) { f.handle.begins = func(int) error { return &Error{Code: codeRemovedCard} } }, cardreader.ErrCardRemoved},
 		{"reset again and again", func(f *fakeSystem) { f.handle.begins = func(int) error { return &Error{Code: codeResetCard} } }, cardreader.ErrCardReset},
 		{"C-10 no answer to reset", func(f *fakeSystem) { f.handle.reset = nil }, cardreader.ErrCardUnsupported},
