@@ -39,6 +39,7 @@ const (
 	RevokedCANoPOE                SubIndication = "REVOKED_CA_NO_POE"
 	NotYetValid                   SubIndication = "NOT_YET_VALID"
 	TimestampOrderFailure         SubIndication = "TIMESTAMP_ORDER_FAILURE"
+	SignedDataNotFound            SubIndication = "SIGNED_DATA_NOT_FOUND"
 )
 
 // Integrity answers one question alone: are digest and signature value right
@@ -150,6 +151,19 @@ type Signature struct {
 	Location    string `json:"location,omitempty"`
 	ContactInfo string `json:"contact_info,omitempty"`
 	ClaimedName string `json:"claimed_name,omitempty"`
+	// Policy is the identifier of the explicit signature policy; what it demands is
+	// not examined.
+	Policy string `json:"policy,omitempty"`
+	// Commitments and Roles are claims of the signer.
+	Commitments []Commitment `json:"commitments,omitempty"`
+	Roles       []string     `json:"roles,omitempty"`
+	// Countersigns is the number, from 1, of the signature in this report whose
+	// value is signed here.
+	Countersigns int `json:"countersigns,omitempty"`
+	// File is the file of a container that holds the signature, Signed names the
+	// files that it is about.
+	File   string   `json:"file,omitempty"`
+	Signed []string `json:"signed,omitempty"`
 	// CertificationLevel is DocMDP P (1 to 3) of a certification, else 0.
 	CertificationLevel int     `json:"certification_level,omitempty"`
 	Signer             *Signer `json:"signer,omitempty"`
@@ -162,6 +176,8 @@ type StampKind string
 const (
 	DocumentStamp  StampKind = "document"
 	SignatureStamp StampKind = "signature"
+	ContentStamp   StampKind = "content" // made over the content, before signing
+	ArchiveStamp   StampKind = "archive" // over signature and validation data
 )
 
 // TimeStamp is the verdict on a time-stamp.

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"math/bits"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -21,18 +22,27 @@ func (d *SignedData) Append(dst []byte) ([]byte, error) {
 }
 
 func (d *SignedData) addBody(b *cryptobyte.Builder) {
-	b.AddASN1Int64(d.Version)
-	b.AddASN1(asn1.SET, func(b *cryptobyte.Builder) {
-		for _, a := range d.DigestAlgorithms {
-			addAlgorithm(b, a)
-		}
-	})
+	d.addAlgorithms(b)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		addOID(b, d.ContentType)
 		if d.hasContent {
 			b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1OctetString(d.Content) })
 		}
 	})
+	d.addSets(b)
+}
+
+func (d *SignedData) addAlgorithms(b *cryptobyte.Builder) {
+	b.AddASN1Int64(d.Version)
+	b.AddASN1(asn1.SET, func(b *cryptobyte.Builder) {
+		for _, a := range d.DigestAlgorithms {
+			addAlgorithm(b, a)
+		}
+	})
+}
+
+// addSets writes what follows the content.
+func (d *SignedData) addSets(b *cryptobyte.Builder) {
 	if d.hasCertificates {
 		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(d.Certificates, nil)) })
 	}
@@ -48,19 +58,57 @@ func (d *SignedData) addBody(b *cryptobyte.Builder) {
 
 func (si *SignerInfo) add(b *cryptobyte.Builder) {
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1Int64(si.Version)
-		if si.SubjectKeyID != nil {
-			b.AddASN1(asn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(si.SubjectKeyID) })
-		} else {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddBytes(si.Issuer)
-				b.AddASN1BigInt(si.Serial)
-			})
-		}
-		addAlgorithm(b, si.DigestAlgorithm)
-		b.AddBytes(si.signed)
-		addAlgorithm(b, si.SignatureAlgorithm)
-		b.AddASN1OctetString(si.Signature)
+		b.AddBytes(si.fields)
 		b.AddBytes(si.unsigned)
 	})
+}
+
+// Frame returns what stands before and behind size bytes of content in the DER
+// of a message whose content is elsewhere. For a detached message tail is empty.
+func (d *SignedData) Frame(size int64) (head, tail []byte, err error) {
+	if !d.hasContent {
+		head, err = d.Append(nil)
+		return head, nil, err
+	}
+	bytesOf := func(f func(*cryptobyte.Builder)) []byte {
+		var b cryptobyte.Builder
+		f(&b)
+		raw, failure := b.Bytes()
+		if failure != nil {
+			err = failure
+		}
+		return raw
+	}
+	outerType := bytesOf(func(b *cryptobyte.Builder) { addOID(b, OIDSignedData) })
+	algorithms := bytesOf(d.addAlgorithms)
+	contentType := bytesOf(func(b *cryptobyte.Builder) { addOID(b, d.ContentType) })
+	tail = bytesOf(d.addSets)
+	octets := appendHeader(nil, asn1.OCTET_STRING, size)
+	wrapped := int64(len(octets)) + size
+	octets = append(appendHeader(nil, explicit(0), wrapped), octets...)
+	octets = append(contentType, octets...)
+	encap := int64(len(octets)) + size
+	octets = append(appendHeader(nil, asn1.SEQUENCE, encap), octets...)
+	octets = append(algorithms, octets...)
+	body := int64(len(octets)) + size + int64(len(tail))
+	octets = append(appendHeader(nil, asn1.SEQUENCE, body), octets...)
+	inner := int64(len(octets)) + size + int64(len(tail))
+	octets = append(appendHeader(nil, explicit(0), inner), octets...)
+	octets = append(outerType, octets...)
+	all := int64(len(octets)) + size + int64(len(tail))
+	return append(appendHeader(nil, asn1.SEQUENCE, all), octets...), tail, err
+}
+
+// appendHeader appends tag and definite length (X.690 8.1.3).
+func appendHeader(dst []byte, tag asn1.Tag, length int64) []byte {
+	dst = append(dst, byte(tag))
+	if length < 0x80 {
+		return append(dst, byte(length))
+	}
+	n := (bits.Len64(uint64(length)) + 7) / 8
+	dst = append(dst, 0x80|byte(n))
+	for i := n - 1; i >= 0; i-- {
+		dst = append(dst, byte(length>>(8*i)))
+	}
+	return dst
 }

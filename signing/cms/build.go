@@ -22,6 +22,10 @@ type Template struct {
 	// SigningTime becomes the signing-time attribute, which CAdES baseline
 	// demands and PAdES baseline forbids; zero leaves it out.
 	SigningTime time.Time
+	// Attributes are further signed attributes.
+	Attributes []Attribute
+	// Counter makes a countersignature, which has no content-type (RFC 5652 11.4).
+	Counter bool
 }
 
 // SignedAttributes returns the DER of the signed attributes as a SET, whose
@@ -32,10 +36,15 @@ func (t *Template) SignedAttributes(digest []byte) ([]byte, error) {
 		return nil, fmt.Errorf("content digest of %d bytes: %w", len(digest), ErrAlgorithm)
 	}
 	attributes := [][]byte{
-		attribute(OIDContentType, func(b *cryptobyte.Builder) { addOID(b, OIDData) }),
 		attribute(OIDMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(digest) }),
 		attribute(OIDSigningCertificateV2, t.addSigningCertificate),
 		attribute(OIDAlgorithmProtection, t.addAlgorithmProtection),
+	}
+	if !t.Counter {
+		attributes = append(attributes, attribute(OIDContentType, func(b *cryptobyte.Builder) { addOID(b, OIDData) }))
+	}
+	for _, a := range t.Attributes {
+		attributes = append(attributes, attribute(a.Type, func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(a.Values, nil)) }))
 	}
 	if !t.SigningTime.IsZero() {
 		attributes = append(attributes, attribute(OIDSigningTime, func(b *cryptobyte.Builder) {

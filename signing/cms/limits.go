@@ -2,11 +2,17 @@ package cms
 
 // Ceilings of what Parse accepts. Sizes are in bytes.
 const (
-	maxMessage      = 2 << 20
+	maxMessage = 2 << 20
+	// maxSets bounds what follows the content of a message that Open reads.
+	maxSets = 16 << 20
+	// maxParts bounds the pieces of content that has an indefinite length.
+	maxParts = 1 << 20
+	// maxDepth bounds nested indefinite lengths (threats 5.3).
+	maxDepth        = 32
 	maxCertificate  = 64 << 10
-	maxCertificates = 32
-	maxRevocations  = 64
-	maxSigners      = 8
+	maxCertificates = 128
+	maxRevocations  = 128
+	maxSigners      = 32
 	maxAlgorithms   = 16
 	maxAttributes   = 64
 	maxValues       = 64

@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"io"
 	"math/big"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -12,7 +13,8 @@ type SignedData struct {
 	Version          int64
 	DigestAlgorithms []AlgorithmIdentifier
 	ContentType      OID
-	// Content is the encapsulated content; nil when the signature is detached.
+	// Content is the encapsulated content of a message that Parse read; nil when the
+	// signature is detached, or when Open left the content where it is.
 	Content      []byte
 	Certificates [][]byte // raw Certificate, or another choice of CertificateSet
 	CRLs         [][]byte // raw CertificateList or OtherRevocationInfo
@@ -22,6 +24,9 @@ type SignedData struct {
 	Indefinite bool
 
 	hasContent, hasCertificates, hasCRLs bool
+	// src and parts say where Open found the content.
+	src   io.ReaderAt
+	parts []part
 }
 
 // SignerInfo is one signer (RFC 5652 5.3).
@@ -38,6 +43,8 @@ type SignerInfo struct {
 	UnsignedAttributes []Attribute
 
 	signed, unsigned []byte // raw elements with their context tags
+	// fields is everything before the unsigned attributes, as received.
+	fields []byte
 }
 
 // Attribute is an attribute with its raw values.
@@ -145,30 +152,43 @@ func allZero(b []byte) bool {
 }
 
 func (d *SignedData) parseBody(s cryptobyte.String) (rest cryptobyte.String, err error) {
-	var algorithms, content, signers cryptobyte.String
+	var algorithms, content cryptobyte.String
 	if !s.ReadASN1Integer(&d.Version) || !s.ReadASN1(&algorithms, asn1.SET) || !d.take(&s, &content, asn1.SEQUENCE) {
 		return nil, formatError("SignedData")
 	}
-	for !algorithms.Empty() {
-		a, ok := readAlgorithm(&algorithms)
-		if !ok {
-			return nil, formatError("digestAlgorithms")
-		}
-		if len(d.DigestAlgorithms) == maxAlgorithms {
-			return nil, limitError("digestAlgorithms")
-		}
-		d.DigestAlgorithms = append(d.DigestAlgorithms, a)
+	if err := d.readAlgorithms(algorithms); err != nil {
+		return nil, err
 	}
 	if err := d.parseContent(content); err != nil {
 		return nil, err
 	}
+	return d.parseSets(s)
+}
+
+func (d *SignedData) readAlgorithms(set cryptobyte.String) error {
+	for !set.Empty() {
+		a, ok := readAlgorithm(&set)
+		if !ok {
+			return formatError("digestAlgorithms")
+		}
+		if len(d.DigestAlgorithms) == maxAlgorithms {
+			return limitError("digestAlgorithms")
+		}
+		d.DigestAlgorithms = append(d.DigestAlgorithms, a)
+	}
+	return nil
+}
+
+// parseSets reads what follows the content.
+func (d *SignedData) parseSets(s cryptobyte.String) (rest cryptobyte.String, err error) {
+	var signers cryptobyte.String
 	if d.Certificates, d.hasCertificates, err = d.elements(&s, explicit(0), maxCertificates, maxCertificate); err != nil {
 		return nil, err
 	}
 	if d.CRLs, d.hasCRLs, err = d.elements(&s, explicit(1), maxRevocations, maxMessage); err != nil {
 		return nil, err
 	}
-	if !s.ReadASN1(&signers, asn1.SET) {
+	if !d.take(&s, &signers, asn1.SET) {
 		return nil, formatError("signerInfos")
 	}
 	for !signers.Empty() {
@@ -255,7 +275,11 @@ func (d *SignedData) elements(s *cryptobyte.String, tag asn1.Tag, most, size int
 func parseSignerInfo(in *cryptobyte.String) (SignerInfo, error) {
 	var si SignerInfo
 	var s cryptobyte.String
-	if !in.ReadASN1(&s, asn1.SEQUENCE) || !s.ReadASN1Integer(&si.Version) {
+	if !in.ReadASN1(&s, asn1.SEQUENCE) {
+		return si, formatError("SignerInfo")
+	}
+	whole := s
+	if !s.ReadASN1Integer(&si.Version) {
 		return si, formatError("SignerInfo")
 	}
 	if err := si.parseIdentifier(&s); err != nil {
@@ -277,6 +301,7 @@ func parseSignerInfo(in *cryptobyte.String) (SignerInfo, error) {
 		return si, formatError("signature value")
 	}
 	si.Signature = signature
+	si.fields = whole[:len(whole)-len(s)]
 	if si.UnsignedAttributes, si.unsigned, err = parseAttributes(&s, explicit(1)); err != nil {
 		return si, err
 	}

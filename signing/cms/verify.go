@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -46,12 +47,24 @@ func (si *SignerInfo) Digest() (crypto.Hash, error) { return si.DigestAlgorithm.
 // ErrSignature and ErrAlgorithm; with the last five the result holds what is
 // known so far.
 func (d *SignedData) Verify(si *SignerInfo, digest []byte, extra ...[]byte) (*Verified, error) {
+	return d.verify(si, digest, d.ContentType, extra)
+}
+
+// VerifyCounter checks a countersignature against the digest of the signature
+// value that it countersigns (RFC 5652 11.4), as Verify does.
+func (d *SignedData) VerifyCounter(si *SignerInfo, digest []byte, extra ...[]byte) (*Verified, error) {
+	return d.verify(si, digest, "", extra)
+}
+
+// verify demands signed attributes with the content type, which a countersignature
+// has not.
+func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extra [][]byte) (*Verified, error) {
 	v := &Verified{SignedAttributes: si.SignedAttributes != nil}
 	var err error
 	if v.Digest, err = si.Digest(); err != nil {
 		return v, err
 	}
-	if err := si.checkAttributes(d.ContentType); err != nil {
+	if err := si.checkAttributes(contentType); err != nil {
 		return v, err
 	}
 	v.Sorted = si.sorted()
@@ -92,7 +105,12 @@ func (d *SignedData) Verify(si *SignerInfo, digest []byte, extra ...[]byte) (*Ve
 	if si.SignedAttributes == nil {
 		return v, verifyDigest(v.Certificate.PublicKey, v.Algorithm, digest, nil, si.Signature)
 	}
-	return v, verifyValue(v.Certificate.PublicKey, v.Algorithm, si.signedBytes(), si.Signature)
+	err = verifyValue(v.Certificate.PublicKey, v.Algorithm, si.signedBytes(), si.Signature)
+	if errors.Is(err, ErrSignature) && !v.Sorted {
+		// Some signers sign the DER and send another order.
+		err = verifyValue(v.Certificate.PublicKey, v.Algorithm, si.sortedBytes(), si.Signature)
+	}
+	return v, err
 }
 
 // signedBytes returns what the value signs: the attributes as received, with
@@ -101,6 +119,23 @@ func (si *SignerInfo) signedBytes() []byte {
 	b := bytes.Clone(si.signed)
 	b[0] = byte(asn1.SET)
 	return b
+}
+
+// sortedBytes returns the attributes as a DER SET OF.
+func (si *SignerInfo) sortedBytes() []byte {
+	in := cryptobyte.String(si.signed)
+	var set cryptobyte.String
+	var all [][]byte
+	for ok := in.ReadASN1(&set, explicit(0)); ok && !set.Empty(); {
+		var e cryptobyte.String
+		if !set.ReadASN1Element(&e, asn1.SEQUENCE) {
+			break
+		}
+		all = append(all, e)
+	}
+	var b cryptobyte.Builder
+	addSet(&b, asn1.SET, all)
+	return b.BytesOrPanic()
 }
 
 func (si *SignerInfo) sorted() bool {
@@ -155,7 +190,7 @@ func find(attributes []Attribute, oid OID) [][]byte {
 // checkAttributes demands what RFC 5652 5.3 and 11 demand of signed attributes.
 func (si *SignerInfo) checkAttributes(contentType OID) error {
 	if si.SignedAttributes == nil {
-		if contentType != OIDData {
+		if contentType != OIDData && contentType != "" {
 			return formatError("content of this type needs signed attributes")
 		}
 		return nil
@@ -171,7 +206,7 @@ func (si *SignerInfo) checkAttributes(contentType OID) error {
 		}
 	}
 	raw, err := si.single(OIDContentType)
-	if err != nil {
+	if err != nil || contentType == "" {
 		return err
 	}
 	s := cryptobyte.String(raw)

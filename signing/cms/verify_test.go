@@ -29,11 +29,27 @@ func (s specimen) resigned(t testing.TB, change func([]Attribute) []Attribute) *
 	addSet(&b, explicit(0), encoded)
 	si.signed = b.BytesOrPanic()
 	si.Signature = s.sign(t, si.signedBytes())
+	si.fields = si.rebuilt()
 	message, err := d.Append(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return mustParse(t, message)
+}
+
+// rebuilt encodes the fields of a signer that a test has changed.
+func (si *SignerInfo) rebuilt() []byte {
+	var b cryptobyte.Builder
+	b.AddASN1Int64(si.Version)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(si.Issuer)
+		b.AddASN1BigInt(si.Serial)
+	})
+	addAlgorithm(&b, si.DigestAlgorithm)
+	b.AddBytes(si.signed)
+	addAlgorithm(&b, si.SignatureAlgorithm)
+	b.AddASN1OctetString(si.Signature)
+	return b.BytesOrPanic()
 }
 
 func drop(oid OID) func([]Attribute) []Attribute {
