@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/saml"
 )
 
@@ -125,11 +126,11 @@ func (s statements) subject() (*brokers.Subject, error) {
 // in as an organisation.
 func identify(person *brokers.Subject, identifier string, c *certificate) error {
 	if c != nil && c.representative() {
-		nif, err := parseNIF(c.responsible)
+		nif, err := nationalid.ParseNIF(c.responsible)
 		if err != nil {
 			return err
 		}
-		cif, err := parseCIF(c.holder)
+		cif, err := nationalid.ParseCIF(c.holder)
 		if err != nil {
 			return err
 		}
@@ -153,12 +154,12 @@ func identify(person *brokers.Subject, identifier string, c *certificate) error 
 		person.Key, person.Country = "eidas:"+identifier, origin
 		return nil
 	}
-	nif, err := parseNIF(value)
+	nif, err := nationalid.ParseNIF(value)
 	if err != nil {
 		return err
 	}
 	if c != nil && c.responsible != "" {
-		if other, err := parseNIF(c.responsible); err != nil || other != nif {
+		if other, err := nationalid.ParseNIF(c.responsible); err != nil || other != nif {
 			return errors.New("certificate is of somebody else")
 		}
 	}
@@ -168,7 +169,7 @@ func identify(person *brokers.Subject, identifier string, c *certificate) error 
 
 // names says whether a PersonIdentifier, with or without its prefix, is a number.
 func names(identifier, number string) bool {
-	value, err := tidy(strings.TrimPrefix(identifier, "ES/ES/"))
+	value, err := nationalid.Tidy(strings.TrimPrefix(identifier, "ES/ES/"))
 	return err == nil && value == number
 }
 

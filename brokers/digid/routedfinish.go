@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/saml"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -171,7 +172,7 @@ func identifier(a *saml.Assertion, name string) (string, error) {
 		found[id.NameQualifier] = id.Value
 	}
 	if bsn, ok := found[qualifierBSN]; ok {
-		if !isBSN(bsn) {
+		if !nationalid.IsBSN(bsn) {
 			return "", errBSN
 		}
 		return "nl-bsn:" + bsn, nil

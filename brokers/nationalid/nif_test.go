@@ -1,6 +1,10 @@
-package clave
+package nationalid_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/eidbridge/eidbridge/brokers/nationalid"
+)
 
 // The identifier vectors of broker.md 13.1 and the rules of 3.7.
 func TestParseNIF(t *testing.T) {
@@ -11,7 +15,7 @@ func TestParseNIF(t *testing.T) {
 		"12345678A": "", "12345678": "", "X1234567A": "", "X123456L": "", "W1234567L": "", "123456789Z": "", "": "", "Z": "", "T": "", "１2345678Z": "", "12345678Z\x00": "",
 		"A58818501": "", "1234 5678Z;": "", "K123456AA": "", "K12345671": "", "+2345678Z": "",
 	} {
-		got, err := parseNIF(value)
+		got, err := nationalid.ParseNIF(value)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q = %q, %v; want %q", value, got, err, want)
 		}
@@ -23,27 +27,15 @@ func TestParseCIF(t *testing.T) {
 		"A58818501": "A58818501", "Q2826000H": "Q2826000H", "S2833002E": "S2833002E", "a-58.818.501": "A58818501",
 		"A58818502": "", "A5881850A": "", "Q28260008": "", "X1234567L": "", "12345678Z": "", "A588185011": "", "": "", "I58818501": "",
 	} {
-		got, err := parseCIF(value)
+		got, err := nationalid.ParseCIF(value)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q = %q, %v; want %q", value, got, err, want)
 		}
 	}
 	// Those that may have either: digit and letter of the same control.
 	for _, value := range []string{"C12345674", "C1234567D", "J12345674", "V1234567D"} {
-		if _, err := parseCIF(value); err != nil {
+		if _, err := nationalid.ParseCIF(value); err != nil {
 			t.Errorf("%s is refused", value)
-		}
-	}
-}
-
-func TestParsePersonIdentifier(t *testing.T) {
-	for value, want := range map[string][2]string{
-		"ES/ES/12345678Z": {"ES", "12345678Z"}, "EE/ES/60001019906": {"EE", "60001019906"},
-		"ES/NL/12345678Z": {}, "12345678Z": {}, "ES/12345678Z": {}, "ES/ES/": {}, "ES/ES/a/b": {}, "es/ES/1": {}, "E1/ES/1": {}, "ESP/ES/1": {}, "ES/ES/1 2": {}, "ES/ES/ñ": {}, "": {},
-	} {
-		origin, identifier, err := parsePersonIdentifier(value)
-		if origin != want[0] || identifier != want[1] || (err == nil) != (want[0] != "") {
-			t.Errorf("%q = %q %q %v", value, origin, identifier, err)
 		}
 	}
 }
@@ -52,11 +44,11 @@ func FuzzParseNIF(f *testing.F) {
 	f.Add("12.345.678-z")
 	f.Add("X1234567L")
 	f.Fuzz(func(t *testing.T, value string) {
-		nif, err := parseNIF(value)
+		nif, err := nationalid.ParseNIF(value)
 		if err != nil {
 			return
 		}
-		if again, err := parseNIF(nif); err != nil || again != nif || len(nif) != 9 {
+		if again, err := nationalid.ParseNIF(nif); err != nil || again != nif || len(nif) != 9 {
 			t.Errorf("%q reads as %q, which reads as %q, %v", value, nif, again, err)
 		}
 	})

@@ -1,12 +1,6 @@
-package clave
+package nationalid
 
-import (
-	"errors"
-	"strings"
-)
-
-// errIdentifier says nothing about the value, which is personal data.
-var errIdentifier = errors.New("identifier is not a Spanish tax number")
+import "strings"
 
 const (
 	dniLetters    = "TRWAGMYFPDXBNJZSQVHLCKE" // number mod 23
@@ -18,10 +12,10 @@ const (
 	maxNIF        = 32 // with blanks, dots and hyphens, in bytes
 )
 
-// parseNIF reads the tax number of a natural person: DNI, NIE or special NIF. It
+// ParseNIF reads the tax number of a natural person: DNI, NIE or special NIF. It
 // comes out in nine characters.
-func parseNIF(s string) (string, error) {
-	s, err := tidy(s)
+func ParseNIF(s string) (string, error) {
+	s, err := Tidy(s)
 	if err != nil {
 		return "", err
 	}
@@ -30,7 +24,7 @@ func parseNIF(s string) (string, error) {
 		s = strings.Repeat("0", nifLength-len(s)) + s
 	}
 	if len(s) != nifLength {
-		return "", errIdentifier
+		return "", ErrIdentifier
 	}
 	number := s[:8]
 	switch s[0] {
@@ -41,10 +35,10 @@ func parseNIF(s string) (string, error) {
 		if digits(s[1:8]) && s[8] >= 'A' && s[8] <= 'Z' {
 			return s, nil
 		}
-		return "", errIdentifier
+		return "", ErrIdentifier
 	}
 	if !digits(number) || s[8] != checkLetter(number) {
-		return "", errIdentifier
+		return "", ErrIdentifier
 	}
 	return s, nil
 }
@@ -58,14 +52,14 @@ func checkLetter(number string) byte {
 	return dniLetters[rest]
 }
 
-// parseCIF reads the tax number of a legal person.
-func parseCIF(s string) (string, error) {
-	s, err := tidy(s)
+// ParseCIF reads the tax number of a legal person.
+func ParseCIF(s string) (string, error) {
+	s, err := Tidy(s)
 	if err != nil {
 		return "", err
 	}
 	if len(s) != nifLength || !strings.Contains(cifFirst, s[:1]) || !digits(s[1:8]) {
-		return "", errIdentifier
+		return "", ErrIdentifier
 	}
 	sum := 0
 	for i := range 7 {
@@ -83,13 +77,13 @@ func parseCIF(s string) (string, error) {
 		!strings.Contains(cifDigitOnly+cifLetterOnly, s[:1]) && (asDigit || asLetter):
 		return s, nil
 	}
-	return "", errIdentifier
+	return "", ErrIdentifier
 }
 
-// tidy takes blanks, dots and hyphens out and writes capitals.
-func tidy(s string) (string, error) {
+// Tidy takes blanks, dots and hyphens out and writes capitals.
+func Tidy(s string) (string, error) {
 	if len(s) > maxNIF {
-		return "", errIdentifier
+		return "", ErrIdentifier
 	}
 	var b strings.Builder
 	for i := range len(s) {
@@ -100,7 +94,7 @@ func tidy(s string) (string, error) {
 		case c >= 'A' && c <= 'Z', isDigit(c):
 			b.WriteByte(c)
 		default:
-			return "", errIdentifier
+			return "", ErrIdentifier
 		}
 	}
 	return b.String(), nil
@@ -115,28 +109,4 @@ func digits(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// parsePersonIdentifier splits "<origin>/<destination>/<identifier>" (eIDAS
-// attribute profile 2.2.3). The destination is Spain.
-func parsePersonIdentifier(s string) (origin, identifier string, err error) {
-	parts := strings.Split(s, "/")
-	if len(s) > maxPersonIdentifier || len(parts) != 3 || !isCountry(parts[0]) || parts[1] != "ES" || parts[2] == "" {
-		return "", "", errPersonIdentifier
-	}
-	for i := range len(parts[2]) {
-		if parts[2][i] <= ' ' || parts[2][i] > '~' {
-			return "", "", errPersonIdentifier
-		}
-	}
-	return parts[0], parts[2], nil
-}
-
-var errPersonIdentifier = errors.New("person identifier is malformed or for another country")
-
-// maxPersonIdentifier is from the eIDAS attribute profile, in characters.
-const maxPersonIdentifier = 256
-
-func isCountry(s string) bool {
-	return len(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z'
 }
