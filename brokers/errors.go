@@ -44,6 +44,14 @@ const (
 	CategoryUnavailable Category = "upstream_down"
 	// CategoryConfiguration is an upstream that does not accept us.
 	CategoryConfiguration Category = "configuration"
+	// CategoryBlocked is an account or document that its issuer has blocked.
+	CategoryBlocked Category = "blocked"
+	// CategoryNotRegistered is a person who does not have this means.
+	CategoryNotRegistered Category = "not_registered"
+	// CategoryDevice is a telephone that could not do its part.
+	CategoryDevice Category = "device"
+	// CategoryCard is a card or certificate that cannot be used.
+	CategoryCard Category = "card"
 )
 
 // What a store answers when a verb finds nothing to act on.

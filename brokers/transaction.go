@@ -77,6 +77,12 @@ const (
 	OutcomeOtherPerson Outcome = "other_person"
 	// OutcomeUnavailable is an upstream that could not be reached.
 	OutcomeUnavailable Outcome = "unavailable"
+	// OutcomeBlocked, OutcomeNotRegistered, OutcomeDevice and OutcomeCard are the
+	// categories of the same names.
+	OutcomeBlocked       Outcome = "blocked"
+	OutcomeNotRegistered Outcome = "not_registered"
+	OutcomeDevice        Outcome = "device"
+	OutcomeCard          Outcome = "card"
 )
 
 // AuthorizationRequest is a relying party's request after every check: client

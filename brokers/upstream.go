@@ -2,6 +2,7 @@ package brokers
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -67,8 +68,9 @@ type AuthenticationRequest struct {
 // Departure is where the browser goes next, and what has to be remembered until
 // it comes back. It is stored as JSON with the transaction.
 type Departure struct {
-	// Location is the URL for a redirect. For a form it is the action.
-	Location string `json:"location"`
+	// Location is the URL for a redirect. For a form it is the action. It is empty
+	// in a conversation.
+	Location string `json:"location,omitempty"`
 	// Form, if not nil, holds the fields of a form that is posted to Location.
 	Form map[string]string `json:"form,omitempty"`
 	// RequestID is the upstream's name for the request (SAML ID, OIDC state).
@@ -78,6 +80,10 @@ type Departure struct {
 	// Request echoes what was asked, so that Finish can check the answer
 	// against it.
 	Request AuthenticationRequest `json:"request"`
+	// Memo is what the upstream itself has to remember.
+	Memo json.RawMessage `json:"memo,omitempty"`
+	// BusyUntil is set while a step of a conversation is being taken.
+	BusyUntil time.Time `json:"busyUntil,omitzero"`
 }
 
 // Describer is an optional power of an upstream: the service provider's own
@@ -90,6 +96,29 @@ type Describer interface {
 // work now. One that is down is not offered.
 type Watched interface {
 	Up() bool
+}
+
+// Limited is an optional power of an upstream: which of its methods are out of
+// order, by plan or not. They stay on the page, so that people see why they
+// cannot be chosen, and what there is of equal level.
+type Limited interface {
+	// Limits lists what is out of order, or soon will be, at a time.
+	Limits(now time.Time) []Limit
+}
+
+// Limit is an outage or a planned maintenance.
+type Limit struct {
+	// Method is a method's ID; empty is the whole upstream.
+	Method string
+	// From and Until bound it; zero is open.
+	From, Until time.Time
+	// Planned says that it was announced.
+	Planned bool
+}
+
+// Applies reports whether a method is out of order at a time.
+func (l Limit) Applies(method string, now time.Time) bool {
+	return (l.Method == "" || l.Method == method) && !now.Before(l.From) && (l.Until.IsZero() || now.Before(l.Until))
 }
 
 // Destined is an optional power of an upstream: the origins

@@ -16,10 +16,12 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	"golang.org/x/text/language"
 
+	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -47,6 +49,13 @@ const (
 	Unavailable Kind = "unavailable"
 	// OtherPerson is a stronger login by somebody else than the first.
 	OtherPerson Kind = "other_person"
+	// Blocked is an account or document that its issuer has blocked, NotRegistered
+	// a person without this means, Device a telephone that could not do its part,
+	// Card a card or certificate that cannot be used.
+	Blocked       Kind = "blocked"
+	NotRegistered Kind = "not_registered"
+	Device        Kind = "device"
+	Card          Kind = "card"
 	// Busy is too many requests.
 	Busy Kind = "busy"
 	// Internal is a fault of ours.
@@ -55,7 +64,7 @@ const (
 
 // Kinds lists all situations.
 func Kinds() []Kind {
-	return []Kind{BadRequest, Unknown, Finished, Cancelled, TooLow, Refused, Timeout, Unavailable, OtherPerson, Busy, Internal}
+	return []Kind{BadRequest, Unknown, Finished, Cancelled, TooLow, Refused, Timeout, Unavailable, OtherPerson, Blocked, NotRegistered, Device, Card, Busy, Internal}
 }
 
 // Method is a button on the choice page.
@@ -65,6 +74,18 @@ type Method struct {
 	// Name is the text by language tag, with "en" for all other languages.
 	Name  map[string]string
 	Level levels.Level
+	// Out says that the method is out of order, Planned that this was announced,
+	// Until when it is expected back (zero: not known).
+	Out, Planned bool
+	Until        time.Time
+	// Instead says that it reaches the level of one that is out of order.
+	Instead bool
+}
+
+// Maintenance is announced for a method.
+type Maintenance struct {
+	Name        map[string]string
+	From, Until time.Time
 }
 
 // Choice is the page on which the citizen picks a method.
@@ -78,6 +99,11 @@ type Choice struct {
 	Notice    Kind
 	Reference string
 	Methods   []Method
+	// Failed is the name of the method that the notice tells of, if it was the
+	// method's fault: those marked Instead are offered in its place.
+	Failed map[string]string
+	// Soon lists what will be out of order within the day.
+	Soon []Maintenance
 	// Switch offers to go on as another person.
 	Switch bool
 	// Onward lists the origins that the page's policy lets forms lead to.
@@ -104,6 +130,26 @@ type Onward struct {
 	Fields map[string]string
 	// Back is set on the way back to the service.
 	Back bool
+}
+
+// Dialog is a page of a login that happens on our own pages. One of Questions,
+// Device and Card is set.
+type Dialog struct {
+	Language string
+	// Topic chooses the texts.
+	Topic     string
+	Questions *brokers.Questions
+	Device    *brokers.Device
+	Card      *brokers.Card
+	// QR is the address of the picture of the code; empty for none.
+	QR string
+	// Origin is ours, which the card's token names.
+	Origin string
+	// Action is where forms go, Cancel ends the login, Others leads to the other
+	// methods, Resume to wherever the login is, Token is what forms carry.
+	Action, Cancel, Others, Resume, Token string
+	// Step names what is shown.
+	Step string
 }
 
 // Waiting is shown while an answer is being checked. It reloads itself.
@@ -151,7 +197,9 @@ func New(base string) (*Pages, error) {
 			return nil, fmt.Errorf("pages: catalogue %s: %w", name, err)
 		}
 		p.tags = append(p.tags, name)
-		t := template.New("").Funcs(template.FuncMap{"text": localize(i18n.NewLocalizer(bundle, name))})
+		t := template.New("").Funcs(template.FuncMap{
+			"text": localize(i18n.NewLocalizer(bundle, name)), "clock": clock, "moment": moment,
+		})
 		if _, err := t.ParseFS(files, "templates/*.html"); err != nil {
 			return nil, fmt.Errorf("pages: templates: %w", err)
 		}
@@ -230,6 +278,9 @@ func (p *Pages) LoggedOut(w io.Writer, c LoggedOut) error {
 	return p.render(w, "loggedout.html", c.Language, c)
 }
 
+// Dialog renders a page of a conversation.
+func (p *Pages) Dialog(w io.Writer, c Dialog) error { return p.render(w, "dialog.html", c.Language, c) }
+
 // Waiting renders the page that waits.
 func (p *Pages) Waiting(w io.Writer, c Waiting) error {
 	return p.render(w, "waiting.html", c.Language, c)
@@ -245,6 +296,11 @@ func (p *Pages) render(w io.Writer, name, lang string, page any) error {
 	}
 	return nil
 }
+
+// clock is a time of day, and moment one with its date, in UTC: a server does not
+// know the citizen's zone.
+func clock(t time.Time) string  { return t.UTC().Format("15:04:05 UTC") }
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // localize makes the function that templates call as {{text "id" "Name" value}}.
 func localize(texts *i18n.Localizer) func(id string, pairs ...any) (string, error) {

@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
+	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/pages"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -67,6 +69,42 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 		"waiting": func(w io.Writer) error {
 			return p.Waiting(w, pages.Waiting{Language: lang, Location: "https://op.example/resume/1"})
 		},
+	}
+	dialog := pages.Dialog{
+		Language: lang, Action: "https://op.example/login/1/dialog", Cancel: "https://op.example/login/1/cancel",
+		Others: "https://op.example/login/1", Resume: "https://op.example/resume/1", Token: "t", Step: "0a", Origin: "https://op.example",
+	}
+	until := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	all["dialog-questions"] = func(w io.Writer) error {
+		d := dialog
+		d.Topic, d.Questions = "mobile_id_ask", &brokers.Questions{Fields: []brokers.Field{
+			{Name: "personal_code", Value: hostile, Wrong: true, Numeric: true, MaxLength: 11},
+			{Name: "phone_number", Telephone: true, MaxLength: 16},
+		}}
+		return p.Dialog(w, d)
+	}
+	for _, topic := range []string{"mobile_id", "smart_id", "smart_id_here"} {
+		all["dialog-"+topic] = func(w io.Writer) error {
+			d := dialog
+			d.Topic, d.QR = topic, "https://op.example/login/1/qr"
+			d.Device = &brokers.Device{Code: "0123", QR: "x", Link: "https://app.example/?a=1&b=" + hostile, Here: true, Until: until}
+			return p.Dialog(w, d)
+		}
+	}
+	all["dialog-card"] = func(w io.Writer) error {
+		d := dialog
+		d.Topic, d.Card = "card", &brokers.Card{Nonce: hostile, Agents: []string{"http://127.0.0.1:1", "http://127.0.0.1:2"}, Until: until}
+		return p.Dialog(w, d)
+	}
+	all["choice-out"] = func(w io.Writer) error {
+		return p.Choice(w, pages.Choice{
+			Language: lang, Client: "Portal", Level: levels.High, Notice: pages.Unavailable, Failed: map[string]string{"en": "Card" + hostile},
+			Soon: []pages.Maintenance{{Name: map[string]string{"en": "App" + hostile}, From: until, Until: until.Add(time.Hour)}},
+			Methods: []pages.Method{
+				{Value: "x/a", Name: map[string]string{"en": "A"}, Out: true}, {Value: "x/b", Name: map[string]string{"en": "B"}, Out: true, Until: until},
+				{Value: "x/c", Name: map[string]string{"en": "C"}, Out: true, Planned: true, Until: until}, {Value: "x/d", Name: map[string]string{"en": "D" + hostile}, Instead: true},
+			},
+		})
 	}
 	for _, kind := range pages.Kinds() {
 		all["problem-"+string(kind)] = func(w io.Writer) error {
@@ -141,11 +179,11 @@ func checkNode(t *testing.T, page, lang string, root *html.Node) {
 				t.Errorf("%s says it is in %q", page, attribute(n, "lang"))
 			}
 		case "script":
-			if attribute(n, "src") != "/op/assets/submit.js" || n.FirstChild != nil {
+			if !strings.HasPrefix(attribute(n, "src"), "/op/assets/") || n.FirstChild != nil {
 				t.Errorf("%s has a script that is not ours", page)
 			}
 		case "link", "img":
-			if to := attribute(n, "href") + attribute(n, "src"); !strings.HasPrefix(to, "/op/assets/") {
+			if to := attribute(n, "href") + attribute(n, "src"); !strings.HasPrefix(to, "/op/assets/") && to != "https://op.example/login/1/qr" {
 				t.Errorf("%s loads %s", page, to)
 			}
 		case "form":
@@ -164,7 +202,7 @@ func checkNode(t *testing.T, page, lang string, root *html.Node) {
 func TestGoldenPages(t *testing.T) {
 	p := newPages(t)
 	for _, lang := range p.Languages() {
-		for _, name := range []string{"choice", "onward-form", "problem-refused"} {
+		for _, name := range []string{"choice", "choice-out", "dialog-questions", "dialog-smart_id", "dialog-card", "onward-form", "problem-refused"} {
 			var out bytes.Buffer
 			if err := samples(p, lang)[name](&out); err != nil {
 				t.Fatal(err)
@@ -269,5 +307,19 @@ func TestAssets(t *testing.T) {
 		if a.Code != status && (status == 200 || a.Code == 200) {
 			t.Errorf("%s: %d, want %d", path, a.Code, status)
 		}
+	}
+}
+
+// The picture has the quiet zone and is refused where it cannot be a link.
+func TestQR(t *testing.T) {
+	var out bytes.Buffer
+	if err := pages.QR(&out, "https://app.example/?"+strings.Repeat("a", 200)); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.HasPrefix(text, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 61 61"`) || !strings.Contains(text, `d="M4 4h7v1h-7z`) {
+		t.Errorf("version 9 has 53 modules and the first finder pattern begins after four: %.200s", text)
+	}
+	if err := pages.QR(&out, strings.Repeat("a", 1025)); err == nil {
+		t.Error("one over the bound was drawn")
 	}
 }

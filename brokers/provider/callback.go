@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/pages"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -91,6 +92,11 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream broke
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishTimeout)
 	defer cancel()
 	event, err := upstream.Finish(ctx, r.WithContext(ctx), t.Departure)
+	p.conclude(ctx, w, r, upstream, t, event, err)
+}
+
+// conclude goes on from what an upstream said of a login that is returning.
+func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, err error) {
 	var rejected *brokers.RejectedError
 	switch {
 	case err == nil:
@@ -119,6 +125,14 @@ func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.
 		again(brokers.OutcomeTooLow)
 	case brokers.CategoryTimeout:
 		again(brokers.OutcomeTimeout)
+	case brokers.CategoryBlocked:
+		again(brokers.OutcomeBlocked)
+	case brokers.CategoryNotRegistered:
+		again(brokers.OutcomeNotRegistered)
+	case brokers.CategoryDevice:
+		again(brokers.OutcomeDevice)
+	case brokers.CategoryCard:
+		again(brokers.OutcomeCard)
 	case brokers.CategoryUnavailable, brokers.CategoryConfiguration:
 		p.unavailable(ctx, w, r, t, rejected.Reason, rejected)
 	case brokers.CategoryProtocol:
@@ -155,6 +169,7 @@ func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, upstream broke
 // requires.
 func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent) {
 	now := p.cfg.Now()
+	event.Subject.Key = nationalid.Canonical(event.Subject.Key, p.cfg.Equivalences)
 	if reason := implausible(event, t, now); reason != "" {
 		p.reject(ctx, w, r, upstream, t, reason, errors.New("event is not plausible"))
 		return

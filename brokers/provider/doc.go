@@ -8,6 +8,7 @@
 //	                          requestobject.go  pushed or signed requests unwrapped
 //	GET /login/{id}           login.go       the citizen picks a method
 //	POST /login/{id}          login.go       off to the upstream
+//	… /login/{id}/dialog      conversation.go  or on our own pages, with a device or card
 //	POST /login/{id}/cancel   login.go       back to the relying party, with an error
 //	… /upstream/{u}/callback  callback.go    the answer, checked once
 //	GET /resume/{id}          resume.go      right browser? then the code

@@ -40,8 +40,21 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 		Cancel: p.url("login", t.ID, "cancel"), Token: p.formToken(r, t),
 	}
 	var destinations []string
-	for _, o := range p.offers(client, &t.Request) {
-		view.Methods = append(view.Methods, pages.Method{Value: o.value(), Name: o.method.Name, Level: o.method.Level})
+	offers := p.offers(client, &t.Request)
+	view.Soon = p.soon(offers)
+	failed, least := p.failed(t)
+	for _, o := range offers {
+		method := pages.Method{Value: o.value(), Name: o.method.Name, Level: o.method.Level}
+		if limit := p.out(o.upstream, o.method.ID); limit != nil {
+			method.Out, method.Planned, method.Until = true, limit.Planned, limit.Until
+		}
+		if failed != nil && !method.Out && o.method.Level >= least && (o.upstream.ID() != t.Upstream || o.method.ID != t.Method) {
+			method.Instead, view.Failed = true, failed
+		}
+		view.Methods = append(view.Methods, method)
+		if method.Out {
+			continue
+		}
 		for _, to := range p.destinations(r.Context(), o) {
 			if !slices.Contains(destinations, to) {
 				destinations = append(destinations, to)
@@ -51,6 +64,21 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 	view.Onward = strings.Join(destinations, " ")
 	w.Header().Set("Content-Security-Policy", policy(false, append(destinations, origin(t.Request.RedirectURI))...))
 	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Choice(out, view) })
+}
+
+// failed is the name and the level of the method that could not be reached at the
+// last attempt, or nil.
+func (p *Provider) failed(t *brokers.Transaction) (name map[string]string, level levels.Level) {
+	upstream, ok := p.upstream[t.Upstream]
+	if !ok || t.Outcome != brokers.OutcomeUnavailable {
+		return nil, levels.None
+	}
+	for _, m := range upstream.Methods() {
+		if m.ID == t.Method {
+			return m.Name, m.Level
+		}
+	}
+	return nil, levels.None
 }
 
 // notice is what the method page says of the last attempt.
@@ -66,6 +94,14 @@ func notice(o brokers.Outcome) pages.Kind {
 		return pages.Timeout
 	case brokers.OutcomeUnavailable:
 		return pages.Unavailable
+	case brokers.OutcomeBlocked:
+		return pages.Blocked
+	case brokers.OutcomeNotRegistered:
+		return pages.NotRegistered
+	case brokers.OutcomeDevice:
+		return pages.Device
+	case brokers.OutcomeCard:
+		return pages.Card
 	case brokers.OutcomeOtherPerson:
 		return pages.OtherPerson
 	case brokers.OutcomeNone:
@@ -75,7 +111,11 @@ func notice(o brokers.Outcome) pages.Kind {
 
 // form reads one of our own forms: from the right browser, from our own page.
 func (p *Provider) form(w http.ResponseWriter, r *http.Request) (*brokers.Transaction, parameters, bool) {
-	params, err := readParameters(w, r, maxForm)
+	return p.formOf(w, r, maxForm)
+}
+
+func (p *Provider) formOf(w http.ResponseWriter, r *http.Request, most int64) (*brokers.Transaction, parameters, bool) {
+	params, err := readParameters(w, r, most)
 	if err != nil {
 		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "login.refused", "parameters", nil, slog.String("detail", err.Error()))
 		return nil, nil, false
@@ -108,7 +148,7 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 		p.fault(w, r, "loading client", err, nil)
 		return
 	}
-	offers := p.offers(client, &t.Request)
+	offers := p.working(p.offers(client, &t.Request))
 	chosen := slices.IndexFunc(offers, func(o offer) bool { return o.value() == params["method"] })
 	if chosen < 0 {
 		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "login.refused", "method_not_offered", t, slog.String("login", t.ID))
@@ -181,7 +221,9 @@ func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, langua
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", o.upstream.ID(), err)
 	}
-	if origin(departure.Location) == "" || departure.Request.RelayState != relayState {
+	_, converses := o.upstream.(brokers.Conversing)
+	stays := converses && departure.Location == "" && departure.Form == nil
+	if origin(departure.Location) == "" && !stays || departure.Request.RelayState != relayState {
 		return fmt.Errorf("upstream %s: departure has no location or another relay state", o.upstream.ID())
 	}
 	if _, err := t.Step(brokers.Departed, p.cfg.Now()); err != nil {
@@ -196,9 +238,13 @@ func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, langua
 }
 
 // onward sends the browser to the upstream: by redirection where the browser
-// will follow it, otherwise by a page.
+// will follow it, otherwise by a page; or to our own pages for a conversation.
 func (p *Provider) onward(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, mayRedirect bool) {
 	d := t.Departure
+	if d.Location == "" {
+		seeOther(w, r, p.url("login", t.ID, "dialog"))
+		return
+	}
 	if d.Form == nil && mayRedirect {
 		seeOther(w, r, d.Location)
 		return

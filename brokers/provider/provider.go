@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/pages"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -117,6 +118,9 @@ type Config struct {
 	PairwiseSecret []byte
 	// Mapping is default levels.Default().
 	Mapping *levels.Mapping
+	// Equivalences are rules by which identifiers of one scheme are those of
+	// another; default none.
+	Equivalences []nationalid.Equivalence
 	// Freshness is how long a login counts for single sign-on; zero is never.
 	Freshness brokers.Freshness
 	Lifetimes Lifetimes
@@ -208,6 +212,11 @@ func New(cfg Config) (*Provider, error) {
 	if p.pages, err = pages.New(issuer.Path); err != nil {
 		return nil, err
 	}
+	for _, rule := range cfg.Equivalences {
+		if err := rule.Check(); err != nil {
+			return nil, fmt.Errorf("provider: %w", err)
+		}
+	}
 	for _, u := range cfg.Upstreams {
 		if err := checkUpstream(u); err != nil {
 			return nil, err
@@ -272,6 +281,9 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/login/{id}", p.showLogin},
 		{"POST", base + "/login/{id}", p.depart},
 		{"POST", base + "/login/{id}/cancel", p.cancel},
+		{"GET", base + "/login/{id}/dialog", p.showDialog},
+		{"POST", base + "/login/{id}/dialog", p.answerDialog},
+		{"GET", base + "/login/{id}/qr", p.showQR},
 		{"GET POST", base + "/upstream/{upstream}/callback", p.callback},
 		{"GET", base + "/upstream/{upstream}/metadata", p.metadata},
 		{"GET", base + "/resume/{id}", p.resume},

@@ -2,8 +2,10 @@ package provider
 
 import (
 	"slices"
+	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/pages"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -82,7 +84,7 @@ func (p *Provider) offers(c *Client, r *brokers.AuthorizationRequest) []offer {
 // none and what there is instead.
 func (p *Provider) feasible(c *Client, r *brokers.AuthorizationRequest) ([]offer, *oauthError) {
 	able := p.offers(c, r)
-	up := slices.DeleteFunc(slices.Clone(able), func(o offer) bool { return !isUp(o.upstream) })
+	up := p.working(able)
 	switch {
 	case len(up) > 0:
 		return up, nil
@@ -97,6 +99,50 @@ func (p *Provider) feasible(c *Client, r *brokers.AuthorizationRequest) ([]offer
 	return nil, problem
 }
 
+// working leaves out the methods that are out of order.
+func (p *Provider) working(offers []offer) []offer {
+	return slices.DeleteFunc(slices.Clone(offers), func(o offer) bool { return p.out(o.upstream, o.method.ID) != nil })
+}
+
+// out is why a method cannot be used now, or nil. Where there are several
+// reasons, it is the one that lasts longest.
+func (p *Provider) out(u brokers.Upstream, method string) *brokers.Limit {
+	if !isUp(u) {
+		return &brokers.Limit{}
+	}
+	limited, ok := u.(brokers.Limited)
+	if !ok {
+		return nil
+	}
+	now := p.cfg.Now()
+	var found *brokers.Limit
+	for _, limit := range limited.Limits(now) {
+		if limit.Applies(method, now) && (found == nil || !found.Until.IsZero() && (limit.Until.IsZero() || limit.Until.After(found.Until))) {
+			found = &limit
+		}
+	}
+	return found
+}
+
+// soon lists what is planned for the coming day among methods on offer.
+func (p *Provider) soon(offers []offer) []pages.Maintenance {
+	const notice = 24 * time.Hour
+	now := p.cfg.Now()
+	var list []pages.Maintenance
+	for _, o := range offers {
+		limited, ok := o.upstream.(brokers.Limited)
+		if !ok {
+			continue
+		}
+		for _, limit := range limited.Limits(now) {
+			if limit.Planned && limit.From.After(now) && limit.From.Before(now.Add(notice)) && (limit.Method == "" || limit.Method == o.method.ID) {
+				list = append(list, pages.Maintenance{Name: o.method.Name, From: limit.From, Until: limit.Until})
+			}
+		}
+	}
+	return list
+}
+
 func isUp(u brokers.Upstream) bool {
 	watched, ok := u.(brokers.Watched)
 	return !ok || watched.Up()
@@ -107,7 +153,7 @@ func (p *Provider) nearest(c *Client) *alternative {
 	best, methods := levels.None, []string(nil)
 	for _, u := range p.cfg.Upstreams {
 		for _, m := range u.Methods() {
-			if !isUp(u) || !c.mayUse(m.ID) || m.Level < max(best, c.MinLevel) {
+			if p.out(u, m.ID) != nil || !c.mayUse(m.ID) || m.Level < max(best, c.MinLevel) {
 				continue
 			}
 			if m.Level > best {
