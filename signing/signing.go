@@ -13,6 +13,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"slices"
+	"time"
 )
 
 // Format is a signature format of the AdES family.
@@ -75,4 +76,29 @@ type Credential struct {
 	// Chain holds the issuers that should travel with the signature, in any
 	// order, without the signing certificate.
 	Chain []*x509.Certificate
+}
+
+// Check refuses a credential that cannot make a good signature at a time: key and
+// certificate that differ, a certificate outside its validity or not meant for
+// signatures.
+func (c *Credential) Check(at time.Time) error {
+	if c.Certificate == nil {
+		return Refuse(RefusedCertificate, "", "the credential has no certificate")
+	}
+	if c.Signer != nil {
+		key, ok := c.Certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+		if !ok || !key.Equal(c.Signer.Public()) {
+			return Refuse(RefusedKey, "choose the certificate that belongs to the key", "key and certificate do not belong together")
+		}
+	}
+	if at.Before(c.Certificate.NotBefore) {
+		return Refuse(RefusedCertificate, "check the clock of the computer", "the certificate is not valid before %s", c.Certificate.NotBefore.Format(time.DateOnly))
+	}
+	if at.After(c.Certificate.NotAfter) {
+		return Refuse(RefusedCertificate, "renew the certificate or the card", "the certificate expired on %s", c.Certificate.NotAfter.Format(time.DateOnly))
+	}
+	if usage := c.Certificate.KeyUsage; usage != 0 && usage&(x509.KeyUsageContentCommitment|x509.KeyUsageDigitalSignature) == 0 {
+		return Refuse(RefusedCertificate, "choose the signature certificate", "the certificate is not meant for signatures")
+	}
+	return nil
 }

@@ -2,14 +2,12 @@ package pades
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/certpath"
-	"github.com/eidbridge/eidbridge/signing/revocation"
+	"github.com/eidbridge/eidbridge/signing/validation"
 )
 
 // appended is a document with something behind it.
@@ -115,23 +113,9 @@ func (x *extender) addStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	collector := &revocation.Collector{Fetch: x.services.Fetch, Clock: x.services.Clock}
-	var all revocation.Material
-	for _, c := range chains {
-		path, err := certpath.Find(ctx, c.certificate, certpath.Options{
-			Anchors:    x.services.Anchors,
-			Candidates: append(c.candidates, x.services.Candidates...),
-			Time:       x.services.Now(),
-			Fetch:      x.services.Fetch,
-		})
-		if err != nil {
-			return fmt.Errorf("%w: validation data about %q: %w", errUnreached, c.certificate.Subject.CommonName, err)
-		}
-		found, err := collector.Collect(ctx, path)
-		if err != nil {
-			return fmt.Errorf("%w: validation data about %q: %w", errUnreached, c.certificate.Subject.CommonName, err)
-		}
-		all.Add(found)
+	all, err := validation.Collect(ctx, x.services, chains)
+	if err != nil {
+		return err
 	}
 	tail, err := storeRevision(ctx, src, size, x.services, all)
 	if err != nil {
@@ -175,21 +159,7 @@ func (o *Options) checkRevoked(ctx context.Context, cred signing.Credential) err
 	if rank(o.Level) < rank(signing.BaselineLT) {
 		return nil
 	}
-	candidates := append(append([]*x509.Certificate(nil), cred.Chain...), o.Services.Candidates...)
-	path, err := certpath.Find(ctx, cred.Certificate, certpath.Options{
-		Anchors: o.Services.Anchors, Candidates: candidates, Time: o.Services.Now(), Fetch: o.Services.Fetch,
-	})
-	if err != nil || len(path) < 2 {
-		return nil //nolint:nilerr // said later, as a level that was not reached
-	}
-	found, _ := (&revocation.Collector{Fetch: o.Services.Fetch, Clock: o.Services.Clock}).Collect(ctx, path[:2])
-	switch f := found.Look(path[0], path[1], o.Services.Now()); f.State {
-	case revocation.Revoked:
-		return refuse(RefusedRevoked, "use another card", "the certificate was revoked on %s", f.At.Format("2006-01-02"))
-	case revocation.OnHold:
-		return refuse(RefusedRevoked, "have the certificate activated again", "the certificate is suspended since %s", f.At.Format("2006-01-02"))
-	}
-	return nil
+	return validation.CheckRevoked(ctx, o.Services, cred)
 }
 
 // Extend writes a signed document raised to a level: time-stamp, validation data

@@ -3,9 +3,7 @@ package pades
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/sha256"
-	"crypto/x509"
 	"fmt"
 	"hash"
 	"io"
@@ -78,25 +76,10 @@ func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cr
 
 // useCredential checks that the certificate may sign and sets the template.
 func (l *layout) useCredential(cred signing.Credential) error {
+	if err := cred.Check(l.at); err != nil {
+		return err
+	}
 	c := cred.Certificate
-	if c == nil {
-		return refuse(RefusedCertificate, "", "the credential has no certificate")
-	}
-	if cred.Signer != nil {
-		key, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-		if !ok || !key.Equal(cred.Signer.Public()) {
-			return refuse(RefusedKey, "choose the certificate that belongs to the key", "key and certificate do not belong together")
-		}
-	}
-	if l.at.Before(c.NotBefore) {
-		return refuse(RefusedCertificate, "check the clock of the computer", "the certificate is not valid before %s", c.NotBefore.Format(time.DateOnly))
-	}
-	if l.at.After(c.NotAfter) {
-		return refuse(RefusedCertificate, "renew the certificate or the card", "the certificate expired on %s", c.NotAfter.Format(time.DateOnly))
-	}
-	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageContentCommitment|x509.KeyUsageDigitalSignature) == 0 {
-		return refuse(RefusedCertificate, "choose the signature certificate", "the certificate is not meant for signatures")
-	}
 	algorithm, err := cms.AlgorithmFor(c.PublicKey, l.opts.Digest, l.opts.PSS)
 	if err != nil {
 		return refuse(RefusedKey, "use another key", "the key cannot be used: %v", err)

@@ -207,20 +207,14 @@ func (v *verifier) storedAt() int {
 	return last
 }
 
-// chain is a certificate whose path validation data is needed about.
-type chain struct {
-	certificate *x509.Certificate
-	candidates  []*x509.Certificate
-}
-
 // chains lists the certificates of all signers and time-stamping authorities.
-func (v *verifier) chains() ([]chain, error) {
-	var all []chain
+func (v *verifier) chains() ([]validation.Chain, error) {
+	var all []validation.Chain
 	seen := make(map[string]bool)
 	add := func(c *x509.Certificate, candidates []*x509.Certificate) {
 		if c != nil && !seen[string(c.Raw)] {
 			seen[string(c.Raw)] = true
-			all = append(all, chain{c, slices.Concat(candidates, v.judge.Given())})
+			all = append(all, validation.Chain{Certificate: c, Candidates: slices.Concat(candidates, v.judge.Given())})
 		}
 	}
 	for _, s := range v.signed {

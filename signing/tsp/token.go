@@ -93,7 +93,7 @@ func read(message *cms.SignedData, raw []byte, extra []*x509.Certificate) (*Toke
 	}
 	v, err := message.Verify(si, h.Sum(nil), more...)
 	if err != nil {
-		return nil, wrong("%v", err)
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	if !v.Bound {
 		return nil, wrong("it does not name its certificate")
@@ -105,6 +105,20 @@ func read(message *cms.SignedData, raw []byte, extra []*x509.Certificate) (*Toke
 		}
 	}
 	return t, t.checkCertificate()
+}
+
+// Inspect reads what a token says without believing it: signature and certificate
+// are not looked at. It tells what is in a document, not whether that is good.
+func Inspect(raw []byte) (*Token, error) {
+	message, err := cms.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	if message.ContentType != cms.OIDTSTInfo || message.Detached() {
+		return nil, wrong("the content is no TSTInfo")
+	}
+	t := &Token{Raw: raw, CRLs: message.CRLs}
+	return t, t.readInfo(message.Content)
 }
 
 func weak(h crypto.Hash) bool { return h == crypto.SHA1 || h == crypto.SHA224 }

@@ -13,7 +13,9 @@
 package validation
 
 import (
+	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"slices"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/certpath"
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/revocation"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 )
@@ -156,6 +159,40 @@ func (j *Judge) Token(ctx context.Context, t *signing.TimeStamp, token *tsp.Toke
 	}
 }
 
+// Read reads a raw token about data whose digest the function returns, and
+// compares the two. What the token says is returned even where it is not right;
+// verified tells that it is, but for path and revocation.
+func (j *Judge) Read(t *signing.TimeStamp, raw []byte, digest func(crypto.Hash) []byte) (token *tsp.Token, verified bool) {
+	token, err := tsp.Parse(raw, j.given...)
+	if err == nil {
+		return token, Match(t, token, digest(token.Hash))
+	}
+	token, failure := tsp.Inspect(raw)
+	if failure == nil {
+		at := token.Time.Add(token.Accuracy)
+		t.Time = &at
+	}
+	switch {
+	case failure != nil:
+		t.Fail(signing.TotalFailed, signing.FormatFailure, signing.FindTimeStamp, "%v", failure)
+		return nil, false
+	case token.Verify(digest(token.Hash)) != nil:
+		t.Integrity = signing.Broken
+		t.Fail(signing.TotalFailed, signing.HashFailure, signing.FindTimeStamp, "the time-stamp is about other data")
+	case errors.Is(err, cms.ErrNoCertificate), errors.Is(err, cms.ErrBinding):
+		t.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindTimeStamp, "%v", err)
+	case errors.Is(err, cms.ErrSignature):
+		t.Integrity = signing.Broken
+		t.Fail(signing.TotalFailed, signing.SigCryptoFailure, signing.FindTimeStamp, "%v", err)
+	case errors.Is(err, cms.ErrDigest):
+		t.Integrity = signing.Broken
+		t.Fail(signing.TotalFailed, signing.HashFailure, signing.FindTimeStamp, "%v", err)
+	default:
+		t.Fail(signing.Indeterminate, signing.SigConstraintsFailure, signing.FindTimeStamp, "%v", err)
+	}
+	return token, false
+}
+
 // Match compares a token with the digest of the data it should be about, and
 // records what it says.
 func Match(t *signing.TimeStamp, token *tsp.Token, digest []byte) bool {
@@ -181,15 +218,16 @@ func NewTimeStamp(kind signing.StampKind) signing.TimeStamp {
 }
 
 // Documented tells whether the document itself carries path and revocation
-// information about a certificate as of a time.
+// information about a certificate as of a time. The anchor of the path need not
+// be in it.
 func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) bool {
 	path, err := certpath.Find(ctx, c, certpath.Options{
 		Anchors: j.Options.Roots, Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates), Time: at,
 	})
 	if err != nil {
-		path, err = certpath.Find(ctx, c, certpath.Options{Candidates: slices.Concat(candidates, j.given), Time: at})
+		path = upward(c, slices.Concat(candidates, j.given))
 	}
-	if err != nil || len(path) < 2 {
+	if len(path) < 2 {
 		return false
 	}
 	for i, c := range path[:len(path)-1] {
@@ -198,4 +236,21 @@ func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates 
 		}
 	}
 	return true
+}
+
+// upward follows the issuers of a certificate as far as they are at hand.
+func upward(c *x509.Certificate, candidates []*x509.Certificate) []*x509.Certificate {
+	const most = 8
+	path := []*x509.Certificate{c}
+	for len(path) < most && !bytes.Equal(c.RawIssuer, c.RawSubject) {
+		i := slices.IndexFunc(candidates, func(issuer *x509.Certificate) bool {
+			return bytes.Equal(issuer.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(issuer) == nil
+		})
+		if i < 0 {
+			break
+		}
+		c = candidates[i]
+		path = append(path, c)
+	}
+	return path
 }
