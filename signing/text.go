@@ -165,7 +165,7 @@ func changesText(c Changes) string {
 	case ChangesLTVOnly:
 		return "validation data only"
 	case ChangesFormFill:
-		return "further signatures only"
+		return "further signatures and filled-in form fields only"
 	case ChangesAnnotations:
 		return "ANNOTATIONS were added or changed"
 	case ChangesOther:

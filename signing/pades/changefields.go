@@ -1,7 +1,6 @@
 package pades
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -19,7 +18,9 @@ func (c *comparison) compareFields() error {
 		before, existed := old[f.Ref]
 		delete(old, f.Ref)
 		if existed {
-			c.compareField(before, f)
+			if err := c.compareField(before, f); err != nil {
+				return err
+			}
 			continue
 		}
 		class, err := c.newSignature(f)
@@ -56,11 +57,23 @@ func (c *comparison) newSignature(f pdf.Field) (Changes, error) {
 		if err != nil {
 			return ChangesUndefined, err
 		}
-		if visible && c.certified {
+		if visible && c.rules.permission != 0 {
 			return ChangesUndefined, nil
 		}
 		if visible {
-			c.set.notes = append(c.set.notes, fmt.Sprintf("the visible signature field %q was added later and may cover text", f.Name))
+			c.set.note(findVisibleSignature, "the visible signature field %q was added later and may cover text", f.Name)
+		}
+	}
+	return c.newValue(f)
+}
+
+// newValue classifies the signature that a field got. Its dictionary must be a
+// new object: one that lay ready was not made by whoever signed (P-16).
+func (c *comparison) newValue(f pdf.Field) (Changes, error) {
+	if ref, ok := f.Value.Ref(); ok {
+		if _, existed := c.before.Current(ref.Number); existed || len(c.referrers[ref.Number]) > 0 {
+			c.set.raise(ChangesUndefined, "the field %q got a signature that was in the document before", f.Name)
+			return ChangesUndefined, nil
 		}
 	}
 	dict, err := c.after.Resolve(f.Value)
@@ -92,56 +105,6 @@ func (c *comparison) visible(widget pdf.Ref) (bool, error) {
 	const hidden = 1 << 1
 	flags, _ := object.Value.Get("F").Int()
 	return side[0] != side[2] && side[1] != side[3] && flags&hidden == 0, nil
-}
-
-// compareField judges an existing field whose objects may have changed.
-func (c *comparison) compareField(before, after pdf.Field) {
-	parts := append([]pdf.Ref{before.Ref}, before.Widgets...)
-	touched := slices.ContainsFunc(parts, func(r pdf.Ref) bool { return c.changed[r.Number] })
-	if before.Name != after.Name || before.Type != after.Type {
-		c.set.raise(ChangesOther, "the form field %q was renamed or became another kind", before.Name)
-		return
-	}
-	signedNow := before.Type == "Sig" && before.Value.IsNull() && !after.Value.IsNull()
-	if !touched && !signedNow {
-		return
-	}
-	if !signedNow {
-		c.set.raise(ChangesUndefined, "the form field %q changed", before.Name)
-		return
-	}
-	c.set.raise(ChangesFormFill, "the field %q was signed", before.Name)
-	for _, ref := range parts {
-		if c.changed[ref.Number] {
-			c.compareSigned(ref, before.Name)
-		}
-		c.signatures[ref] = ChangesFormFill
-	}
-}
-
-// compareSigned allows a field that was signed to get a value and an appearance.
-func (c *comparison) compareSigned(ref pdf.Ref, name string) {
-	old, now, err := c.objects(ref.Number)
-	if err != nil {
-		c.set.raise(ChangesUndefined, "%v", err)
-		return
-	}
-	c.explained[ref.Number] = true
-	for _, key := range pdf.Differences(old.Value, now.Value) {
-		switch key {
-		case "V", "AP", "M", "DA", "MK", "AS":
-		default:
-			c.set.raise(ChangesUndefined, "the entry /%s of the field %q changed", key, name)
-		}
-	}
-	// An appearance stream that is overwritten must belong to this field alone.
-	pdf.Walk(old.Value.Get("AP"), func(_ string, target pdf.Ref) {
-		if c.changed[target.Number] && c.referredOnly(target.Number, func(r referrer) bool {
-			return r.number == ref.Number && r.key == "AP"
-		}) {
-			c.explained[target.Number] = true
-		}
-	})
 }
 
 // compareRest judges every changed object that no rule explained yet.

@@ -14,7 +14,19 @@ import (
 type changeSet struct {
 	class Changes
 	why   string // the first reason for the class
-	notes []string
+	// notes are harmless changes that a reader of the verdict should know of.
+	notes []Finding
+	// locked names a field that was changed although a signature locked it.
+	locked string
+}
+
+// maxNotes bounds the notes of one comparison.
+const maxNotes = 20
+
+func (s *changeSet) note(code, format string, args ...any) {
+	if len(s.notes) < maxNotes {
+		s.notes = append(s.notes, Finding{Code: code, Text: fmt.Sprintf(format, args...)})
+	}
 }
 
 // weight orders the classes.
@@ -44,12 +56,16 @@ type comparison struct {
 	set           changeSet
 	changed       map[uint32]bool // objects that differ, old and new numbers
 	explained     map[uint32]bool
+	// watched are the objects of appearances, whose users matter even if they did
+	// not change themselves.
+	watched map[uint32]bool
 	referrers     map[uint32][]referrer
 	root          pdf.Ref
 	oldForm       *pdf.Form
 	newForm       *pdf.Form
-	certified     bool                // by DocMDP
-	signatures    map[pdf.Ref]Changes // widgets of fields signed later, with their class
+	// rules are what the signatures up to the old revision allow.
+	rules      *restrictions
+	signatures map[pdf.Ref]Changes // widgets of fields signed later, with their class
 }
 
 // referrer is a place in the signed revision that refers to an object.
@@ -65,6 +81,7 @@ func compareRevisions(before, after *pdf.Document) changeSet {
 		set:        changeSet{class: ChangesNone},
 		changed:    make(map[uint32]bool),
 		explained:  make(map[uint32]bool),
+		watched:    make(map[uint32]bool),
 		referrers:  make(map[uint32][]referrer),
 		signatures: make(map[pdf.Ref]Changes),
 	}
@@ -85,9 +102,6 @@ func (c *comparison) run() error {
 	if err := c.findChanged(); err != nil || len(c.changed) == 0 {
 		return err
 	}
-	if err := c.findReferrers(); err != nil {
-		return err
-	}
 	var err error
 	if c.oldForm, err = c.before.Form(); err != nil {
 		return err
@@ -95,15 +109,17 @@ func (c *comparison) run() error {
 	if c.newForm, err = c.after.Form(); err != nil {
 		return err
 	}
+	c.watchAppearances()
+	if err := c.findReferrers(); err != nil {
+		return err
+	}
 	_, catalog, err := c.before.Root()
 	if err != nil {
 		return err
 	}
-	r, err := readRestrictions(c.before, c.oldForm, catalog)
-	if err != nil {
+	if c.rules, err = readRestrictions(c.before, c.oldForm, catalog); err != nil {
 		return err
 	}
-	c.certified = r.permission != 0
 	for _, step := range []func() error{c.compareFields, c.compareCatalogs, c.compareRest} {
 		if err := step(); err != nil {
 			return err
@@ -218,7 +234,7 @@ func (c *comparison) findReferrers() error {
 		}
 		kind := object.Value.Get("Type").Name()
 		pdf.Walk(object.Value, func(key string, target pdf.Ref) {
-			if list := c.referrers[target.Number]; c.changed[target.Number] && len(list) < maxReferrers {
+			if list := c.referrers[target.Number]; (c.changed[target.Number] || c.watched[target.Number]) && len(list) < maxReferrers {
 				c.referrers[target.Number] = append(list, referrer{number: ref.Number, key: key, kind: kind})
 			}
 		})
@@ -321,9 +337,20 @@ func (c *comparison) compareForms(before, after pdf.Object) error {
 			if on, _ := now.Get(key).Bool(); on {
 				c.set.raise(ChangesUndefined, "the form asks for new appearances")
 			}
+		case "DR", "DA", "Q":
+			same, err := c.grew(old.Get(key), now.Get(key), 2)
+			if err != nil {
+				return err
+			}
+			if !same {
+				c.set.raise(ChangesUndefined, "the form entry /%s changed", key)
+			}
 		default:
 			c.set.raise(ChangesUndefined, "the form entry /%s changed", key)
 		}
+	}
+	if err := c.compareResources(old, now); err != nil {
+		return err
 	}
 	c.explain(old.Get("Fields"), ChangesLTVOnly, func(r referrer) bool {
 		return c.under("AcroForm", "Fields")(r) || r.key == "Fields" && r.number == c.oldForm.Ref.Number ||
@@ -342,6 +369,61 @@ func (c *comparison) compareForms(before, after pdf.Object) error {
 	}
 	if !extends(oldFields.Items(), newFields.Items()) {
 		c.set.raise(ChangesOther, "form fields were removed or reordered")
+	}
+	return nil
+}
+
+// grew tells whether a value is what it was, or came into being, or is a
+// dictionary that kept every entry and got more, so many levels deep.
+func (c *comparison) grew(old, now pdf.Object, levels int) (bool, error) {
+	old, err := c.before.Resolve(old)
+	if err != nil {
+		return false, err
+	}
+	if now, err = c.after.Resolve(now); err != nil {
+		return false, err
+	}
+	switch {
+	case old.IsNull() || pdf.Equal(old, now):
+		return true, nil
+	case levels == 0 || old.Kind() != pdf.Dictionary || now.Kind() != pdf.Dictionary:
+		return false, nil
+	}
+	for key, value := range old.Entries() {
+		same, err := c.grew(value, now.Get(key), levels-1)
+		if err != nil || !same || value.IsNull() != now.Get(key).IsNull() {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// compareResources explains default resources in objects of their own, and the
+// fonts in them, that did nothing but grow.
+func (c *comparison) compareResources(old, now pdf.Object) error {
+	inside := map[uint32]bool{c.oldForm.Ref.Number: true}
+	if c.oldForm.Ref == (pdf.Ref{}) {
+		inside[c.root.Number] = true
+	}
+	resources, err := c.before.Value(old, "DR")
+	if err != nil {
+		return err
+	}
+	for _, part := range []pdf.Object{old.Get("DR"), resources.Get("Font")} {
+		ref, ok := part.Ref()
+		if !ok {
+			continue
+		}
+		if c.changed[ref.Number] && c.referredOnly(ref.Number, func(r referrer) bool {
+			return inside[r.number] && (r.key == "DR" || r.key == "Font" || r.key == "AcroForm")
+		}) {
+			same, err := c.grew(old.Get("DR"), now.Get("DR"), 2)
+			if err != nil {
+				return err
+			}
+			c.explained[ref.Number] = same
+		}
+		inside[ref.Number] = true
 	}
 	return nil
 }

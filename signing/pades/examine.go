@@ -182,10 +182,11 @@ func (e *examination) checkChanges(view *pdf.Document) {
 		e.v.changes[e.index] = set
 	}
 	e.out.ChangesAfter = set.class
-	for _, note := range set.notes {
-		e.note(findVisibleSignature, "%s", note)
-	}
+	e.out.Findings = append(e.out.Findings, set.notes...)
 	permission := e.permission(view)
+	if set.locked != "" {
+		e.fail(TotalFailed, FormatFailure, findFieldLocked, "the form field %q was changed although a signature had locked it", set.locked)
+	}
 	switch set.class {
 	case ChangesNone, ChangesLTVOnly:
 	case ChangesFormFill:

@@ -52,6 +52,8 @@ const (
 	findAnnotations      = "annotations_added"
 	findVisibleSignature = "visible_signature_added"
 	findCertification    = "docmdp_violation"
+	findFieldLocked      = "fieldmdp_violation"
+	findFilled           = "form_filled" // fields were filled in later, as is allowed
 	findRemoved          = "signature_removed"
 	findTrailing         = "trailing_data"
 	findPrefix           = "prefix_data"
