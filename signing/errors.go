@@ -36,19 +36,20 @@ type RefusalCode string
 // The reasons to refuse, before any key is used.
 const (
 	RefusedCertifiedNoChanges RefusalCode = "certified_no_changes" // DocMDP P 1
-	RefusedPermission         RefusalCode = "protected"            // encryption grants no right to sign
-	RefusedFieldLocked        RefusalCode = "field_locked"         // FieldMDP of an earlier signature
-	RefusedFieldName          RefusalCode = "field_name"           // the named field cannot be signed
-	RefusedSeedValue          RefusalCode = "seed_value"           // a required seed value cannot be met
-	RefusedPrefixData         RefusalCode = "prefix_data"          // bytes before the header
-	RefusedAmbiguous          RefusalCode = "ambiguous_structure"  // duplicate keys, shared values
-	RefusedTooLarge           RefusalCode = "too_large"            // offsets do not fit
-	RefusedKey                RefusalCode = "key"                  // key kind or size not usable
-	RefusedCertificate        RefusalCode = "certificate"          // expired, or not for signing
-	RefusedOption             RefusalCode = "option"               // an option has no usable value
-	RefusedRevoked            RefusalCode = "revoked"              // the certificate is revoked or on hold
-	RefusedUnsigned           RefusalCode = "unsigned"             // there is no signature to extend
-	RefusedBroken             RefusalCode = "broken_signature"     // a signature to extend is not whole
+	RefusedCertification      RefusalCode = "certification_not_first"
+	RefusedPermission         RefusalCode = "protected"           // encryption grants no right to sign
+	RefusedFieldLocked        RefusalCode = "field_locked"        // FieldMDP of an earlier signature
+	RefusedFieldName          RefusalCode = "field_name"          // the named field cannot be signed
+	RefusedSeedValue          RefusalCode = "seed_value"          // a required seed value cannot be met
+	RefusedPrefixData         RefusalCode = "prefix_data"         // bytes before the header
+	RefusedAmbiguous          RefusalCode = "ambiguous_structure" // duplicate keys, shared values
+	RefusedTooLarge           RefusalCode = "too_large"           // offsets do not fit
+	RefusedKey                RefusalCode = "key"                 // key kind or size not usable
+	RefusedCertificate        RefusalCode = "certificate"         // expired, or not for signing
+	RefusedOption             RefusalCode = "option"              // an option has no usable value
+	RefusedRevoked            RefusalCode = "revoked"             // the certificate is revoked or on hold
+	RefusedUnsigned           RefusalCode = "unsigned"            // there is no signature to extend
+	RefusedBroken             RefusalCode = "broken_signature"    // a signature to extend is not whole
 )
 
 // RefusedError says why a document is not signed and what its owner can do.

@@ -72,7 +72,7 @@ type Changes string
 const (
 	ChangesNone     Changes = "NONE"
 	ChangesLTVOnly  Changes = "LTV_ONLY"  // validation data and document time-stamps
-	ChangesFormFill Changes = "FORM_FILL" // further signatures in hidden or existing fields
+	ChangesFormFill Changes = "FORM_FILL" // further signatures, and form fields that were filled in
 	// ChangesAnnotations: annotations other than signature widgets.
 	ChangesAnnotations Changes = "ANNOTATIONS"
 	ChangesOther       Changes = "OTHER"     // content, structure or the signature itself

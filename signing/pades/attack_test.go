@@ -222,7 +222,7 @@ func TestVerifyReportsLaterChanges(t *testing.T) {
 	t.Run("missing object comes into being", func(t *testing.T) {
 		base := bytes.Replace(pdfs.Classic(), []byte("/Lang (en)"), []byte("/AA 30 0 R"), 1)
 		dangling, _ := sign(t, base, citizen(t), pades.Options{})
-		got := verify(t, pdfs.Revise(dangling, map[int]string{30: "<< /WC << /S /JavaScript /JS (x) >> >>"}, 1), trusted()).Signatures[0]
+		got := verify(t, pdfs.Revise(dangling, map[int]string{30: "<< /WC << /S /Named /N /Print >> >>"}, 1), trusted()).Signatures[0]
 		if got.Indication == pades.TotalPassed || got.ChangesAfter != pades.ChangesUndefined {
 			t.Errorf("verdict: %+v", got)
 		}

@@ -23,6 +23,10 @@ func (c *comparison) compareFields() error {
 			}
 			continue
 		}
+		if slices.ContainsFunc(c.oldForm.Fields, func(o pdf.Field) bool { return o.Name == f.Name }) {
+			c.set.raise(ChangesOther, "a second form field %q was added", f.Name)
+			continue
+		}
 		class, err := c.newSignature(f)
 		if err != nil {
 			return err

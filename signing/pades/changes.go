@@ -18,6 +18,8 @@ type changeSet struct {
 	notes []Finding
 	// locked names a field that was changed although a signature locked it.
 	locked string
+	// active tells that something was added which acts by itself.
+	active bool
 }
 
 // maxNotes bounds the notes of one comparison.
@@ -58,11 +60,11 @@ type comparison struct {
 	explained     map[uint32]bool
 	// watched are the objects of appearances, whose users matter even if they did
 	// not change themselves.
-	watched map[uint32]bool
-	referrers     map[uint32][]referrer
-	root          pdf.Ref
-	oldForm       *pdf.Form
-	newForm       *pdf.Form
+	watched   map[uint32]bool
+	referrers map[uint32][]referrer
+	root      pdf.Ref
+	oldForm   *pdf.Form
+	newForm   *pdf.Form
 	// rules are what the signatures up to the old revision allow.
 	rules      *restrictions
 	signatures map[pdf.Ref]Changes // widgets of fields signed later, with their class
@@ -120,7 +122,7 @@ func (c *comparison) run() error {
 	if c.rules, err = readRestrictions(c.before, c.oldForm, catalog); err != nil {
 		return err
 	}
-	for _, step := range []func() error{c.compareFields, c.compareCatalogs, c.compareRest} {
+	for _, step := range []func() error{c.compareFields, c.compareCatalogs, c.compareRest, c.compareActions} {
 		if err := step(); err != nil {
 			return err
 		}

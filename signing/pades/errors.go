@@ -24,6 +24,7 @@ type (
 // The reasons to refuse, before any key is used.
 const (
 	RefusedCertifiedNoChanges = signing.RefusedCertifiedNoChanges
+	RefusedCertification      = signing.RefusedCertification
 	RefusedPermission         = signing.RefusedPermission
 	RefusedFieldLocked        = signing.RefusedFieldLocked
 	RefusedFieldName          = signing.RefusedFieldName

@@ -184,6 +184,9 @@ func (e *examination) checkChanges(view *pdf.Document) {
 	e.out.ChangesAfter = set.class
 	e.out.Findings = append(e.out.Findings, set.notes...)
 	permission := e.permission(view)
+	if set.active {
+		e.fail(TotalFailed, FormatFailure, findActiveAdded, "scripts or actions were added after signing")
+	}
 	if set.locked != "" {
 		e.fail(TotalFailed, FormatFailure, findFieldLocked, "the form field %q was changed although a signature had locked it", set.locked)
 	}

@@ -10,8 +10,10 @@ import (
 // target is the field to be signed.
 type target struct {
 	existing *pdf.Field // nil for a new field
-	// references are the /SigRef dictionaries that the lock of the field demands.
+	// references are the /SigRef dictionaries of certification and locks.
 	references [][]byte
+	// lock is the source of the /Lock dictionary of a new field.
+	lock []byte
 }
 
 // chooseTarget takes the named empty field, else the first empty one that is not
@@ -44,6 +46,9 @@ func (l *layout) chooseTarget(r *restrictions) error {
 		l.field = f.Name
 		return l.honour(f)
 	}
+	if err := l.useLock(names); err != nil {
+		return err
+	}
 	l.newField = true
 	l.field = l.opts.FieldName
 	if l.field == "" {
@@ -55,64 +60,6 @@ func (l *layout) chooseTarget(r *restrictions) error {
 		return refuse(RefusedFieldName, "choose a name without a full stop that no field has", "%q cannot be the name of a new field", l.field)
 	}
 	return nil
-}
-
-// honour applies seed values and lock of an existing field.
-func (l *layout) honour(f *pdf.Field) error {
-	if err := unambiguous(f.Dict, "the signature field"); err != nil {
-		return err
-	}
-	seed, err := l.doc.Value(f.Dict, "SV")
-	if err != nil {
-		return err
-	}
-	if err := l.checkSeed(seed); err != nil {
-		return err
-	}
-	lock, err := l.doc.Value(f.Dict, "Lock")
-	if err != nil || lock.IsNull() {
-		return err
-	}
-	l.target.references, err = l.lockReferences(lock)
-	return err
-}
-
-// lockReferences turns a SigFieldLock dictionary (table 236) into the transforms
-// that make the lock effective (12.8.2.4): FieldMDP, and DocMDP for its /P.
-func (l *layout) lockReferences(lock pdf.Object) ([][]byte, error) {
-	action := lock.Get("Action").Name()
-	if action != "All" && action != "Include" && action != "Exclude" {
-		return nil, refuse(RefusedSeedValue, "", "the field has a lock with the unknown action %q", action)
-	}
-	params := fmt.Appendf(nil, "<< /Type /TransformParams /V /1.2 /Action /%s", action)
-	if action != "All" {
-		fields, err := l.doc.Value(lock, "Fields")
-		if err != nil {
-			return nil, err
-		}
-		if fields.Kind() != pdf.Array {
-			return nil, refuse(RefusedSeedValue, "", "the field has a lock without a list of fields")
-		}
-		params = append(params, " /Fields ["...)
-		for _, item := range fields.Items() {
-			if item, err = l.doc.Resolve(item); err != nil {
-				return nil, err
-			}
-			params = append(pdf.AppendText(params, item.Text()), ' ')
-		}
-		params = append(params, ']')
-	}
-	params = append(params, " >>"...)
-	references := [][]byte{fmt.Appendf(nil,
-		"<< /Type /SigRef /TransformMethod /FieldMDP /TransformParams %s /Data %s >>", params, l.root)}
-	if p, ok := lock.Get("P").Int(); ok {
-		if p < 1 || p > 3 {
-			return nil, refuse(RefusedSeedValue, "", "the field has a lock with the unknown permission %d", p)
-		}
-		references = append(references, fmt.Appendf(nil,
-			"<< /Type /SigRef /TransformMethod /DocMDP /TransformParams << /Type /TransformParams /V /1.2 /P %d >> >>", p))
-	}
-	return references, nil
 }
 
 // putField writes the new or changed field and, for a new one, the page's list
@@ -141,7 +88,13 @@ func (l *layout) putField() error {
 	l.fieldObject = l.update.Reserve()
 	body := []byte("<<\n/FT /Sig\n/T ")
 	body = pdf.AppendText(body, l.field)
-	body = fmt.Appendf(body, "\n/V %s\n/Type /Annot\n/Subtype /Widget\n/Rect [0 0 0 0]\n/F 132\n/P %s\n>>", value, page.Ref)
+	body = fmt.Appendf(body, "\n/V %s\n/Type /Annot\n/Subtype /Widget\n/Rect [0 0 0 0]\n/F 132\n/P %s", value, page.Ref)
+	if l.target.lock != nil { // table 235: the lock is an indirect object
+		lock := l.update.Reserve()
+		l.update.Put(lock, l.target.lock)
+		body = fmt.Appendf(body, "\n/Lock %s", lock)
+	}
+	body = append(body, "\n>>"...)
 	l.update.Put(l.fieldObject, body)
 	return l.annotate(page, l.fieldObject)
 }

@@ -26,11 +26,14 @@ type layout struct {
 	opts     Options
 	at       time.Time
 
-	target   target
-	field    string
-	newField bool
-	earlier  int
-	grown    bool // an array of the document security store
+	target    target
+	field     string
+	newField  bool
+	earlier   int
+	rules     *restrictions // of the earlier signatures
+	certify   Certification
+	mustStamp bool // a seed value demands a time-stamp
+	grown     bool // an array of the document security store
 
 	signature   pdf.Ref
 	fieldObject pdf.Ref // set for a new field
@@ -66,7 +69,7 @@ func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cr
 	if l.update, err = doc.NewUpdate(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{l.putField, l.putForm, l.putExtension, l.putSignature, l.render} {
+	for _, step := range []func() error{l.putField, l.putForm, l.putExtension, l.putCertification, l.putSignature, l.render} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -93,16 +96,19 @@ func (l *layout) inspect() error {
 	if err := l.inspectFile(); err != nil {
 		return err
 	}
-	restrictions, err := readRestrictions(l.doc, l.form, l.catalog.Dict())
-	if err != nil {
+	var err error
+	if l.rules, err = readRestrictions(l.doc, l.form, l.catalog.Dict()); err != nil {
 		return err
 	}
-	l.earlier = restrictions.signatures
-	if restrictions.permission == 1 {
+	l.earlier = l.rules.signatures
+	if l.rules.permission == 1 {
 		return refuse(RefusedCertifiedNoChanges, "ask the author for a version that may be signed",
 			"the author certified the document and allowed no changes; a further signature would break that certification")
 	}
-	return l.chooseTarget(restrictions)
+	if err := l.chooseTarget(l.rules); err != nil {
+		return err
+	}
+	return l.checkCertification()
 }
 
 // inspectFile reads catalog and form and looks for reasons not to add anything.

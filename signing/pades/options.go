@@ -21,6 +21,15 @@ type Options struct {
 	// FieldName is the fully qualified name of the field to sign. An existing
 	// empty signature field of that name is signed, otherwise a new one is made.
 	FieldName string
+	// Certify makes the signature a certification (12.8.2.2), which must be the
+	// first signature of the document and says what may be changed later.
+	Certify Certification
+	// LegalAttestation explains, in a certification, what can make the document
+	// look different (12.8.7); empty is none.
+	LegalAttestation string
+	// Lock names form fields that nobody may change after this signature
+	// (12.8.2.4); nil locks none. A lock that the field brings along stays.
+	Lock *FieldLock
 	// PSS makes RSA keys sign with RSASSA-PSS instead of PKCS #1 v1.5.
 	PSS bool
 	// Digest is SHA-256, SHA-384 or SHA-512; zero takes the one that fits the

@@ -75,6 +75,9 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cre
 		if m.shortfall != nil && !errors.Is(m.shortfall, errUnreached) {
 			return nil, m.shortfall
 		}
+		if m.shortfall != nil && l.mustStamp {
+			return nil, fmt.Errorf("the field accepts no signature without a time-stamp: %w", m.shortfall)
+		}
 	}
 	if m.tail, err = plan.signedTail(signature); err != nil {
 		return nil, err

@@ -268,11 +268,10 @@ func TestSignRefusesBeforeTheKey(t *testing.T) {
 		"attestation": "/Ff 16 /LegalAttestation [(x)]",
 		"revocation":  "/Ff 32 /AddRevInfo true",
 		"digest":      "/Ff 64 /DigestMethod [(SHA1)]",
-		"lock":        "/Ff 128 /LockDocument /true",
 		"appearance":  "/Ff 256 /AppearanceFilter (x)",
 		"certificate": "/Cert << /Ff 1 /Subject [(x)] >>",
 		"time-stamp":  "/TimeStamp << /URL (http://localhost) /Ff 1 >>",
-		"certify":     "/MDP << /P 2 >>",
+		"certify":     "/MDP << /P 7 >>",
 	} {
 		t.Run("seed value "+name, func(t *testing.T) {
 			refusal(t, pdfs.EmptyFieldWith("/SV << /Type /SV "+seed+" >>"), cred, pades.Options{}, pades.RefusedSeedValue)

@@ -53,6 +53,7 @@ const (
 	findVisibleSignature = "visible_signature_added"
 	findCertification    = "docmdp_violation"
 	findFieldLocked      = "fieldmdp_violation"
+	findActiveAdded      = "active_content_added"
 	findFilled           = "form_filled" // fields were filled in later, as is allowed
 	findRemoved          = "signature_removed"
 	findTrailing         = "trailing_data"
