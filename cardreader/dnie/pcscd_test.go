@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -223,5 +224,75 @@ func TestRefusalsThroughARealPCSCD(t *testing.T) {
 			t.Errorf("command %d: %d VERIFY, %d signatures", at, verified, signed)
 		}
 		r.remove(t)
+	}
+}
+
+// Each personality ends in its error, with the tries as they should be and nothing
+// left behind.
+func TestPersonalitiesThroughARealPCSCD(t *testing.T) {
+	l := newLab(t)
+	entry := &typed{pin: citizenPIN, anyReader: true}
+	r := atReader(t, dnie.Driver{Roots: l.roots}, entry)
+	r.cards.Now = nil
+	before := runtime.NumGoroutine()
+	// unread is a card that shows nothing of itself.
+	const unread = -2
+	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
+	for _, test := range []struct {
+		personality cards.Personality
+		want        func(error) bool
+		tries       int
+	}{
+		{cards.Removed, is(cardreader.ErrCardRemoved), unread},
+		{cards.RemovedAtPIN, is(cardreader.ErrCardRemoved), 3},
+		{cards.RemovedAtSignature, is(cardreader.ErrCardRemoved), 3},
+		{cards.ResetMidway, is(cardreader.ErrCardProtocol), 3},
+		{cards.WrongStatus, is(cardreader.ErrCardProtocol), unread},
+		{cards.MalformedTLV, is(cardreader.ErrCardProtocol), unread},
+		{cards.Oversized, is(cardreader.ErrCardProtocol), unread},
+		{cards.Bomb, is(cardreader.ErrCardProtocol), unread},
+		{cards.LyingCounter, is(nil), 15},
+		{cards.Chained, is(nil), 3},
+		{cards.ShortOnly, is(nil), 3},
+		{cards.LastTry, is(nil), 3},
+		{cards.Blocked, func(err error) bool {
+			refused, ok := errors.AsType[*cardreader.PINError](err)
+			return ok && refused.Reason == cardreader.PINBlocked
+		}, 0},
+	} {
+		t.Run(string(test.personality), func(t *testing.T) {
+			r.insert(t, 2, func(s *cards.Spec) {
+				if err := s.Become(test.personality); err != nil {
+					t.Fatal(err)
+				}
+			})
+			defer r.remove(t)
+			err := r.sign(t, cardreader.UsageSignature)
+			if !test.want(err) {
+				t.Errorf("Sign = %v", err)
+			}
+			if verified, signed := r.secrets(t); verified > 1 || signed > 1 || test.tries == unread && verified != 0 {
+				t.Errorf("%d VERIFY, %d signatures", verified, signed)
+			}
+			if test.tries == unread {
+				return
+			}
+			if errors.Is(err, cardreader.ErrCardRemoved) {
+				if err := r.stack.Reinsert(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			list, err := r.cards.List(t.Context())
+			if err != nil || len(list) == 0 || len(list[0].PINs) != 1 || list[0].PINs[0].TriesLeft != test.tries {
+				t.Errorf("%+v, %v; want %d tries", list, err, test.tries)
+			}
+		})
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, %d before", n, before)
 	}
 }

@@ -151,6 +151,7 @@ func TestCardWithoutPCSCDIsRemovedAndHasFaults(t *testing.T) {
 	}
 	s.tell(1, "rulez", "insert", "--faults", faults)
 	s.tell(1, "reader 0 alone", "insert", "--slot", "1")
+	s.tell(1, "no other program can share", "insert", "--personality", "shared")
 }
 
 func TestPersonsAreListedWithTheirCards(t *testing.T) {

@@ -184,6 +184,9 @@ func (r *systemReaders) insert(ctx context.Context, slot int, spec cards.Spec) e
 		return fmt.Errorf("there is no reader %d", slot)
 	}
 	return r.begin(ctx, slot, spec, func(ctx context.Context, card cards.Card) error {
+		if spec.Shared {
+			go pcscd.Share(ctx, systemSocket, pcscd.Readers()[slot])
+		}
 		return cards.Insert(ctx, net.JoinHostPort(r.host, strconv.Itoa(r.port+slot)), card)
 	})
 }
@@ -211,6 +214,9 @@ type directReaders struct {
 func (r *directReaders) insert(ctx context.Context, slot int, spec cards.Spec) error {
 	if slot != 0 {
 		return errors.New("without pcscd there is reader 0 alone")
+	}
+	if spec.Shared {
+		return errors.New("without pcscd no other program can share the card")
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.address)
 	if err != nil {
