@@ -49,6 +49,7 @@ const (
 	RefusedOption             RefusalCode = "option"              // an option has no usable value
 	RefusedRevoked            RefusalCode = "revoked"             // the certificate is revoked or on hold
 	RefusedUnsigned           RefusalCode = "unsigned"            // there is no signature to extend
+	RefusedVisible            RefusalCode = "visible_mark"        // a mark cannot be drawn, or would harm
 	RefusedBroken             RefusalCode = "broken_signature"    // a signature to extend is not whole
 )
 

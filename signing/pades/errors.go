@@ -37,6 +37,7 @@ const (
 	RefusedOption             = signing.RefusedOption
 	RefusedRevoked            = signing.RefusedRevoked
 	RefusedUnsigned           = signing.RefusedUnsigned
+	RefusedVisible            = signing.RefusedVisible
 	RefusedBroken             = signing.RefusedBroken
 )
 

@@ -39,7 +39,13 @@ func (l *layout) chooseTarget(r *restrictions) error {
 			l.target.existing = f
 		}
 		if isEmpty && l.opts.FieldName == "" && l.target.existing == nil && !r.locks(f.Name) {
-			l.target.existing = f
+			suits, err := l.suitsMark(f)
+			if err != nil {
+				return err
+			}
+			if suits {
+				l.target.existing = f
+			}
 		}
 	}
 	if f := l.target.existing; f != nil {
@@ -69,67 +75,70 @@ func (l *layout) putField() error {
 	value := []byte(l.signature.String())
 	if f := l.target.existing; f != nil {
 		edit := pdf.NewEdit(f.Dict).Set("V", value)
+		forms := l.putMarks()
 		merged := len(f.Widgets) == 1 && f.Widgets[0] == f.Ref
 		if merged {
-			if err := l.dress(f.Dict, edit); err != nil {
+			if err := l.dress(f.Ref, f.Dict, edit, forms); err != nil {
 				return err
 			}
 		}
 		l.update.Put(f.Ref, edit.Bytes())
 		if !merged {
-			return l.dressKids(f)
+			return l.dressKids(f, forms)
 		}
 		return nil
 	}
-	page, err := l.doc.FirstPage()
-	if err != nil {
-		return err
-	}
-	l.fieldObject = l.update.Reserve()
-	body := []byte("<<\n/FT /Sig\n/T ")
-	body = pdf.AppendText(body, l.field)
-	body = fmt.Appendf(body, "\n/V %s\n/Type /Annot\n/Subtype /Widget\n/Rect [0 0 0 0]\n/F 132\n/P %s", value, page.Ref)
-	if l.target.lock != nil { // table 235: the lock is an indirect object
-		lock := l.update.Reserve()
-		l.update.Put(lock, l.target.lock)
-		body = fmt.Appendf(body, "\n/Lock %s", lock)
-	}
-	body = append(body, "\n>>"...)
-	l.update.Put(l.fieldObject, body)
-	return l.annotate(page, l.fieldObject)
+	return l.putNewField()
 }
 
-// annotate puts a widget into the /Annots of a page. Of a page with an indirect
-// array only the array changes.
-func (l *layout) annotate(page pdf.Page, widget pdf.Ref) error {
+// annotate puts annotations into the /Annots of a page. Of a page with an indirect
+// array only the array changes, unless it also has to say that its annotations
+// are visited in the order of the structure (ISO 14289-1 7.18.3).
+func (l *layout) annotate(a annotated, structured bool) error {
+	page := a.page
 	entry := page.Dict.Get("Annots")
 	array, err := l.doc.Resolve(entry)
 	if err != nil {
 		return err
 	}
 	if !array.IsNull() && array.Kind() != pdf.Array {
-		return &pdf.FormatError{Offset: array.Offset(), What: "/Annots of the first page is no array"}
+		return &pdf.FormatError{Offset: array.Offset(), What: fmt.Sprintf("/Annots of page %d is no array", page.Number)}
 	}
-	items := pdf.AppendItem(array, []byte(widget.String()))
+	var list []byte
+	for i, ref := range a.annotations {
+		if i > 0 {
+			list = append(list, ' ')
+		}
+		list = append(list, ref.String()...)
+	}
+	items := pdf.AppendItem(array, list)
+	edit := pdf.NewEdit(page.Dict)
 	if ref, ok := entry.Ref(); ok && !array.IsNull() {
 		l.update.Put(ref, items)
+	} else {
+		edit.Set("Annots", items)
+	}
+	if structured && page.Dict.Get("Tabs").Name() != "S" {
+		edit.Set("Tabs", []byte("/S"))
+	}
+	if !edit.Changed() {
 		return nil
 	}
-	if err := unambiguous(page.Dict, "the first page"); err != nil {
+	if err := unambiguous(page.Dict, fmt.Sprintf("page %d", page.Number)); err != nil {
 		return err
 	}
-	l.update.Put(page.Ref, pdf.NewEdit(page.Dict).Set("Annots", items).Bytes())
+	l.update.Put(page.Ref, edit.Bytes())
 	return nil
 }
 
-func (l *layout) dressKids(f *pdf.Field) error {
+func (l *layout) dressKids(f *pdf.Field, forms []pdf.Ref) error {
 	for _, ref := range f.Widgets {
 		object, err := l.doc.Object(ref)
 		if err != nil {
 			return err
 		}
 		edit := pdf.NewEdit(object.Value)
-		if err := l.dress(object.Value, edit); err != nil {
+		if err := l.dress(ref, object.Value, edit, forms); err != nil {
 			return err
 		}
 		if edit.Changed() {
@@ -139,32 +148,33 @@ func (l *layout) dressKids(f *pdf.Field) error {
 	return nil
 }
 
-// dress gives a visible widget an empty appearance, which it must have
-// (12.5.2), and which shows the place of the signature as blank.
-func (l *layout) dress(widget pdf.Object, edit *pdf.Edit) error {
+// dress gives a visible widget its mark, or an empty appearance: it must have one
+// (12.5.2), and an empty one shows the place of the signature as blank.
+func (l *layout) dress(ref pdf.Ref, widget pdf.Object, edit *pdf.Edit, forms []pdf.Ref) error {
+	for i, m := range l.marks {
+		if m.widget == ref {
+			edit.Set("AP", fmt.Appendf(nil, "<< /N %s >>", forms[i]))
+			return nil
+		}
+	}
 	ap, err := l.doc.Value(widget, "AP")
 	if err != nil || !ap.Get("N").IsNull() {
 		return err
 	}
-	rect, err := l.doc.Value(widget, "Rect")
-	if err != nil {
+	rect, ok, err := l.doc.Rectangle(widget.Get("Rect"))
+	if err != nil || !ok {
 		return err
 	}
-	var side [4]float64
-	for i, item := range rect.Items() {
-		if v, ok := item.Float(); ok && i < len(side) {
-			side[i] = v
-		}
-	}
-	width, height := max(side[2]-side[0], side[0]-side[2]), max(side[3]-side[1], side[1]-side[3])
-	if width == 0 || height == 0 {
-		return nil
-	}
+	edit.Set("AP", fmt.Appendf(nil, "<< /N %s >>", l.emptyForm(rect[2]-rect[0], rect[3]-rect[1])))
+	return nil
+}
+
+// emptyForm writes a form XObject that draws nothing.
+func (l *layout) emptyForm(width, height float64) pdf.Ref {
 	form := l.update.Reserve()
 	l.update.Put(form, fmt.Appendf(nil,
-		"<< /Type /XObject /Subtype /Form /BBox [0 0 %.4g %.4g] /Resources << >> /Length 0 >>\nstream\n\nendstream", width, height))
-	edit.Set("AP", fmt.Appendf(nil, "<< /N %s >>", form))
-	return nil
+		"<< /Type /XObject /Subtype /Form /BBox %s /Resources << >> /Length 0 >>\nstream\n\nendstream", rectangle([4]float64{0, 0, width, height})))
+	return form
 }
 
 // putForm adds a new field to the AcroForm dictionary and sets SigFlags. Every

@@ -28,6 +28,8 @@ type layout struct {
 
 	target    target
 	field     string
+	marks     []mark
+	claims    claims
 	newField  bool
 	earlier   int
 	rules     *restrictions // of the earlier signatures
@@ -69,7 +71,7 @@ func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cr
 	if l.update, err = doc.NewUpdate(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{l.putField, l.putForm, l.putExtension, l.putCertification, l.putSignature, l.render} {
+	for _, step := range []func() error{l.chooseMarks, l.readClaims, l.putField, l.putForm, l.putExtension, l.putCertification, l.putSignature, l.render} {
 		if err := step(); err != nil {
 			return nil, err
 		}

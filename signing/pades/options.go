@@ -30,6 +30,8 @@ type Options struct {
 	// Lock names form fields that nobody may change after this signature
 	// (12.8.2.4); nil locks none. A lock that the field brings along stays.
 	Lock *FieldLock
+	// Visible makes the signature show on pages; nil keeps a new one hidden.
+	Visible *Visible
 	// PSS makes RSA keys sign with RSASSA-PSS instead of PKCS #1 v1.5.
 	PSS bool
 	// Digest is SHA-256, SHA-384 or SHA-512; zero takes the one that fits the

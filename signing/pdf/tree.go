@@ -5,55 +5,6 @@ import (
 	"fmt"
 )
 
-// Page is a leaf of the page tree.
-type Page struct {
-	Ref  Ref
-	Dict Object
-}
-
-// FirstPage walks down the page tree (7.7.3) to the first page.
-func (d *Document) FirstPage() (Page, error) {
-	_, catalog, err := d.Root()
-	if err != nil {
-		return Page{}, err
-	}
-	seen := make(map[Ref]bool)
-	stack := []Object{catalog.Get("Pages")}
-	for len(stack) > 0 {
-		node := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		ref, ok := node.Ref()
-		if !ok {
-			return Page{}, malformed(node.Offset(), "node of the page tree is not an indirect object")
-		}
-		if seen[ref] {
-			return Page{}, malformed(node.Offset(), "the page tree runs in a circle")
-		}
-		seen[ref] = true
-		if len(seen) > d.limits.Items {
-			return Page{}, &LimitError{What: "nodes of the page tree", Limit: int64(d.limits.Items)}
-		}
-		dict, err := d.Resolve(node)
-		if err != nil {
-			return Page{}, fmt.Errorf("reading page tree: %w", err)
-		}
-		if dict.Kind() != Dictionary {
-			return Page{}, malformed(node.Offset(), "node of the page tree is no dictionary")
-		}
-		kids, err := d.Value(dict, "Kids")
-		if err != nil {
-			return Page{}, fmt.Errorf("reading page tree: %w", err)
-		}
-		if kids.IsNull() {
-			return Page{Ref: ref, Dict: dict}, nil
-		}
-		for i := len(kids.Items()) - 1; i >= 0; i-- {
-			stack = append(stack, kids.Items()[i])
-		}
-	}
-	return Page{}, malformed(catalog.Offset(), "the document has no page")
-}
-
 // Field is a terminal field of the interactive form (12.7.4), or a field that
 // has nothing but widgets below it.
 type Field struct {
