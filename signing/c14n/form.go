@@ -19,6 +19,7 @@ type form struct {
 	// node-set.
 	shown []bool
 	text  answer // of the filter about the text node at hand
+	err   error  // why the form cannot be written
 	spaces
 	listed map[string]bool      // prefixes of the PrefixList
 	axis   []xmltext.Namespace  // declarations to be written
@@ -35,7 +36,7 @@ const (
 )
 
 func newForm(o Output) *form {
-	f := &form{out: o, w: writer{to: o.To, buf: make([]byte, 0, buffer+2*direct)}, shown: []bool{false}, listed: make(map[string]bool)}
+	f := &form{out: o, w: writer{to: o.To}, shown: []bool{false}, listed: make(map[string]bool)}
 	for _, p := range o.Prefixes {
 		if p == "#default" {
 			p = ""
@@ -45,12 +46,22 @@ func newForm(o Output) *form {
 	return f
 }
 
+// activate makes the form ready to be written to.
+func (f *form) activate() {
+	if f.w.buf == nil {
+		f.w.buf = make([]byte, 0, buffer+2*direct)
+	}
+}
+
+// partial says that the form is that of an element and not of the document.
+func (f *form) partial() bool { return f.out.Manual || f.out.Select != nil }
+
 // token writes what a token contributes to the form.
-func (f *form) token(c *Canonicalizer, t *xmltext.Token) error {
+func (f *form) token(c *Canonicalizer, t *xmltext.Token) {
 	switch t.Kind {
 	case xmltext.StartElement:
 		f.text = unasked
-		return f.start(c, t)
+		f.err = f.start(c, t)
 	case xmltext.EndElement:
 		f.text = unasked
 		f.end(t)
@@ -69,13 +80,10 @@ func (f *form) token(c *Canonicalizer, t *xmltext.Token) error {
 			f.aside(c, t, "<?", "?>")
 		}
 	}
-	return nil
 }
 
 // inside says whether the place in the document is one that is written.
-func (f *form) inside() bool {
-	return f.omitted == 0 && (f.root > 0 || f.out.Select == nil)
-}
+func (f *form) inside() bool { return f.omitted == 0 && (f.root > 0 || !f.partial()) }
 
 func (f *form) keeps(n Node) bool { return f.out.Filter == nil || f.out.Filter(n) }
 
@@ -116,12 +124,6 @@ func (f *form) aside(c *Canonicalizer, t *xmltext.Token, before, after string) {
 // start writes a start-tag, if its element is in the node-set, and those of
 // its namespaces and attributes that are.
 func (f *form) start(c *Canonicalizer, t *xmltext.Token) error {
-	if f.out.Select != nil && f.out.Select(t) {
-		if f.matches++; f.matches > 1 {
-			return ErrAmbiguous
-		}
-		f.root = t.Depth
-	}
 	if !f.inside() {
 		return nil
 	}
@@ -158,6 +160,9 @@ func (f *form) end(t *xmltext.Token) {
 	if f.omitted > 0 {
 		if t.Depth == f.omitted {
 			f.omitted = 0
+			if t.Depth == f.root {
+				f.root = 0
+			}
 		}
 		return
 	}

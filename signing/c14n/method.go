@@ -66,3 +66,16 @@ func (m Method) Exclusive() bool {
 func (m Method) version11() bool {
 	return m == Inclusive11 || m == Inclusive11WithComments
 }
+
+// WithoutComments is the form that differs in leaving comments out.
+func (m Method) WithoutComments() Method {
+	switch m {
+	case Inclusive10WithComments:
+		return Inclusive10
+	case Inclusive11WithComments:
+		return Inclusive11
+	case Exclusive10WithComments:
+		return Exclusive10
+	}
+	return m
+}

@@ -16,6 +16,11 @@ type Output struct {
 	// start-tag of the document and must agree to one. Nil is the whole
 	// document.
 	Select Selector
+	// Manual leaves the choice of the element to Canonicalizer.Start.
+	Manual bool
+	// Apart keeps an error of this output from ending the others;
+	// Canonicalizer.Err tells it.
+	Apart bool
 	// Omit picks elements whose subtrees are left out. It is asked at the
 	// start-tags that would be written. Nil leaves nothing out.
 	Omit Selector

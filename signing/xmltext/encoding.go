@@ -90,6 +90,9 @@ func (s *source) width(b []byte) int64 {
 func (r *Reader) begin() (done bool, err error) {
 	r.fill()
 	mark := 0
+	if r.given != "" {
+		return false, r.applyGiven()
+	}
 	switch b := r.buf[:r.end]; {
 	case hasPrefix(b, "\xEF\xBB\xBF"):
 		mark = 3
@@ -97,10 +100,10 @@ func (r *Reader) begin() (done bool, err error) {
 		return false, &fault{reason: ErrEncoding, problem: "UTF-32 is not read"}
 	case hasPrefix(b, "\xFE\xFF"):
 		mark = 2
-		r.transcode("UTF-16", 2, 2, utf16Decoder(binary.BigEndian))
+		r.transcode(utf16BE, 2, 2, utf16Decoder(binary.BigEndian))
 	case hasPrefix(b, "\xFF\xFE"):
 		mark = 2
-		r.transcode("UTF-16", 2, 2, utf16Decoder(binary.LittleEndian))
+		r.transcode(utf16LE, 2, 2, utf16Decoder(binary.LittleEndian))
 	case hasPrefix(b, "<\x00"), hasPrefix(b, "\x00"):
 		return false, &fault{reason: ErrEncoding, problem: "UTF-16 without a byte order mark"}
 	}
@@ -117,6 +120,24 @@ func (r *Reader) begin() (done bool, err error) {
 	r.advance(n)
 	r.token.Start = 0
 	return true, nil
+}
+
+const utf16BE, utf16LE = "UTF-16BE", "UTF-16LE"
+
+// applyGiven takes the encoding of the options. A source that was cut out of a
+// document has neither mark nor declaration.
+func (r *Reader) applyGiven() error {
+	switch r.given {
+	case utf16BE:
+		r.transcode(r.given, 2, 0, utf16Decoder(binary.BigEndian))
+	case utf16LE:
+		r.transcode(r.given, 2, 0, utf16Decoder(binary.LittleEndian))
+	case "UTF-8":
+		r.source.encoding = r.given
+	default:
+		return r.applyEncoding(r.given, false)
+	}
+	return nil
 }
 
 // transcode starts over what is in the buffer after skip bytes as another
@@ -166,7 +187,7 @@ func (r *Reader) declaration(b []byte, marked bool) (int, error) {
 func (r *Reader) applyEncoding(encoding string, marked bool) error {
 	name := strings.ToUpper(encoding)
 	switch {
-	case name == "" || name == r.source.encoding:
+	case name == "" || name == r.source.encoding || name == "UTF-16" && strings.HasPrefix(r.source.encoding, name):
 		return nil
 	case marked:
 		return &fault{reason: ErrEncoding, problem: "the declaration contradicts the byte order mark"}

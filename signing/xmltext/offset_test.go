@@ -105,7 +105,7 @@ func TestTokensCoverTheSource(t *testing.T) {
 
 func TestEncodingNamesTheEncoding(t *testing.T) {
 	for source, want := range map[string]string{
-		"<a/>": "UTF-8", "\ufeff<a/>": "UTF-8", string(utf16Bytes("<a/>")): "UTF-16",
+		"<a/>": "UTF-8", "\ufeff<a/>": "UTF-8", string(utf16Bytes("<a/>")): "UTF-16BE",
 		"<?xml version='1.0' encoding='iso-8859-1'?><a/>": "ISO-8859-1",
 		"<?xml version='1.0' encoding='us-ascii'?><a/>":   "US-ASCII",
 	} {

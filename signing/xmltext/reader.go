@@ -15,6 +15,9 @@ type Options struct {
 	// Namespaces are in scope around the source, for a source that was cut
 	// out of a document. They count as declarations.
 	Namespaces []Namespace
+	// Encoding is that of the document the source was cut out of, as
+	// Reader.Encoding names it; empty finds it out from the source.
+	Encoding string
 }
 
 // stage is where in a document the reader is.
@@ -39,6 +42,7 @@ type Reader struct {
 	source  source
 	limits  Limits
 	accept  *Subset
+	given   string  // encoding of the options
 	subset  *subset // of the document's own doctype, nil if it has none
 	begun   bool
 	ended   error // how the source ended: io.EOF or why not; nil until then
@@ -71,7 +75,7 @@ type Reader struct {
 func NewReader(src io.Reader, o Options) *Reader {
 	r := &Reader{
 		source: source{in: src}, limits: o.Limits.complete(), accept: o.Subset,
-		buf: make([]byte, window), scope: newScope(),
+		buf: make([]byte, window), scope: newScope(), given: o.Encoding,
 	}
 	r.source.limit = r.limits.Size
 	for _, n := range o.Namespaces {
@@ -81,7 +85,7 @@ func NewReader(src io.Reader, o Options) *Reader {
 }
 
 // Encoding names the encoding of the source, once a token was read: UTF-8,
-// UTF-16, ISO-8859-1 or US-ASCII.
+// UTF-16BE, UTF-16LE, ISO-8859-1 or US-ASCII.
 func (r *Reader) Encoding() string { return r.source.encoding }
 
 // Next reads a token; it is valid until the next call. After the last token of
