@@ -1,0 +1,269 @@
+package xmldsig
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing/c14n"
+	"github.com/eidbridge/eidbridge/signing/xmltext"
+)
+
+// Options say how a document is processed. The zero value is right for one of
+// unknown origin.
+type Options struct {
+	Limits xmltext.Limits
+	// IDAttributes names further attributes, in no namespace, that hold
+	// identifiers, beside Id, ID, id and xml:id.
+	IDAttributes []string
+	// Resolver gives external references; nil finds none.
+	Resolver Resolver
+	// XPointer accepts #xpointer(/) and #xpointer(id('…')).
+	XPointer bool
+	// Subset accepts a document type declaration; nil refuses it.
+	Subset *xmltext.Subset
+	// Expect are references that are to be computed in the first pass, for a
+	// signature that is still to be made.
+	Expect []Reference
+	// Time bounds one pass; 0 is DefaultTime, negative is no bound.
+	Time time.Duration
+}
+
+// Document is an XML document with its signatures.
+type Document struct {
+	src  io.ReaderAt
+	size int64
+	opts Options
+	// Encoding is that of the source, see xmltext.Reader.Encoding.
+	Encoding string
+	// Root is the document element.
+	Root Root
+	// Signatures are all ds:Signature elements in document order, those inside
+	// others too.
+	Signatures []*Signature
+	// Digests are computed once for each target and hash.
+	digests map[digestKey]Outcome
+}
+
+// Root is the document element of a document.
+type Root struct {
+	Space, Local, Qualified string
+	// Start and End delimit it in the document, Close is where its end-tag
+	// starts, bytes. In an empty-element tag Close is End.
+	Start, Close, End int64
+	// Context is what a child of the document element inherits.
+	Context *c14n.Context
+	// Prolog and Epilog tell of comments and processing instructions around it.
+	Prolog, Epilog bool
+}
+
+// Empty says that the document element is an empty-element tag.
+func (r *Root) Empty() bool { return r.Close == r.End }
+
+type digestKey struct {
+	target
+	hash crypto.Hash
+}
+
+// Outcome is what a reference yields.
+type Outcome struct {
+	Digest []byte
+	// Size counts the octets that were digested, bytes.
+	Size int64
+	// Start and End delimit, in the document, what was digested: the element, or
+	// the document. Both are 0 for external data.
+	Start, End int64
+	// Space and Local name the element.
+	Space, Local string
+	// Omitted are the places inside that were left out.
+	Omitted [][2]int64
+	// Err is ErrNotFound, ErrFormat (base64), ErrLimit, or an error of c14n or of
+	// the Resolver.
+	Err error
+}
+
+// Open reads a document and finds its signatures. The error is that of reading
+// it: *xmltext.Error, ErrLimit, the context's or the source's. Signatures that
+// are malformed are listed with their error.
+func Open(ctx context.Context, src io.ReaderAt, size int64, o Options) (*Document, error) {
+	d := &Document{src: src, size: size, opts: o, digests: make(map[digestKey]Outcome)}
+	wanted := make(map[digestKey]bool)
+	for i := range o.Expect {
+		r := &o.Expect[i]
+		want(wanted, r.target(-1, o.XPointer), r.Digest)
+	}
+	for _, s := range d.guess(ctx) {
+		for i := range s.References {
+			if r := &s.References[i]; r.Err == nil {
+				want(wanted, r.target(s.Start, o.XPointer), r.Digest)
+			}
+		}
+	}
+	if err := d.pass(ctx, wanted, true); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func want(wanted map[digestKey]bool, t target, hash crypto.Hash) {
+	if t.kind == KindDocument || t.kind == KindElement {
+		wanted[digestKey{t, hash}] = true
+	}
+}
+
+// Digest computes references of a signature; sig is nil for one that is not in
+// the document yet. The outcomes are in the order of the references. The error is
+// one of reading the document.
+func (d *Document) Digest(ctx context.Context, sig *Signature, references []Reference) ([]Outcome, error) {
+	if err := d.Prepare(ctx, sig, references); err != nil {
+		return nil, err
+	}
+	all := make([]Outcome, len(references))
+	for i := range references {
+		all[i] = d.outcome(ctx, sig, &references[i])
+	}
+	return all, nil
+}
+
+// Prepare computes references of the document that Digest will be asked for, in
+// one pass.
+func (d *Document) Prepare(ctx context.Context, sig *Signature, references []Reference) error {
+	wanted := make(map[digestKey]bool)
+	for i := range references {
+		r := &references[i]
+		if r.Err != nil {
+			continue
+		}
+		t := r.target(start(sig), d.opts.XPointer)
+		if _, known := d.digests[digestKey{t, r.Digest}]; !known {
+			want(wanted, t, r.Digest)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return d.pass(ctx, wanted, false)
+}
+
+// PrepareAll does so for all signatures, in one pass.
+func (d *Document) PrepareAll(ctx context.Context) error {
+	wanted := make(map[digestKey]bool)
+	for _, s := range d.Signatures {
+		for i := range s.References {
+			r := &s.References[i]
+			if r.Err != nil {
+				continue
+			}
+			t := r.target(s.Start, d.opts.XPointer)
+			if _, known := d.digests[digestKey{t, r.Digest}]; !known {
+				want(wanted, t, r.Digest)
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return d.pass(ctx, wanted, false)
+}
+
+func start(sig *Signature) int64 {
+	if sig == nil {
+		return -1
+	}
+	return sig.Start
+}
+
+func (d *Document) outcome(ctx context.Context, sig *Signature, r *Reference) Outcome {
+	if r.Err != nil {
+		return Outcome{Err: r.Err}
+	}
+	t := r.target(start(sig), d.opts.XPointer)
+	key := digestKey{t, r.Digest}
+	if o, known := d.digests[key]; known {
+		return o
+	}
+	var o Outcome
+	switch t.kind {
+	case KindExternal:
+		o = external(ctx, d.opts, t, r.Digest)
+	default:
+		o.Err = fmt.Errorf("%w: no URI", ErrNotFound)
+	}
+	if ctx.Err() == nil {
+		d.digests[key] = o
+	}
+	return o
+}
+
+// load reads the ds:Signature elements that a pass has found.
+func (d *Document) load(found []place) error {
+	total := int64(0)
+	var outer []*Signature
+	for _, p := range found {
+		s := &Signature{Start: p.start, End: p.end, ParentSpace: p.parentSpace, ParentLocal: p.parentLocal}
+		for len(outer) > 0 && outer[len(outer)-1].End <= s.Start {
+			outer = outer[:len(outer)-1]
+		}
+		d.Signatures = append(d.Signatures, s)
+		if len(outer) > 0 {
+			s.Outer = outer[len(outer)-1]
+			s.Fragment = s.Outer.Fragment
+			s.Element = find(s.Fragment.Element, s.Start-outer[0].Start)
+			if s.Element == nil {
+				// It stands in something that another signature envelops.
+				s.Fragment = nil
+			}
+		}
+		outer = append(outer, s)
+		if s.Fragment == nil {
+			if total += s.End - s.Start; total > maxSignature {
+				return excess(maxSignature, "bytes of signatures")
+			}
+			raw := make([]byte, s.End-s.Start)
+			if n, err := d.src.ReadAt(raw, s.Start); n < len(raw) {
+				return fmt.Errorf("reading a signature: %w", noEOF(err))
+			}
+			var err error
+			if s.Fragment, err = NewFragment(raw, d.Encoding, p.context); err != nil {
+				return err
+			}
+			s.Element = s.Fragment.Element
+		}
+		s.Err = s.read()
+	}
+	return nil
+}
+
+func noEOF(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// find finds the element that starts at an offset.
+func find(e *Element, at int64) *Element {
+	for {
+		if e.Start == at {
+			return e
+		}
+		var next *Element
+		for _, c := range e.Children {
+			if c.Start <= at && at < c.End {
+				next = c
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		e = next
+	}
+}
+
+// Detached is no document: a place from which external references are resolved.
+func Detached(r Resolver) *Document {
+	return &Document{opts: Options{Resolver: r}, digests: make(map[digestKey]Outcome)}
+}
