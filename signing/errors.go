@@ -51,6 +51,7 @@ const (
 	RefusedUnsigned           RefusalCode = "unsigned"            // there is no signature to extend
 	RefusedVisible            RefusalCode = "visible_mark"        // a mark cannot be drawn, or would harm
 	RefusedBroken             RefusalCode = "broken_signature"    // a signature to extend is not whole
+	RefusedEarlier            RefusalCode = "earlier_signature"   // an earlier signature would break
 )
 
 // RefusedError says why a document is not signed and what its owner can do.
