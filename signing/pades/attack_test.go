@@ -184,7 +184,9 @@ func TestVerifyReportsLaterChanges(t *testing.T) {
 		{"font is replaced (P-36)", map[int]string{4: "<< /Type /Font /Subtype /Type1 /BaseFont /Symbol >>"}, 1, pades.ChangesOther, pades.TotalFailed},
 		{"page is turned", map[int]string{3: pageObject + annots + " /Rotate 90 >>"}, 1, pades.ChangesOther, pades.TotalFailed},
 		{"page tree grows (P-03)", map[int]string{2: "<< /Type /Pages /Kids [3 0 R 3 0 R] /Count 2 >>"}, 1, pades.ChangesOther, pades.TotalFailed},
-		{"another catalog (P-03)", map[int]string{21: catalog + ">>"}, 21, pades.ChangesOther, pades.TotalFailed},
+		{"the same catalog under another number", map[int]string{21: catalog + ">>"}, 21, pades.ChangesLTVOnly, pades.TotalPassed},
+		{"another catalog (P-03)", map[int]string{21: strings.Replace(catalog, "/Pages 2 0 R", "/Pages 22 0 R", 1) + ">>", 22: "<< /Type /Pages /Kids [3 0 R] /Count 1 >>"}, 21, pades.ChangesOther, pades.TotalFailed},
+		{"an old object as catalog", map[int]string{4: catalog + ">>"}, 4, pades.ChangesOther, pades.TotalFailed},
 		{"optional content (P-38)", map[int]string{1: catalog + "/OCProperties << >> >>"}, 1, pades.ChangesOther, pades.TotalFailed},
 		{"script on opening", map[int]string{1: catalog + "/OpenAction << /S /JavaScript /JS (app.alert()) >> >>"}, 1, pades.ChangesOther, pades.TotalFailed},
 		{"annotation is added (P-30)", map[int]string{3: pageObject + strings.Replace(annots, "]", " 22 0 R]", 1) + ">>", 22: "<< /Type /Annot /Subtype /FreeText /Rect [0 0 500 500] >>"}, 1, pades.ChangesAnnotations, pades.Indeterminate},
@@ -273,6 +275,46 @@ func TestVerifyRefusesForeignMessages(t *testing.T) {
 		formatFailure(t, bytes.Replace(signed, []byte("/ETSI.CAdES.detached"), []byte("/ETSI.CAdES.detatche"), 1))
 	})
 	t.Run("unknown handler (P-18)", func(t *testing.T) {
-		formatFailure(t, bytes.Replace(signed, []byte("/Adobe.PPKLite"), []byte("/Adobe.PPKLitf"), 1))
+		got := verify(t, resign(t, pdfs.Classic(), "/Adobe.PPKLite", "/Adobe.PPKLitf"), trusted()).Signatures[0]
+		if got.Indication != pades.Indeterminate || got.SubIndication != pades.SigConstraintsFailure || got.Integrity != pades.Intact {
+			t.Errorf("verdict: %+v", got)
+		}
 	})
+	t.Run("no handler (P-18)", func(t *testing.T) {
+		formatFailure(t, resign(t, pdfs.Classic(), "/Filter /Adobe.PPKLite", "/Fulter /Adobe.PPKLite"))
+	})
+}
+
+// resign has an honest key sign a revision in which one text was replaced by
+// another of the same length.
+func resign(t *testing.T, file []byte, old, replacement string) []byte {
+	t.Helper()
+	cred := citizen(t)
+	ctx := context.Background()
+	plan, err := pades.Prepare(ctx, bytes.NewReader(file), int64(len(file)), cred, pades.Options{SigningTime: signedAt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := bytes.Replace(plan.Tail, []byte(old), []byte(replacement), 1)
+	if bytes.Equal(edited, plan.Tail) || len(edited) != len(plan.Tail) {
+		t.Fatalf("%q cannot be replaced", old)
+	}
+	hash, _ := plan.Digest()
+	h := hash.New()
+	for _, part := range [][]byte{file, edited[:plan.HoleStart], edited[plan.HoleEnd:]} {
+		h.Write(part)
+	}
+	plan.Tail = edited
+	plan.SignedAttributes = bytes.Replace(plan.SignedAttributes, plan.MessageDigest, h.Sum(nil), 1)
+	plan.MessageDigest = h.Sum(nil)
+	_, digest := plan.Digest()
+	value, err := cred.Signer.Sign(nil, digest, plan.SignerOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := plan.Complete(ctx, bytes.NewReader(file), &out, value); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

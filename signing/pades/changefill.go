@@ -181,6 +181,11 @@ func (c *comparison) compareFilled(ref pdf.Ref, name string) error {
 			c.set.raise(ChangesUndefined, "the entry /%s of the field %q changed", key, name)
 		}
 	}
+	if ap, ok := old.Value.Get("AP").Ref(); ok && !pdf.Equal(old.Value.Get("AP"), now.Value.Get("AP")) || c.changed[ap.Number] {
+		if !c.referredOnly(ap.Number, func(r referrer) bool { return r.number == ref.Number && r.key == "AP" }) {
+			c.set.raise(ChangesUndefined, "the appearance of the field %q served something else too", name)
+		}
+	}
 	inside := map[uint32]bool{ref.Number: true}
 	c.eachAppearance(old.Value.Get("AP"), func(target pdf.Ref) {
 		if c.referredOnly(target.Number, func(r referrer) bool {

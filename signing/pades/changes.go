@@ -60,11 +60,11 @@ type comparison struct {
 	explained     map[uint32]bool
 	// watched are the objects of appearances, whose users matter even if they did
 	// not change themselves.
-	watched   map[uint32]bool
-	referrers map[uint32][]referrer
-	root      pdf.Ref
-	oldForm   *pdf.Form
-	newForm   *pdf.Form
+	watched       map[uint32]bool
+	referrers     map[uint32][]referrer
+	root, newRoot pdf.Ref
+	oldForm       *pdf.Form
+	newForm       *pdf.Form
 	// rules are what the signatures up to the old revision allow.
 	rules      *restrictions
 	signatures map[pdf.Ref]Changes // widgets of fields signed later, with their class
@@ -139,10 +139,9 @@ func (c *comparison) compareTrailers() error {
 	if err != nil {
 		return err
 	}
-	c.root = oldRef
-	if oldRef != newRef {
-		c.set.raise(ChangesOther, "another catalog is in force")
-	}
+	// A catalog under another number is the same if its entries are: they are
+	// compared like those of one that was overwritten.
+	c.root, c.newRoot = oldRef, newRef
 	if !pdf.Equal(c.before.Trailer().Get("Encrypt"), c.after.Trailer().Get("Encrypt")) {
 		c.set.raise(ChangesOther, "the encryption changed")
 	}
@@ -229,17 +228,27 @@ func sameBytes(a, b *io.SectionReader) (bool, error) {
 // refers to what was changed. New numbers count too: a reference to nothing
 // that later leads to something is a change.
 func (c *comparison) findReferrers() error {
+	note := func(number uint32, kind string, value pdf.Object) {
+		pdf.Walk(value, func(key string, target pdf.Ref) {
+			if kind == "XRef" && (key == "Info" || key == "Root" || key == "Encrypt") {
+				return // a trailer, which uses these as everybody expects
+			}
+			if list := c.referrers[target.Number]; (c.changed[target.Number] || c.watched[target.Number]) && len(list) < maxReferrers {
+				c.referrers[target.Number] = append(list, referrer{number: number, key: key, kind: kind})
+			}
+		})
+	}
+	note(0, "XRef", c.before.Trailer())
 	for ref := range c.before.Refs() {
 		object, err := c.before.Object(ref)
 		if err != nil {
 			return err
 		}
 		kind := object.Value.Get("Type").Name()
-		pdf.Walk(object.Value, func(key string, target pdf.Ref) {
-			if list := c.referrers[target.Number]; (c.changed[target.Number] || c.watched[target.Number]) && len(list) < maxReferrers {
-				c.referrers[target.Number] = append(list, referrer{number: ref.Number, key: key, kind: kind})
-			}
-		})
+		if kind == "XRef" && !object.Stream() {
+			kind = ""
+		}
+		note(ref.Number, kind, object.Value)
 	}
 	return nil
 }
@@ -282,10 +291,18 @@ func (c *comparison) compareCatalogs() error {
 		return err
 	}
 	c.explained[c.root.Number] = true
+	if _, existed := c.before.Current(c.newRoot.Number); c.root != c.newRoot && existed {
+		c.set.raise(ChangesOther, "another object became the catalog")
+	}
 	for _, key := range pdf.Differences(before, after) {
 		switch key {
 		case "AcroForm":
-		case "Extensions", "DSS", "Metadata", "Version":
+		case "Extensions", "DSS":
+			if after.Get(key).IsNull() {
+				c.set.raise(ChangesUndefined, "the catalog entry /%s was removed", key)
+			}
+			c.set.raise(ChangesLTVOnly, "catalog entry /%s", key)
+		case "Metadata", "Version":
 			c.set.raise(ChangesLTVOnly, "catalog entry /%s", key)
 		case "Pages", "OpenAction", "AA", "OCProperties", "Collection":
 			c.set.raise(ChangesOther, "the catalog entry /%s changed", key)
@@ -340,11 +357,12 @@ func (c *comparison) compareForms(before, after pdf.Object) error {
 				c.set.raise(ChangesUndefined, "the form asks for new appearances")
 			}
 		case "DR", "DA", "Q":
+			// What new appearances are made of; nothing that is shown as it is.
 			same, err := c.grew(old.Get(key), now.Get(key), 2)
 			if err != nil {
 				return err
 			}
-			if !same {
+			if on, _ := now.Get("NeedAppearances").Bool(); !same && on {
 				c.set.raise(ChangesUndefined, "the form entry /%s changed", key)
 			}
 		default:

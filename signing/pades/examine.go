@@ -133,10 +133,8 @@ func (e *examination) checkShape() bool {
 	}
 	e.shape = shape
 	e.out.ByteRange = shape.byteRange()
-	switch dict.Get("Filter").Name() {
-	case "Adobe.PPKLite", "Adobe.PPKMS", "Entrust.PPKEF", "CICI.SignIt":
-	default:
-		return wrong(findSubFilter, "unknown signature handler %q", dict.Get("Filter").Name())
+	if dict.Get("Filter").Name() == "" {
+		return wrong(findSubFilter, "the signature dictionary names no handler")
 	}
 	switch e.out.SubFilter {
 	case subFilterCAdES, subFilterPKCS7:

@@ -32,6 +32,8 @@ type source struct {
 	r        io.ReaderAt
 	ctx      context.Context
 	inflated int64
+	// opening is set while an object stream is read, which must not need another.
+	opening bool
 }
 
 // Deviation is a departure from the standard that the reader put up with.

@@ -240,12 +240,16 @@ func (d *Document) measureStream(object *Indirect) error {
 	})
 }
 
-// streamLength reads an indirect /Length, which must be a plain number in the
-// file itself: a length in an object stream could depend on itself.
+// streamLength reads an indirect /Length. The length of an object stream must
+// not lie in one (7.5.7), or it could depend on itself.
 func (d *Document) streamLength(ref Ref) (Object, error) {
 	e, ok := d.lookup(ref.Number)
+	if ok && e.kind == entryCompressed && !d.src.opening {
+		object, err := d.Object(ref)
+		return object.Value, err
+	}
 	if !ok || e.kind != entryInUse || e.generation != ref.Generation {
-		return Object{}, malformed(e.offset, "/Length refers to object %d, which is not in the file", ref.Number)
+		return Object{}, malformed(-1, "/Length refers to object %d, which is not in the file", ref.Number)
 	}
 	var value Object
 	err := d.window(e.offset, func(l *lexer) error {

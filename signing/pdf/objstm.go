@@ -58,8 +58,14 @@ func (d *Document) compressed(ref Ref, e entry) (Indirect, error) {
 	}
 	s := d.streams.find(home.offset)
 	if s == nil {
+		if d.src.opening {
+			return Indirect{}, malformed(-1, "object stream %d needs itself to be read", e.offset)
+		}
+		d.src.opening = true
 		var err error
-		if s, err = d.readObjectStream(home.offset, uint32(e.offset)); err != nil {
+		s, err = d.readObjectStream(home.offset, uint32(e.offset))
+		d.src.opening = false
+		if err != nil {
 			return Indirect{}, err
 		}
 		d.streams.add(s)

@@ -87,7 +87,7 @@ func (d *Document) readSections(start int64) error {
 		offset = next
 	}
 	d.startxref = d.sections[0].offset
-	return nil
+	return d.mergeHybrids(&total)
 }
 
 func (d *Document) readSection(given int64, total *int) (*section, error) {

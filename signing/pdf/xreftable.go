@@ -95,7 +95,7 @@ func (d *Document) readTable(offset int64, total *int) (*section, error) {
 		return nil, malformed(t.offset, "trailer is no dictionary")
 	}
 	s.trailer, s.end = trailer, end
-	return s, d.mergeHybrid(s, total)
+	return s, nil
 }
 
 func orMalformed(err error, at int64, what string) error {
@@ -158,43 +158,65 @@ func (d *Document) add(s *section, e entry, total *int) error {
 	return nil
 }
 
-// mergeHybrid adds the objects that a hybrid file hides from old readers
-// (7.5.8.4). Where both kinds place an object in use, they must agree.
-func (d *Document) mergeHybrid(s *section, total *int) error {
-	hidden := s.trailer.Get("XRefStm")
-	if hidden.IsNull() {
-		return nil
+// mergeHybrids adds the objects that hybrid sections hide from old readers
+// (7.5.8.4). Some producers copy /XRefStm from the trailer of the section before:
+// then the stream is that one's business.
+func (d *Document) mergeHybrids(total *int) error {
+	for i, s := range d.sections {
+		if s.stream || s.trailer.Get("XRefStm").IsNull() {
+			continue
+		}
+		extra, err := d.readHidden(s, total)
+		if err != nil {
+			return err
+		}
+		stale := slices.ContainsFunc(d.sections[i+1:], func(older *section) bool {
+			return !older.stream && Equal(older.trailer.Get("XRefStm"), s.trailer.Get("XRefStm"))
+		})
+		if err := s.merge(extra, stale); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (d *Document) readHidden(s *section, total *int) (*section, error) {
+	hidden := s.trailer.Get("XRefStm")
 	offset, ok := hidden.Int()
 	if !ok || offset < 0 || offset >= d.size {
-		return malformed(hidden.Offset(), "/XRefStm is no offset in the file")
+		return nil, malformed(hidden.Offset(), "/XRefStm is no offset in the file")
 	}
 	at, table, ok, err := d.sectionAt(offset + d.header)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !ok || table {
-		return malformed(offset, "/XRefStm does not lead to a cross-reference stream")
+		return nil, malformed(offset, "/XRefStm does not lead to a cross-reference stream")
 	}
-	extra, err := d.readXRefStream(at, total)
-	if err != nil {
-		return err
-	}
-	s.hybrid = true
-	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.number, b.number) })
+	return d.readXRefStream(at, total)
+}
+
+// merge takes over what a stream hides. Where both kinds place an object in use,
+// they must agree; a stale stream must not bring back what the section freed.
+func (s *section) merge(extra *section, stale bool) error {
+	s.hybrid = !stale
 	visible := len(s.entries)
 	for _, e := range extra.entries {
 		i, found := slices.BinarySearchFunc(s.entries[:visible], e.number, func(e entry, n uint32) int {
 			return cmp.Compare(e.number, n)
 		})
 		switch {
+		case stale && found && s.entries[i].kind == entryFree && e.kind != entryFree:
+			return malformed(extra.offset, "the two halves of a hybrid section disagree on object %d", e.number)
+		case stale:
 		case !found:
 			s.entries = append(s.entries, e)
 		case s.entries[i].kind == entryFree:
 			s.entries[i] = e
 		case e.kind != entryFree && e != s.entries[i]:
-			return malformed(offset, "the two halves of a hybrid section disagree on object %d", e.number)
+			return malformed(extra.offset, "the two halves of a hybrid section disagree on object %d", e.number)
 		}
 	}
+	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.number, b.number) })
 	return nil
 }
