@@ -203,3 +203,10 @@ func (d *SignedData) SetSigner(i int, si SignerInfo) error {
 	d.SignerInfos = slices.Delete(slices.Clone(all), i, i+1)
 	return d.AddSigner(si)
 }
+
+// WithoutContent returns the DER of the message as if it were detached.
+func (d *SignedData) WithoutContent() ([]byte, error) {
+	bare := *d
+	bare.hasContent, bare.Content = false, nil
+	return bare.Append(nil)
+}

@@ -79,7 +79,7 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 	}
 	var mismatch error
 	if si.SignedAttributes != nil {
-		stated, err := si.messageDigest()
+		stated, err := si.MessageDigest()
 		if err != nil {
 			return v, err
 		}
@@ -220,7 +220,8 @@ func (si *SignerInfo) checkAttributes(contentType OID) error {
 	return nil
 }
 
-func (si *SignerInfo) messageDigest() ([]byte, error) {
+// MessageDigest returns the message-digest attribute.
+func (si *SignerInfo) MessageDigest() ([]byte, error) {
 	raw, err := si.single(OIDMessageDigest)
 	if err != nil {
 		return nil, err

@@ -89,6 +89,8 @@ func (c *Client) check(t *Token, s Server, hash crypto.Hash, digest []byte, nonc
 	switch {
 	case t.Hash != hash || t.Verify(digest) != nil:
 		return fmt.Errorf("%w: %w", ErrResponse, ErrImprint)
+	case weak(t.Digest):
+		return fmt.Errorf("%w: it is signed over %s, which is no longer reliable", ErrResponse, t.Digest)
 	case t.Nonce == nil || t.Nonce.Cmp(nonce) != 0:
 		return fmt.Errorf("%w: nonce is not that of the request", ErrResponse)
 	case s.Policy != "" && t.Policy != s.Policy:

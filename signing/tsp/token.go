@@ -42,6 +42,9 @@ type Token struct {
 	// Hash and Imprint say what is stamped.
 	Hash    crypto.Hash
 	Imprint []byte
+	// Digest is the one under the signature of the token. Whether it and Hash are
+	// reliable depends on the time, which the caller knows.
+	Digest crypto.Hash
 	// Certificate is the one the token is bound to; Certificates are all that
 	// came with it.
 	Certificate  *x509.Certificate
@@ -82,9 +85,10 @@ func read(message *cms.SignedData, raw []byte, extra []*x509.Certificate) (*Toke
 	}
 	si := &message.SignerInfos[0]
 	hash, err := si.Digest()
-	if err != nil || !hash.Available() || weak(hash) || weak(t.Hash) {
-		return nil, wrong("a digest that is not reliable")
+	if err != nil || !hash.Available() {
+		return nil, wrong("a digest that is not known")
 	}
+	t.Digest = hash
 	h := hash.New()
 	h.Write(message.Content)
 	var more [][]byte

@@ -90,6 +90,10 @@ func (p *Proof) Before(at time.Time) {
 
 // Path finds a path at a time among all certificates at hand.
 func (j *Judge) Path(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
+	// A trust anchor is relied on as it stands (RFC 5280 6.1.1 d).
+	if slices.ContainsFunc(j.Options.Roots, c.Equal) {
+		return []*x509.Certificate{c}, nil
+	}
 	return certpath.Find(ctx, c, certpath.Options{
 		Anchors:    j.Options.Roots,
 		Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates),
@@ -135,6 +139,12 @@ func (j *Judge) Token(ctx context.Context, t *signing.TimeStamp, token *tsp.Toke
 	if len(j.Options.Roots) == 0 {
 		t.Fail(signing.Indeterminate, signing.NoCertificateChainFound, signing.FindNoChain, "no trust anchors were given, so it is not known whether the authority can be relied on")
 		return
+	}
+	for _, h := range []crypto.Hash{token.Hash, token.Digest} {
+		if end := reliable(h); !end.IsZero() && control.After(end) {
+			t.Fail(signing.Indeterminate, signing.CryptoConstraintsFailureNoPOE, signing.FindWeak, "the digest %s is no longer reliable, and nothing proves that it was used before", h)
+			return
+		}
 	}
 	path, err := j.Path(ctx, token.Certificate, token.Certificates, control)
 	if err != nil {
@@ -236,6 +246,12 @@ func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates 
 		}
 	}
 	return true
+}
+
+// HasIssuer tells whether the document holds an issuer of a certificate, or the
+// certificate is its own.
+func (j *Judge) HasIssuer(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) || len(upward(c, j.given)) > 1
 }
 
 // upward follows the issuers of a certificate as far as they are at hand.

@@ -1,0 +1,62 @@
+package cades
+
+import (
+	"crypto"
+	"io"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/cms"
+)
+
+// Options says what goes into the signature besides key and content. The zero
+// value makes B-B with the content inside.
+type Options struct {
+	// Detached leaves the content out of the message.
+	Detached bool
+	// SigningTime becomes the signing-time attribute; zero means now.
+	SigningTime time.Time
+	// MediaType is the type of the content, for the mime-type attribute of a
+	// detached signature (EN 319 122-1 5.2.5.2); empty leaves it out.
+	MediaType string
+	signing.Claims
+	// PSS makes RSA keys sign with RSASSA-PSS instead of PKCS #1 v1.5.
+	PSS bool
+	// Digest is SHA-256, SHA-384 or SHA-512; zero takes the one that fits the key.
+	Digest crypto.Hash
+	// Level is the baseline level to make; empty is B-B. A level above it needs
+	// Services. When those cannot be reached, the level that was reached is made,
+	// and the Result says so; Extend finishes it later.
+	Level    signing.Baseline
+	Services *signing.Services
+	// Overwrite lets SignFile replace an existing regular file.
+	Overwrite bool
+	// Rand feeds the signer; nil means crypto/rand.Reader.
+	Rand io.Reader
+}
+
+// stampDigest is the digest that time-stamps are made over.
+const stampDigest = crypto.SHA256
+
+// template is the CMS template for a credential.
+func (o *Options) template(cred signing.Credential) (*cms.Template, error) {
+	at := o.SigningTime
+	if at.IsZero() {
+		at = time.Now()
+	}
+	if err := cred.Check(at); err != nil {
+		return nil, err
+	}
+	algorithm, err := cms.AlgorithmFor(cred.Certificate.PublicKey, o.Digest, o.PSS)
+	if err != nil {
+		return nil, signing.Refuse(signing.RefusedKey, "use another key", "the key cannot be used: %v", err)
+	}
+	attributes, err := o.attributes()
+	if err != nil {
+		return nil, err
+	}
+	return &cms.Template{
+		Certificate: cred.Certificate, Chain: cred.Chain, Algorithm: algorithm,
+		SigningTime: at.UTC().Truncate(time.Second), Attributes: attributes,
+	}, nil
+}
