@@ -13,12 +13,16 @@ import (
 type asker struct {
 	service *Service
 	request *request
-	shown   Description
-	asked   bool
+	item    *item
+	at, of  int // document of a batch, from 1
+	// agreed: the list that the document is on was agreed to. A PIN is asked for
+	// still; a key without one needs no further yes.
+	agreed bool
+	asked  bool
 }
 
 func (a *asker) detail(triesLeft *int) Detail {
-	return Detail{Card: CardPresent, TriesLeft: triesLeft, Document: 1, Of: 1}
+	return Detail{Card: CardPresent, TriesLeft: triesLeft, Document: max(1, a.at), Of: a.of}
 }
 
 // PIN implements cardreader.PINSource.
@@ -38,7 +42,12 @@ func (a *asker) PIN(ctx context.Context, r cardreader.PINRequest) (*pin.PIN, err
 // Approve implements cardreader.Approver.
 func (a *asker) Approve(ctx context.Context, r cardreader.PINRequest) error {
 	r.Status.TriesLeft = -1
-	return a.once(ctx, r, func(c Consent) error { return a.service.Prompter.Approve(ctx, c) })
+	return a.once(ctx, r, func(c Consent) error {
+		if a.agreed {
+			return nil
+		}
+		return a.service.Prompter.Approve(ctx, c)
+	})
 }
 
 // once puts the request before the person, with an explicit yes before a last
@@ -101,7 +110,7 @@ func (a *asker) consent(r cardreader.PINRequest) Consent {
 		timeout = min(timeout, time.Until(deadline))
 	}
 	return Consent{
-		Door: q.Door, Origin: q.Origin, Document: a.shown, Purpose: q.Purpose, Reference: q.Reference,
+		Door: q.Door, Origin: q.Origin, Document: a.item.shown, At: a.at, Of: a.of, Purpose: q.Purpose, Reference: q.Reference,
 		Holder: HolderOf(r.Credential.Certificate), Card: r.Card.Family, Reader: r.Reader,
 		PIN: r.Status.ID, TriesLeft: r.Status.TriesLeft,
 		MinLength: r.Status.MinLength, MaxLength: r.Status.MaxLength,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/appearance"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -52,7 +54,7 @@ func (d pdfBytes) Describe(ctx context.Context) (Description, error) {
 	if len(d.data) > MaxDocument {
 		return Description{}, ErrTooLarge
 	}
-	if err := readable(ctx, bytes.NewReader(d.data), int64(len(d.data))); err != nil {
+	if err := readable(ctx, bytes.NewReader(d.data), int64(len(d.data)), nil); err != nil {
 		return Description{}, err
 	}
 	return Description{
@@ -64,7 +66,7 @@ func (d pdfBytes) Describe(ctx context.Context) (Description, error) {
 // Sign needs no look at what was shown: the bytes are the same ones.
 func (d pdfBytes) Sign(ctx context.Context, _ Description, credential signing.Credential, o Output) (Signed, error) {
 	src := bytes.NewReader(d.data)
-	plan, err := pades.Prepare(ctx, src, int64(len(d.data)), credential, padesOptions(o))
+	plan, err := pades.Prepare(ctx, src, int64(len(d.data)), credential, padesOptions(o, credential))
 	if err != nil {
 		return Signed{}, err
 	}
@@ -93,21 +95,29 @@ func (d pdfBytes) Sign(ctx context.Context, _ Description, credential signing.Cr
 	return signed, nil
 }
 
-// PDFFile is a PDF on disk; its signed form becomes the file out, which must not
-// exist unless overwrite is set.
-func PDFFile(in, out string, overwrite bool) Document {
-	return &pdfFile{in: in, out: out, overwrite: overwrite}
+// FileOptions are about one file.
+type FileOptions struct {
+	// Overwrite lets an existing output be replaced.
+	Overwrite bool
+	// Password opens an encrypted document. The caller wipes it when the request is
+	// over.
+	Password []byte
+}
+
+// PDFFile is a PDF on disk; its signed form becomes the file out.
+func PDFFile(in, out string, o FileOptions) Document {
+	return &pdfFile{FileOptions: o, in: in, out: out}
 }
 
 type pdfFile struct {
-	in, out   string
-	overwrite bool
-	seen      fs.FileInfo // of in, when it was described
+	FileOptions
+	in, out string
+	seen    fs.FileInfo // of in, when it was described
 }
 
 func (d *pdfFile) Describe(ctx context.Context) (Description, error) {
 	// Before anybody is asked for a PIN; SignFile checks again at the end.
-	if _, err := os.Lstat(d.out); err == nil && !d.overwrite {
+	if _, err := os.Lstat(d.out); err == nil && !d.Overwrite {
 		return Description{}, fmt.Errorf("%s: %w", d.out, pades.ErrExists)
 	}
 	f, err := os.Open(d.in)
@@ -124,7 +134,7 @@ func (d *pdfFile) Describe(ctx context.Context) (Description, error) {
 	}
 	d.seen = info
 	shown := Description{Name: filepath.Base(d.in), MediaType: MediaTypePDF, Size: info.Size()}
-	if err := readable(ctx, f, shown.Size); err != nil {
+	if err := readable(ctx, f, shown.Size, d.Password); err != nil {
 		return Description{}, err
 	}
 	shown.SHA256, err = digest(ctx, f, shown.Size)
@@ -135,8 +145,8 @@ func (d *pdfFile) Sign(ctx context.Context, shown Description, credential signin
 	if err := d.unchanged(); err != nil {
 		return Signed{}, err
 	}
-	options := padesOptions(o)
-	options.Overwrite = d.overwrite
+	options := padesOptions(o, credential)
+	options.Overwrite, options.Password = d.Overwrite, d.Password
 	result, err := pades.SignFile(ctx, d.in, d.out, credential, options)
 	if err != nil {
 		return Signed{}, err
@@ -174,14 +184,41 @@ func (d *pdfFile) unchanged() error {
 	return nil
 }
 
-func padesOptions(o Output) pades.Options {
-	return pades.Options{Reason: o.Reason, Location: o.Location, Level: o.Baseline, Services: o.Services}
+func padesOptions(o Output, credential signing.Credential) pades.Options {
+	options := pades.Options{
+		Reason: o.Reason, Location: o.Location, FieldName: o.Field, Level: o.Baseline, Services: o.Services,
+	}
+	if o.Visible != nil {
+		visible := *o.Visible
+		h := HolderOf(credential.Certificate)
+		visible.Mark.Values = appearance.Values{Name: h.Name, Identifier: h.Number, Issuer: h.Issuer}
+		options.Visible = &visible
+	}
+	return options
+}
+
+// PreviewMark lays out how a signature of a file would show, as Sign would draw it
+// now. It needs no key and signs nothing.
+func PreviewMark(ctx context.Context, in string, f FileOptions, certificate *x509.Certificate, o Output) (*appearance.Drawing, error) {
+	src, err := os.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return nil, err
+	}
+	credential := signing.Credential{Certificate: certificate}
+	options := padesOptions(o, credential)
+	options.Password = f.Password
+	return pades.Preview(ctx, src, info.Size(), credential, options)
 }
 
 // readable finds out before anybody is asked whether this is a PDF that can be
 // signed at all.
-func readable(ctx context.Context, src io.ReaderAt, size int64) error {
-	doc, err := pdf.Open(ctx, src, size, pdf.Limits{})
+func readable(ctx context.Context, src io.ReaderAt, size int64, password []byte) error {
+	doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, password)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func folder(t *testing.T) (in, out string, others func() []string) {
 func TestPDFFileIsSignedBesideTheOriginal(t *testing.T) {
 	in, out, _ := folder(t)
 	k := newKey(t, time.Now().AddDate(1, 0, 0))
-	d := desktop.PDFFile(in, out, false)
+	d := desktop.PDFFile(in, out, desktop.FileOptions{})
 	shown, err := d.Describe(t.Context())
 	if err != nil || shown.Name != "a.pdf" || shown.SHA256 != sha256.Sum256(pdfs.Classic()) {
 		t.Fatalf("%+v, %v", shown, err)
@@ -111,7 +111,7 @@ func TestFailedSignatureLeavesNoFile(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			in, out, others := folder(t)
-			d := desktop.PDFFile(in, out, false)
+			d := desktop.PDFFile(in, out, desktop.FileOptions{})
 			shown, err := d.Describe(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -133,7 +133,7 @@ func TestFailedSignatureLeavesNoFile(t *testing.T) {
 // P-49: a document that was exchanged after it was shown is not signed.
 func TestExchangedDocumentIsNotSigned(t *testing.T) {
 	in, out, others := folder(t)
-	d := desktop.PDFFile(in, out, false)
+	d := desktop.PDFFile(in, out, desktop.FileOptions{})
 	shown, err := d.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -168,11 +168,11 @@ func TestDocumentsThatCannotBeSignedAreToldFirst(t *testing.T) {
 		if err := os.WriteFile(path, row.data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := desktop.PDFFile(path, path+".out", false).Describe(t.Context()); !errors.Is(err, row.want) {
+		if _, err := desktop.PDFFile(path, path+".out", desktop.FileOptions{}).Describe(t.Context()); !errors.Is(err, row.want) {
 			t.Errorf("%s on disk: %v", row.name, err)
 		}
 	}
-	if _, err := desktop.PDFFile(dir, dir+".out", false).Describe(t.Context()); !errors.Is(err, desktop.ErrInvalid) {
+	if _, err := desktop.PDFFile(dir, dir+".out", desktop.FileOptions{}).Describe(t.Context()); !errors.Is(err, desktop.ErrInvalid) {
 		t.Errorf("a folder: %v", err)
 	}
 	// One byte over the ceiling.

@@ -35,6 +35,9 @@ type EntryDocument struct {
 	Name string `json:"name"`
 	// SHA256 is lower-case hex of the document before it was signed.
 	SHA256 string `json:"sha256"`
+	// Outcome is done or failed in a request of several documents; empty for those
+	// that its end left unsigned.
+	Outcome State `json:"outcome,omitempty"`
 }
 
 // kindPairing is the journal's word for an approved or refused page.

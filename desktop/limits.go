@@ -21,6 +21,10 @@ const (
 	// Finished requests stay readable for keepFinished, at most maxFinished.
 	keepFinished = 10 * time.Minute
 	maxFinished  = 16
+	// MaxDocuments bounds a batch.
+	MaxDocuments = 10_000
+	// MaxBatchExpiry bounds the life of a batch, which grows with its documents.
+	MaxBatchExpiry = 24 * time.Hour
 	// MaxDocument bounds a document that is held in memory, in bytes.
 	MaxDocument = 20 << 20
 	// pollCard is the pause between looks at the readers.

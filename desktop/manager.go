@@ -139,6 +139,11 @@ func (m Manager) Password(ctx context.Context, name string, s cardreader.PINStat
 	return m.enter(ctx, m.question(SecretPassword, name, s))
 }
 
+// DocumentPassword asks for the password of an encrypted document.
+func (m Manager) DocumentPassword(ctx context.Context, name string) (*pin.PIN, error) {
+	return m.enter(ctx, m.question(SecretDocument, name, cardreader.PINStatus{}))
+}
+
 // ReadPersonalData asks for a yes before anything personal is read.
 func (m Manager) ReadPersonalData(ctx context.Context, reader string) error {
 	return m.Prompter.Confirm(ctx, Confirmation{Kind: ConfirmPersonalData, Name: reader, Locale: m.Locale, Timeout: ConsentTime})

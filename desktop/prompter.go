@@ -49,6 +49,8 @@ type Secret string
 const (
 	// SecretPassword opens a key file.
 	SecretPassword Secret = "password"
+	// SecretDocument opens an encrypted document.
+	SecretDocument Secret = "document"
 	// SecretAccessNumber is printed on a contactless card.
 	SecretAccessNumber Secret = "access-number"
 	// SecretPersonalData is a PIN that shows personal data.
@@ -65,7 +67,7 @@ type SecretQuestion struct {
 	Kind Secret
 	// Operation is why a PIN gets a new value, for the last three kinds.
 	Operation cardreader.PINOperation
-	// Name is the key file's name or the reader's.
+	// Name is the file's name or the reader's.
 	Name string
 	// Status is that of the PIN to be entered, with the rule for it. Target is
 	// the PIN that gets a new value.
@@ -107,6 +109,12 @@ type Consent struct {
 	// Origin is vouched for by the browser; zero is this computer.
 	Origin   origins.Origin
 	Document Description
+	// Documents, when there are several, are all that one yes is for; then there is
+	// no PIN to enter. Document is the first of them.
+	Documents []Description
+	// At and Of tell which document of a batch that was agreed to Document is, from
+	// 1; Of is 1 for a single one.
+	At, Of int
 	// Purpose and Reference are the asker's own words.
 	Purpose, Reference string
 	Holder             Holder

@@ -35,7 +35,8 @@ type Request struct {
 	// person at this computer.
 	Origin origins.Origin
 	Kind   Kind
-	// Documents to be signed; exactly one for now.
+	// Documents to be signed: one, or from this computer up to MaxDocuments, for
+	// which there is one consent.
 	Documents  []Document
 	Output     Output
 	Credential Wanted
@@ -45,6 +46,9 @@ type Request struct {
 	Purpose, Reference string
 	// ExpiresIn ends the request; zero means five minutes.
 	ExpiresIn time.Duration
+	// Progress, unless nil, is told of every document that is signed or failed, in
+	// order and one at a time. It returns soon.
+	Progress func(DocumentResult)
 	// CardWait is how long an absent card is waited for, within ExpiresIn. Zero
 	// fails at once.
 	CardWait time.Duration
@@ -58,6 +62,11 @@ type Output struct {
 	Services *pades.Services
 	// Reason and Location go into the signature as claims of the signer.
 	Reason, Location string
+	// Visible makes the signature show on pages; its values are filled in from the
+	// certificate. Nil is a hidden signature.
+	Visible *pades.Visible
+	// Field is the name of the form field to sign; empty leaves the choice.
+	Field string
 }
 
 // Wanted narrows the choice of card and certificate. The usage follows from the

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
-	"github.com/eidbridge/eidbridge/signing"
 )
 
 // request is a Request on its way. The embedded value is not changed.
@@ -28,8 +27,7 @@ type request struct {
 	now     Snapshot
 	changed chan struct{} // closed at the next change
 	// What the journal will say.
-	shown       Description
-	described   bool
+	items       []*item
 	certificate *x509.Certificate
 }
 
@@ -129,7 +127,8 @@ func (s *Service) end(q *request, signed []Signed, err error) {
 		if pinError, ok := errors.AsType[*cardreader.PINError](err); ok && pinError.TriesLeft >= 0 {
 			q.now.Detail.TriesLeft = &pinError.TriesLeft
 		}
-		if err == nil {
+		if len(signed) > 0 {
+			// Of a batch that was broken off, what was signed before.
 			q.now.Signed, q.now.Certificate = signed, q.certificate
 		}
 		q.change()
@@ -148,13 +147,10 @@ func (s *Service) process(q *request) ([]Signed, error) {
 	case <-q.ctx.Done():
 		return nil, q.ctx.Err()
 	}
-	shown, err := q.Documents[0].Describe(q.ctx)
+	items, err := s.describe(q)
 	if err != nil {
 		return nil, err
 	}
-	q.mu.Lock()
-	q.shown, q.described = shown, true
-	q.mu.Unlock()
 	found, err := s.card(q)
 	if err != nil {
 		return nil, err
@@ -167,23 +163,15 @@ func (s *Service) process(q *request) ([]Signed, error) {
 		return nil, fmt.Errorf("%w: %s to %s", ErrCertificateExpired,
 			certificate.NotBefore.UTC().Format(time.DateOnly), certificate.NotAfter.UTC().Format(time.DateOnly))
 	}
-	asker := &asker{service: s, request: q, shown: shown}
-	if err := q.become(StateWaitingConsent, asker.detail(nil)); err != nil {
+	if err := q.become(StateWaitingConsent, Detail{Card: CardPresent, Document: 1, Of: len(items)}); err != nil {
 		return nil, err
 	}
-	var source cardreader.PINSource = asker
-	if _, ok := s.Prompter.(ReaderPrompter); ok {
-		source = &padAsker{asker}
+	if len(items) > 1 {
+		if err := s.agree(q, found, items); err != nil {
+			return nil, err
+		}
 	}
-	signed, err := q.Documents[0].Sign(q.ctx, shown, signing.Credential{
-		Signer:      s.Cards.Signer(q.ctx, found, source),
-		Certificate: certificate,
-	}, q.Output)
-	if err != nil {
-		return nil, err
-	}
-	signed.N = 1
-	return []Signed{signed}, nil
+	return s.sign(q, found, items)
 }
 
 // card finds the credential, waiting for the card as long as the request allows.
@@ -275,8 +263,12 @@ func (q *request) entry() Entry {
 		ID: q.id, Door: q.Door, Origin: q.Origin.String(), Kind: q.Kind,
 		Outcome: q.now.State, Code: q.now.Code,
 	}
-	if q.described {
-		e.Documents = []EntryDocument{{Name: q.shown.Name, SHA256: hex.EncodeToString(q.shown.SHA256[:])}}
+	for _, it := range q.items {
+		d := EntryDocument{Name: it.shown.Name, SHA256: hex.EncodeToString(it.shown.SHA256[:])}
+		if len(q.items) > 1 {
+			d.Outcome = it.outcome
+		}
+		e.Documents = append(e.Documents, d)
 	}
 	if q.certificate != nil {
 		e.Credential = maskCredential(q.certificate)

@@ -98,7 +98,9 @@ func (r *Request) complete() error {
 	switch {
 	case r.Kind != KindSign:
 		return fmt.Errorf("%w: kind", ErrInvalid)
-	case len(r.Documents) != 1:
+	case len(r.Documents) < 1 || len(r.Documents) > MaxDocuments:
+		return fmt.Errorf("%w: from 1 to %d documents", ErrInvalid, MaxDocuments)
+	case len(r.Documents) > 1 && !r.Origin.IsZero():
 		return fmt.Errorf("%w: exactly one document", ErrInvalid)
 	case r.Output.Format != signing.PAdES:
 		return fmt.Errorf("%w: output is PAdES", ErrInvalid)
@@ -109,6 +111,10 @@ func (r *Request) complete() error {
 		r.ExpiresIn = DefaultExpiry
 	}
 	r.ExpiresIn = min(r.ExpiresIn, MaxExpiry)
+	if n := len(r.Documents); n > 1 {
+		// Each of them may wait for a PIN.
+		r.ExpiresIn = min(r.ExpiresIn+time.Duration(n)*ConsentTime, MaxBatchExpiry)
+	}
 	return nil
 }
 

@@ -90,7 +90,7 @@ func TestMayBecomeIsTheDrawing(t *testing.T) {
 	for _, from := range desktop.States() {
 		for _, to := range desktop.States() {
 			i, j := indexOf(order, from), indexOf(order, to)
-			want := !from.Final() && (j < 0 || j == i+1 || i == 0 && j == 2)
+			want := !from.Final() && (j < 0 || j == i+1 || i == 0 && j == 2 || from == desktop.StateSigning && to == desktop.StateWaitingPIN)
 			if got := from.MayBecome(to); got != want {
 				t.Errorf("%s may become %s: %v, want %v", from, to, got, want)
 			}
@@ -303,11 +303,15 @@ func TestFinishedRequestsAreForgotten(t *testing.T) {
 func TestSubmitRefusesWhatMakesNoSense(t *testing.T) {
 	b := newBench(t)
 	for name, spoil := range map[string]func(*desktop.Request){
-		"kind":          func(r *desktop.Request) { r.Kind = "authenticate" },
-		"no document":   func(r *desktop.Request) { r.Documents = nil },
-		"two documents": func(r *desktop.Request) { r.Documents = append(r.Documents, r.Documents[0]) },
-		"format":        func(r *desktop.Request) { r.Output.Format = "xades" },
-		"baseline":      func(r *desktop.Request) { r.Output.Baseline = signing.BaselineT },
+		"kind":        func(r *desktop.Request) { r.Kind = "authenticate" },
+		"no document": func(r *desktop.Request) { r.Documents = nil },
+		"two documents of a page": func(r *desktop.Request) {
+			*r = from(t, "https://portal.example")
+			r.Documents = append(r.Documents, r.Documents[0])
+		},
+		"too many documents": func(r *desktop.Request) { r.Documents = make([]desktop.Document, desktop.MaxDocuments+1) },
+		"format":             func(r *desktop.Request) { r.Output.Format = "xades" },
+		"baseline":           func(r *desktop.Request) { r.Output.Baseline = signing.BaselineT },
 	} {
 		r := request("a.pdf")
 		spoil(&r)

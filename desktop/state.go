@@ -44,7 +44,8 @@ func (s State) Final() bool {
 }
 
 // MayBecome tells whether next may follow s: the one step forward, or an end. A
-// request without documents to wait for skips that state.
+// request without documents to wait for skips that state, and one of several
+// documents goes back for the next PIN.
 func (s State) MayBecome(next State) bool {
 	if s.Final() {
 		return false
@@ -69,7 +70,7 @@ func (s State) forward() []State {
 	case StateWaitingPIN:
 		return []State{StateSigning}
 	case StateSigning:
-		return []State{StateDone}
+		return []State{StateDone, StateWaitingPIN}
 	}
 	return nil
 }

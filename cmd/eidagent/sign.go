@@ -74,7 +74,7 @@ func (c *signCommand) Run(p *program) error {
 	}
 	result, err := service.Do(p.ctx, desktop.Request{
 		Door: desktop.DoorCommandLine, Kind: desktop.KindSign,
-		Documents: []desktop.Document{desktop.PDFFile(c.File, out, c.Force)},
+		Documents: []desktop.Document{desktop.PDFFile(c.File, out, desktop.FileOptions{Overwrite: c.Force})},
 		Output: desktop.Output{
 			Format: signing.PAdES, Baseline: level, Services: services, Reason: c.Reason, Location: c.Location,
 		},

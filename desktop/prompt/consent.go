@@ -31,10 +31,13 @@ func fitting(room int, compose func(cut func(s string, max int) string) string) 
 func (p phrases) consentText(c desktop.Consent, room int) string {
 	return fitting(room, func(cut func(string, int) string) string {
 		var lines []string
-		if c.Origin.IsZero() {
-			lines = append(lines, p.say("ask_local", nil))
-		} else {
+		switch {
+		case !c.Origin.IsZero():
 			lines = append(lines, p.say("ask_site", who(c.Origin, cut)))
+		case c.Of > 1:
+			lines = append(lines, p.say("batch_place", values{"N": c.At, "Of": c.Of}))
+		default:
+			lines = append(lines, p.say("ask_local", nil))
 		}
 		lines = append(lines,
 			p.say("document", values{
@@ -48,25 +51,58 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 		if c.Reference != "" {
 			lines = append(lines, p.say("site_reference", values{"Reference": cut(c.Reference, maxReferenceText)}))
 		}
-		number := ""
-		if c.Holder.Number != "" {
-			number = "(" + cut(c.Holder.Number, maxNumberText) + ")"
-		}
-		lines = append(lines, p.say("holder", values{
-			"Name": cut(c.Holder.Name, maxHolderText), "Number": number,
-			"Issuer": cut(c.Holder.Issuer, maxIssuerText),
-			"Until":  c.Holder.NotAfter.UTC().Format(p.say("date", nil)),
-		}))
-		if c.Holder.Qualified {
-			lines = append(lines, p.say("weight_qualified", nil))
-		} else {
-			lines = append(lines, p.say("weight_other", nil))
-		}
+		lines = append(lines, p.holderText(c.Holder, cut))
 		if c.TriesLeft >= 0 {
 			lines = append(lines, p.count("tries", c.TriesLeft, values{"PIN": Quote(c.PIN, 8)}))
 		}
 		return strings.Join(lines, "\n")
 	})
+}
+
+// holderText says as whom the person signs, and with which weight.
+func (p phrases) holderText(h desktop.Holder, cut func(string, int) string) string {
+	number := ""
+	if h.Number != "" {
+		number = "(" + cut(h.Number, maxNumberText) + ")"
+	}
+	weight := "weight_other"
+	if h.Qualified {
+		weight = "weight_qualified"
+	}
+	return p.say("holder", values{
+		"Name": cut(h.Name, maxHolderText), "Number": number,
+		"Issuer": cut(h.Issuer, maxIssuerText),
+		"Until":  h.NotAfter.UTC().Format(p.say("date", nil)),
+	}) + "\n" + p.say(weight, nil)
+}
+
+// batchTexts list every document of a batch on as many pages as it takes, and say on
+// the last one as whom the person signs. A digest is shown in full when there is
+// room for long lines, else its first bytes as for a single document.
+func (p phrases) batchTexts(c desktop.Consent, room int, whole bool) []string {
+	var pages []string
+	page := p.count("ask_batch", len(c.Documents), values{})
+	add := func(line string) {
+		if room > 0 && len(escape(page+"\n"+line)) > room {
+			pages, page = append(pages, page), line
+			return
+		}
+		page += "\n" + line
+	}
+	for i, d := range c.Documents {
+		digest := groups(d.SHA256[:8]) + " …"
+		if whole {
+			digest = hex.EncodeToString(d.SHA256[:])
+		}
+		add(p.say("batch_item", values{
+			"N": i + 1, "Name": Quote(d.Name, maxNameText), "Type": mediaType(d.MediaType), "Size": size(d.Size), "Digest": digest,
+		}))
+	}
+	add(p.holderText(c.Holder, Quote))
+	if c.PIN != "" {
+		add(p.say("batch_each", values{"PIN": Quote(c.PIN, maxPINName)}))
+	}
+	return append(pages, page)
 }
 
 func (p phrases) lastTryText(c desktop.Consent, room int) string {

@@ -53,6 +53,8 @@ func (p phrases) secretText(q desktop.SecretQuestion, room int) string {
 		switch q.Kind {
 		case desktop.SecretPassword:
 			add("password_question")
+		case desktop.SecretDocument:
+			add("document_password_question")
 		case desktop.SecretAccessNumber:
 			add("access_number_question")
 		case desktop.SecretPersonalData:
@@ -85,7 +87,7 @@ func (p phrases) secretText(q desktop.SecretQuestion, room int) string {
 func (p phrases) secretLabel(q desktop.SecretQuestion) string {
 	name := Quote(q.Status.ID, maxPINName)
 	switch q.Kind {
-	case desktop.SecretPassword:
+	case desktop.SecretPassword, desktop.SecretDocument:
 		return p.say("password", nil)
 	case desktop.SecretAccessNumber:
 		return p.say("access_number", nil)

@@ -12,6 +12,9 @@ const (
 	maxLines = 100
 	// maxPINEntry bounds what is taken from a terminal or descriptor, in bytes.
 	maxPINEntry = 64
+	// MaxListed bounds a batch that is listed in windows (threats L-38). A terminal
+	// can be scrolled and lists any number.
+	MaxListed = 50
 	// minReading is the time within which no person has read a question.
 	minReading = 700 * time.Millisecond
 	// endPatience is how long a pinentry may take to leave.

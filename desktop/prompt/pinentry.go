@@ -70,9 +70,31 @@ func (p *Pinentry) Pairing(ctx context.Context, q desktop.PairingQuestion) error
 // Approve implements desktop.Prompter.
 func (p *Pinentry) Approve(ctx context.Context, c desktop.Consent) error {
 	words := p.Texts.in(c.Locale)
+	if len(c.Documents) > 0 {
+		return p.approveBatch(ctx, words, c)
+	}
 	return p.confirm(ctx, words, question{
 		text: words.consentText(c, room("SETDESC")), yes: "sign", timeout: c.Timeout,
 	})
+}
+
+// approveBatch shows one window after the other until every document was listed; the
+// button of the last one says how many signatures it means (threats L-38).
+func (p *Pinentry) approveBatch(ctx context.Context, words phrases, c desktop.Consent) error {
+	if len(c.Documents) > MaxListed {
+		return fmt.Errorf("%w: windows list at most %d documents", desktop.ErrNoPrompt, MaxListed)
+	}
+	pages := words.batchTexts(c, room("SETDESC"), false)
+	for i, page := range pages {
+		q := question{text: page, yes: "continue", timeout: c.Timeout}
+		if i == len(pages)-1 {
+			q.button = words.count("sign_count", len(c.Documents), values{})
+		}
+		if err := p.confirm(ctx, words, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Secret implements desktop.Prompter.
@@ -153,10 +175,11 @@ func (p *Pinentry) confirm(ctx context.Context, words phrases, q question) error
 	}
 }
 
-// question is what a window shows. yes names the text of the button.
+// question is what a window shows. yes names the text of the button, unless button
+// is that text.
 type question struct {
-	text, prompt, yes string
-	timeout           time.Duration
+	text, prompt, yes, button string
+	timeout                   time.Duration
 }
 
 // room is how many bytes an argument of a command may take.
@@ -218,10 +241,14 @@ func (p *Pinentry) prepare(a *assuan, words phrases, q question) error {
 			}
 		}
 	}
+	button := q.button
+	if button == "" {
+		button = words.say(q.yes, nil)
+	}
 	commands := [][2]string{
 		{"SETTITLE", words.say("title", nil)},
 		{"SETDESC", q.text},
-		{"SETOK", words.say(q.yes, nil)},
+		{"SETOK", button},
 		{"SETCANCEL", words.say("refuse", nil)},
 	}
 	if q.prompt != "" {

@@ -73,6 +73,9 @@ func (t Terminal) Pairing(ctx context.Context, q desktop.PairingQuestion) error 
 // Approve implements desktop.Prompter.
 func (t Terminal) Approve(ctx context.Context, c desktop.Consent) error {
 	words := t.Texts.in(c.Locale)
+	if len(c.Documents) > 0 {
+		return t.confirm(ctx, c.Timeout, words, words.batchTexts(c, 0, true)[0])
+	}
 	return t.confirm(ctx, c.Timeout, words, words.consentText(c, room("SETDESC")))
 }
 

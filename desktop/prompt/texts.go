@@ -68,6 +68,10 @@ func (t *Texts) in(locale string) phrases {
 	return phrases{localizer: i18n.NewLocalizer(t.bundle, wanted...)}
 }
 
+// MarkTemplate is what a visible signature says when its signer chose no text, as
+// package signing/appearance takes it.
+func (t *Texts) MarkTemplate(locale string) string { return t.in(locale).say("mark_template", nil) }
+
 // values fill the places of a text.
 type values map[string]any
 

@@ -101,6 +101,11 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 		if text := words.atReaderText(local, limit); len(escape(text)) > limit || !strings.Contains(text, "PIN2") {
 			t.Errorf("%s: at reader takes %d bytes: %s", language, len(escape(text)), text)
 		}
+		for _, page := range words.batchTexts(batch(c, long), limit, false) {
+			if n := len(escape(page)); n > limit {
+				t.Errorf("%s: a page of a batch takes %d bytes, limit %d", language, n, limit)
+			}
+		}
 		for _, text := range managementTexts(words, long, limit) {
 			if n := len(escape(text)); n > limit || strings.Contains(text, "<no value>") || strings.Contains(text, "_") {
 				t.Errorf("%s: takes %d bytes, limit %d, or lacks something: %s", language, n, limit, text)
@@ -119,7 +124,7 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 func managementTexts(words phrases, long string, limit int) []string {
 	var texts []string
 	for _, kind := range []desktop.Secret{
-		desktop.SecretPassword, desktop.SecretAccessNumber, desktop.SecretPersonalData,
+		desktop.SecretPassword, desktop.SecretDocument, desktop.SecretAccessNumber, desktop.SecretPersonalData,
 		desktop.SecretChecked, desktop.SecretNew, desktop.SecretRepeated,
 	} {
 		for _, operation := range []cardreader.PINOperation{cardreader.PINChange, cardreader.PINUnblock, cardreader.PINActivate} {
