@@ -1,6 +1,9 @@
 package brokers
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Token is what is kept of an access or refresh token beside its hash.
 type Token struct {
@@ -67,4 +70,41 @@ type PushedRequest struct {
 	ClientID   string            `json:"clientId"`
 	Parameters map[string]string `json:"parameters"`
 	ExpiresAt  time.Time         `json:"expiresAt"`
+}
+
+// DeviceRequest is an authorization that a device without a browser asked for
+// (RFC 8628). Approval puts a grant behind its device code.
+type DeviceRequest struct {
+	// Code is the hash of the device code, UserCode that of the code that the citizen
+	// types.
+	Code     Hash                 `json:"code"`
+	UserCode Hash                 `json:"userCode"`
+	Request  AuthorizationRequest `json:"request"`
+	// Place is the network address that asked, for the citizen to judge.
+	Place     string    `json:"place,omitempty"`
+	CreatedAt time.Time `json:"createdAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Poll is what a device that asks for its tokens finds while there are none.
+type Poll struct {
+	ClientID string
+	// Denied is set when the citizen refused.
+	Denied bool
+	// TooFast is set when the device asked sooner than it was told to.
+	TooFast bool
+	// Expired is set when the time is over.
+	Expired bool
+}
+
+// Registration is a client that registered itself (RFC 7591), or that an operator
+// keeps in the store.
+type Registration struct {
+	ID string `json:"id"`
+	// Token is the hash of the registration access token (RFC 7592); zero for none.
+	Token Hash `json:"token,omitzero"`
+	// Metadata is what was registered, and SecretHash the hash of the secret.
+	Metadata   json.RawMessage `json:"metadata"`
+	SecretHash Hash            `json:"secretHash,omitzero"`
+	CreatedAt  time.Time       `json:"createdAt"`
 }

@@ -119,6 +119,8 @@ type AuthorizationRequest struct {
 	// Silent forbids to show any page (prompt=none).
 	Silent    bool     `json:"silent,omitempty"`
 	UILocales []string `json:"uiLocales,omitempty"`
+	// Device is a request by a device (RFC 8628), which has no redirect URI.
+	Device bool `json:"device,omitempty"`
 }
 
 // ClaimsRequest lists single claims by where they are wanted. The value says
@@ -152,6 +154,9 @@ type Transaction struct {
 	// Pushed names the pushed request that the login began with, which is used up
 	// when the code is issued; zero is none.
 	Pushed Hash `json:"pushed,omitzero"`
+	// Device is the hash of the device code for which the citizen logs in; zero is
+	// none.
+	Device Hash `json:"device,omitzero"`
 	// Upstream and Method are the citizen's choice, once there is one.
 	Upstream string `json:"upstream,omitempty"`
 	Method   string `json:"method,omitempty"`

@@ -44,6 +44,8 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"a revoked grant has no tokens", revokeByToken},
 		{"a pushed request lives until it is used or expires (O-08)", pushedLives},
 		{"a receipt is kept as it was first", receiptLives},
+		{"a device's request is taken up once (O-73)", deviceOnce},
+		{"a registration is replaced as a whole", registrationLives},
 		{"purging removes what has expired and nothing else", purge},
 		{"purging a grant removes its tokens", purgeTokens},
 	} {

@@ -152,6 +152,23 @@ type Dialog struct {
 	Step string
 }
 
+// UserCode is the page where citizens bring the code that a device shows them, are
+// asked whether it is theirs, and learn how it ended.
+type UserCode struct {
+	Language string
+	// Action is where the form goes. Without a Code the form asks for one; Wrong says
+	// that the last one was.
+	Action string
+	Wrong  bool
+	// Code asks about this code, of Client at Place since At; Token goes with the
+	// answer.
+	Code, Token   string
+	Client, Place string
+	At            time.Time
+	// Done and Denied are the ends.
+	Done, Denied bool
+}
+
 // Waiting is shown while an answer is being checked. It reloads itself.
 type Waiting struct {
 	Language string
@@ -280,6 +297,11 @@ func (p *Pages) LoggedOut(w io.Writer, c LoggedOut) error {
 
 // Dialog renders a page of a conversation.
 func (p *Pages) Dialog(w io.Writer, c Dialog) error { return p.render(w, "dialog.html", c.Language, c) }
+
+// UserCode renders the page for the code of a device.
+func (p *Pages) UserCode(w io.Writer, c UserCode) error {
+	return p.render(w, "usercode.html", c.Language, c)
+}
 
 // Waiting renders the page that waits.
 func (p *Pages) Waiting(w io.Writer, c Waiting) error {

@@ -66,6 +66,16 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 		"logged-out": func(w io.Writer) error {
 			return p.LoggedOut(w, pages.LoggedOut{Language: lang, Location: "https://rp.example/bye?a=1&b=" + "2", Frames: []string{"https://rp.example/logout?iss=x&sid=y"}})
 		},
+		"device": func(w io.Writer) error {
+			return p.UserCode(w, pages.UserCode{Language: lang, Action: "https://op.example/device", Wrong: true})
+		},
+		"device-confirm": func(w io.Writer) error {
+			return p.UserCode(w, pages.UserCode{
+				Language: lang, Action: "https://op.example/device/confirm", Code: "BCDF-GHJK", Token: "t", Client: "TV " + hostile, Place: "192.0.2.1" + hostile, At: time.Unix(0, 0),
+			})
+		},
+		"device-done":   func(w io.Writer) error { return p.UserCode(w, pages.UserCode{Language: lang, Done: true}) },
+		"device-denied": func(w io.Writer) error { return p.UserCode(w, pages.UserCode{Language: lang, Denied: true}) },
 		"waiting": func(w io.Writer) error {
 			return p.Waiting(w, pages.Waiting{Language: lang, Location: "https://op.example/resume/1"})
 		},

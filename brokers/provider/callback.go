@@ -183,6 +183,9 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "method:" + event.Method, Max: methods[used].Level})
+	if t.Request.Device {
+		capDevice(event)
+	}
 	attributes := []slog.Attr{
 		slog.String("login", t.ID), slog.String("authentication", event.ID), slog.String("upstream", t.Upstream),
 		slog.String("method", event.Method), slog.String("rule", event.Assessment.Rule),

@@ -85,6 +85,8 @@ type Client struct {
 	// RefreshTokens lets the client have refresh tokens, if it asks with the scope
 	// offline_access.
 	RefreshTokens bool
+	// DeviceFlow lets devices without a browser ask for a login elsewhere (RFC 8628).
+	DeviceFlow bool
 	// Keys are the client's public keys: for assertions, request objects,
 	// self-signed certificates (use "sig" or none) and encryption ("enc").
 	Keys []jose.JSONWebKey

@@ -13,6 +13,7 @@ import (
 const (
 	loginCookie   = "broker_login_"
 	sessionCookie = "broker_session"
+	deviceCookie  = "broker_device"
 )
 
 func (p *Provider) cookieName(name string) string {

@@ -21,6 +21,7 @@ type discoveryDocument struct {
 	PushEndpoint              string   `json:"pushed_authorization_request_endpoint"`
 	IntrospectionEndpoint     string   `json:"introspection_endpoint"`
 	RevocationEndpoint        string   `json:"revocation_endpoint"`
+	DeviceEndpoint            string   `json:"device_authorization_endpoint"`
 	Scopes                    []string `json:"scopes_supported"`
 	ResponseTypes             []string `json:"response_types_supported"`
 	ResponseModes             []string `json:"response_modes_supported"`
@@ -82,6 +83,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		PushEndpoint:          p.url("par"),
 		IntrospectionEndpoint: p.url("introspect"),
 		RevocationEndpoint:    p.url("revoke"),
+		DeviceEndpoint:        p.url("device_authorization"),
 		Scopes:                allScopes(),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         responseModes(),

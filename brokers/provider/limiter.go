@@ -54,6 +54,16 @@ func (l *limiter) allow(address string, now time.Time) bool {
 	return allowed
 }
 
+// giveBack undoes one allow.
+func (l *limiter) giveBack(address string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b, ok := l.buckets[address]; ok {
+		b.tokens = min(l.perMinute, b.tokens+1)
+		l.buckets[address] = b
+	}
+}
+
 // PeerAddress is the address of the connection's other end, IPv6 shortened to
 // the /56 that one household has.
 func PeerAddress(r *http.Request) string {

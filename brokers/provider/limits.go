@@ -35,6 +35,8 @@ const (
 	maxAttempts = 10
 	// maxLoginCookies bounds the logins pending in one browser.
 	maxLoginCookies = 8
+	// maxUserCodes bounds the wrong user codes from one address in a minute.
+	maxUserCodes = 5
 	// maxEvents bounds the proofs that a session keeps.
 	maxEvents = 4
 	// maxSeconds bounds max_age: about thirty years.
@@ -70,6 +72,8 @@ const (
 	logoutTokenLife = 2 * time.Minute
 	// refreshGrace is how long an answer with new tokens may be asked for again.
 	refreshGrace = 10 * time.Second
+	// deviceInterval is how often a device may ask for its tokens.
+	deviceInterval = 5 * time.Second
 	// probeTimeout bounds the question where an upstream will send browsers.
 	probeTimeout = 3 * time.Second
 )
@@ -94,6 +98,8 @@ type Lifetimes struct {
 	RefreshToken, RefreshIdle time.Duration
 	// Session is the end of a single sign-on session, default 8 hours.
 	Session time.Duration
+	// Device is the life of a device's codes, default 5 minutes.
+	Device time.Duration
 }
 
 func (l *Lifetimes) complete() {
@@ -110,6 +116,7 @@ func (l *Lifetimes) complete() {
 		{&l.RefreshToken, 24 * time.Hour},
 		{&l.RefreshIdle, 6 * time.Hour},
 		{&l.Session, 8 * time.Hour},
+		{&l.Device, 5 * time.Minute},
 	} {
 		if *d.value == 0 {
 			*d.value = d.standard

@@ -294,5 +294,9 @@ func (p *Provider) abandon(w http.ResponseWriter, r *http.Request, t *brokers.Tr
 		return
 	}
 	p.setCookie(w, loginCookie+t.ID, "", -1)
+	if t.Request.Device {
+		p.endDevice(w, r, t.Device, e)
+		return
+	}
 	p.deny(w, r, &t.Request, e)
 }

@@ -91,6 +91,32 @@ type Documents interface {
 	Receipt(ctx context.Context, id string, now time.Time) ([]byte, error)
 }
 
+// Devices are the verbs on the requests of devices (RFC 8628).
+type Devices interface {
+	// SaveDevice keeps a new one; ErrConflict if a code of it is taken.
+	SaveDevice(ctx context.Context, r *brokers.DeviceRequest) error
+	// Device loads one that nobody has taken up, or ErrNotFound.
+	Device(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error)
+	// TakeDevice takes one up, once.
+	TakeDevice(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error)
+	// DenyDevice notes that the citizen refused.
+	DenyDevice(ctx context.Context, code brokers.Hash) error
+	// PollDevice notes that the device asked, and says what it finds, or ErrNotFound.
+	PollDevice(ctx context.Context, code brokers.Hash, now time.Time, interval time.Duration) (*brokers.Poll, error)
+}
+
+// Registrations are the verbs on clients that are not in the configuration.
+type Registrations interface {
+	// SaveRegistration keeps a new one; ErrConflict if the ID is taken.
+	SaveRegistration(ctx context.Context, r *brokers.Registration) error
+	// Registration loads one, or ErrNotFound.
+	Registration(ctx context.Context, id string) (*brokers.Registration, error)
+	// ReplaceRegistration changes one as a whole, or ErrNotFound.
+	ReplaceRegistration(ctx context.Context, r *brokers.Registration) error
+	// DeleteRegistration removes one. One that is not there is no error.
+	DeleteRegistration(ctx context.Context, id string) error
+}
+
 // Store is all that the provider keeps between requests. Every verb is atomic
 // and may be called from several goroutines and replicas.
 type Store interface {
@@ -98,6 +124,8 @@ type Store interface {
 	Grants
 	Sessions
 	Documents
+	Devices
+	Registrations
 	// UseAssertionID records what may be used once, until a time; ErrReplayed if
 	// it was recorded before.
 	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
@@ -153,6 +181,8 @@ type Provider struct {
 	upstream map[string]brokers.Upstream
 	handler  http.Handler
 	starts   *limiter
+	// codes counts wrong user codes.
+	codes *limiter
 	// tokenKey derives the tokens that take the place of others.
 	tokenKey []byte
 	// notices wakes the delivery of logout notices.
@@ -206,6 +236,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
 		upstream: map[string]brokers.Upstream{},
 		starts:   newLimiter(cfg.StartsPerMinute),
+		codes:    newLimiter(maxUserCodes),
 		notices:  make(chan struct{}, 1),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),
 	}
@@ -289,6 +320,9 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/resume/{id}", p.resume},
 		{"POST", base + "/token", p.forClients("token", p.token)},
 		{"POST", base + "/par", p.forClients("push", p.push)},
+		{"POST", base + "/device_authorization", p.forClients("device", p.beginDevice)},
+		{"GET POST", base + "/device", p.showDevice},
+		{"POST", base + "/device/confirm", p.confirmDevice},
 		{"GET", base + "/receipts/{id}", p.showReceipt},
 		{"GET POST", base + "/logout", p.logout},
 		{"POST", base + "/logout/confirm", p.confirmLogout},

@@ -69,6 +69,9 @@ func (o offer) value() string { return o.upstream.ID() + "/" + o.method.ID }
 // offers lists the methods that can meet a request of the client.
 func (p *Provider) offers(c *Client, r *brokers.AuthorizationRequest) []offer {
 	least := r.Requirement.Least()
+	if r.Device && least > levels.Substantial { // see capDevice
+		return nil
+	}
 	var list []offer
 	for _, u := range p.cfg.Upstreams {
 		for _, m := range u.Methods() {

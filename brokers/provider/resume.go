@@ -85,7 +85,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		return
 	}
 	var fresh *opened
-	if session == nil && client.SingleSignOn {
+	if session == nil && client.SingleSignOn && !t.Request.Device {
 		if current := p.session(r); t.StepUp && current != nil && !current.SamePerson(t.Event) {
 			p.otherPerson(w, r, t)
 			return
@@ -109,7 +109,11 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	}
 	from, err := t.Step(brokers.Completed, now)
 	if err == nil {
-		err = p.cfg.Store.IssueCode(r.Context(), t, from, brokers.HashOf(code), grant)
+		hash := brokers.HashOf(code)
+		if t.Request.Device {
+			hash = t.Device
+		}
+		err = p.cfg.Store.IssueCode(r.Context(), t, from, hash, grant)
 	}
 	if err != nil {
 		if fresh != nil { // nobody will ever have its cookie
@@ -124,6 +128,10 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	p.setCookie(w, loginCookie+t.ID, "", -1)
 	p.record(r.Context(), "code.issued", "ok", slog.String("login", t.ID), slog.String("grant", grant.ID),
 		slog.String("authentication", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
+	if t.Request.Device {
+		p.deviceDone(w, r, t)
+		return
+	}
 	p.answer(w, r, &t.Request, url.Values{"code": {code}})
 }
 
@@ -148,6 +156,9 @@ func (p *Provider) grant(c *Client, t *brokers.Transaction, session *brokers.Ses
 	g := &brokers.Grant{
 		ID: id, Request: t.Request, Event: *t.Event, Level: level, Subject: subject,
 		IssuedAt: now, CodeExpiresAt: now.Add(p.cfg.Lifetimes.Code),
+	}
+	if t.Request.Device {
+		g.CodeExpiresAt = now.Add(p.cfg.Lifetimes.Device)
 	}
 	if session != nil {
 		g.Session, g.SessionID = session.ID, p.sessionID(c, session.ID)

@@ -28,6 +28,7 @@ func (p *Provider) grantTypes() map[string]func(*clientCall) (*tokenResponse, *o
 	return map[string]func(*clientCall) (*tokenResponse, *oauthError){
 		"authorization_code": p.redeem,
 		"refresh_token":      p.refresh,
+		deviceGrant:          p.redeemDevice,
 	}
 }
 
@@ -48,18 +49,22 @@ func (p *Provider) token(call *clientCall) (*reply, *oauthError) {
 	return &reply{body: response}, problem
 }
 
-// redeem uses the code up first and checks afterwards, so that a code that was
-// brought by the wrong party is dead.
+// redeem gives tokens for a code.
 func (p *Provider) redeem(call *clientCall) (*tokenResponse, *oauthError) {
 	if call.params["code"] == "" {
 		return nil, invalidRequest("code_missing", "code is missing")
 	}
-	ctx, now := call.Context(), p.cfg.Now()
+	return p.exchange(call, brokers.HashOf(call.params["code"]), ofBrowser, p.cfg.Now())
+}
+
+// exchange uses a code up first and checks afterwards, so that a code that was
+// brought by the wrong party is dead.
+func (p *Provider) exchange(call *clientCall, code brokers.Hash, check func(*brokers.Grant, *clientCall) *oauthError, now time.Time) (*tokenResponse, *oauthError) {
+	ctx := call.Context()
 	accessToken, err := p.random(32)
 	if err != nil {
 		return nil, serverError("randomness")
 	}
-	code := brokers.HashOf(call.params["code"])
 	token := brokers.Token{Binding: call.binding, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken)}
 	g, err := p.cfg.Store.RedeemCode(ctx, code, brokers.HashOf(accessToken), token, now)
 	switch {
@@ -72,12 +77,9 @@ func (p *Provider) redeem(call *clientCall) (*tokenResponse, *oauthError) {
 		return nil, p.storeProblem(ctx, "redeeming code", err)
 	case g.Request.ClientID != call.client.ID:
 		return nil, invalidGrant("code_of_other_client")
-	case g.Request.RedirectURI != call.params["redirect_uri"]:
-		return nil, invalidGrant("redirect_uri")
-	case g.Request.ProofKey != "" && call.binding != boundByProof+g.Request.ProofKey:
-		return nil, &oauthError{code: "invalid_dpop_proof", description: "the code is for the holder of another key", reason: "proof_other_key"}
-	case !verifies(g.Request.CodeChallenge, call.params["code_verifier"]):
-		return nil, invalidGrant("code_verifier")
+	}
+	if problem := check(g, call); problem != nil {
+		return nil, problem
 	}
 	refreshToken := ""
 	if slices.Contains(g.Request.Scopes, offlineAccess) {
@@ -87,6 +89,29 @@ func (p *Provider) redeem(call *clientCall) (*tokenResponse, *oauthError) {
 		}
 	}
 	return p.respond(call, g, g.Request.Scopes, accessToken, refreshToken, now)
+}
+
+// ofBrowser checks what binds a code to its request.
+func ofBrowser(g *brokers.Grant, call *clientCall) *oauthError {
+	switch {
+	case g.Request.Device:
+		return invalidGrant("device_code")
+	case g.Request.RedirectURI != call.params["redirect_uri"]:
+		return invalidGrant("redirect_uri")
+	case g.Request.ProofKey != "" && call.binding != boundByProof+g.Request.ProofKey:
+		return &oauthError{code: "invalid_dpop_proof", description: "the code is for the holder of another key", reason: "proof_other_key"}
+	case !verifies(g.Request.CodeChallenge, call.params["code_verifier"]):
+		return invalidGrant("code_verifier")
+	}
+	return nil
+}
+
+// ofDevice checks that a code is a device's.
+func ofDevice(g *brokers.Grant, _ *clientCall) *oauthError {
+	if !g.Request.Device {
+		return invalidGrant("code_of_browser")
+	}
+	return nil
 }
 
 // respond makes the one answer that all grants share.

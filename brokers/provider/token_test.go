@@ -63,7 +63,7 @@ func TestTokenRefuses(t *testing.T) {
 	}{
 		{"no grant type", []string{"grant_type", "-"}, "invalid_request", "grant_type_missing", false},
 		{"password grant", []string{"grant_type", "password"}, "unsupported_grant_type", "grant_type", false},
-		{"O-72 device grant", []string{"grant_type", "urn:ietf:params:oauth:grant-type:device_code"}, "unsupported_grant_type", "grant_type", false},
+		{"O-72 device grant", []string{"grant_type", "urn:ietf:params:oauth:grant-type:device_code"}, "unsupported_grant_type", "device_not_allowed", false},
 		{"refresh grant without a token", []string{"grant_type", "refresh_token"}, "invalid_request", "refresh_token_missing", false},
 		{"O-40 token exchange", []string{"grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"}, "unsupported_grant_type", "grant_type", false},
 		{"no code", []string{"code", "-"}, "invalid_request", "code_missing", false},

@@ -24,6 +24,9 @@ type Memory struct {
 	lastNotice   int64
 	pushed       map[brokers.Hash]memoryBlob
 	receipts     map[string]memoryBlob
+	devices      map[brokers.Hash]*memoryDevice
+	userCodes    map[brokers.Hash]*memoryDevice
+	clients      map[string][]byte
 }
 
 type memoryTransaction struct {
@@ -54,6 +57,9 @@ func NewMemory() *Memory {
 		notices:      map[int64]*memoryNotice{},
 		pushed:       map[brokers.Hash]memoryBlob{},
 		receipts:     map[string]memoryBlob{},
+		devices:      map[brokers.Hash]*memoryDevice{},
+		userCodes:    map[brokers.Hash]*memoryDevice{},
+		clients:      map[string][]byte{},
 	}
 }
 
@@ -222,5 +228,7 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 	removed += purge(m.notices, now, most, func(n *memoryNotice) time.Time { return n.expiresAt }, nil)
 	removed += purge(m.pushed, now, most, blobEnd, nil)
 	removed += purge(m.receipts, now, most, blobEnd, nil)
+	removed += purge(m.devices, now, most, func(d *memoryDevice) time.Time { return d.end },
+		func(_ brokers.Hash, d *memoryDevice) { delete(m.userCodes, d.userCode) })
 	return removed, nil
 }

@@ -40,6 +40,14 @@ func writes() [][2]string {
 		{"postpone notice", `UPDATE notices SET due_at = ? WHERE id = ?`},
 		{"settle notice", `DELETE FROM notices WHERE id = ?`},
 		{"push", `INSERT INTO pushed_requests (hash, data, expires_at) VALUES (?, ?, ?)`},
+		{"save device", `INSERT INTO devices (code_hash, user_hash, state, polled_at, data, expires_at) VALUES (?, ?, 'pending', 0, ?, ?)`},
+		{"take device", `UPDATE devices SET state = 'taken' WHERE user_hash = ? AND state = 'pending' AND expires_at > ? RETURNING data`},
+		{"deny device", `UPDATE devices SET state = 'denied' WHERE code_hash = ?`},
+		{"poll device", `UPDATE devices SET polled_at = ? WHERE code_hash = ? RETURNING data, state`},
+		{"polled", `SELECT polled_at FROM devices WHERE code_hash = ?`},
+		{"save client", `INSERT INTO clients (id, data) VALUES (?, ?)`},
+		{"replace client", `UPDATE clients SET data = ? WHERE id = ?`},
+		{"delete client", `DELETE FROM clients WHERE id = ?`},
 		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
 	}
 	for i, table := range purgedTables() {
@@ -61,6 +69,8 @@ func reads() [][2]string {
 			WHERE r.hash = ? AND r.expires_at > ? AND g.revoked_at IS NULL`},
 		{"session", `SELECT data FROM sessions WHERE cookie_hash = ? AND expires_at > ?`},
 		{"pushed", `SELECT data FROM pushed_requests WHERE hash = ? AND expires_at > ?`},
+		{"device", `SELECT data FROM devices WHERE user_hash = ? AND state = 'pending' AND expires_at > ?`},
+		{"client", `SELECT data FROM clients WHERE id = ?`},
 		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
 	}
 }
@@ -78,6 +88,7 @@ func purgedTables() [][2]string {
 		{"notices", "id"},
 		{"pushed_requests", "hash"},
 		{"receipts", "id"},
+		{"devices", "code_hash"},
 	}
 }
 

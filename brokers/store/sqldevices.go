@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
+)
+
+// SaveDevice keeps the request of a device. ErrConflict if a code is taken.
+func (d *database) SaveDevice(ctx context.Context, r *brokers.DeviceRequest) error {
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	_, err = d.statements["save device"].ExecContext(ctx, r.Code[:], r.UserCode[:], data, millis(r.ExpiresAt))
+	return d.instead(err, brokers.ErrConflict)
+}
+
+// Device loads a request that nobody has taken up, or ErrNotFound.
+func (d *database) Device(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error) {
+	return one[brokers.DeviceRequest](d.statements["device"].QueryRowContext(ctx, userCode[:], millis(now)))
+}
+
+// TakeDevice takes a request up, once; a second time is ErrNotFound.
+func (d *database) TakeDevice(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error) {
+	return one[brokers.DeviceRequest](d.statements["take device"].QueryRowContext(ctx, userCode[:], millis(now)))
+}
+
+// DenyDevice has the device told that it gets nothing.
+func (d *database) DenyDevice(ctx context.Context, code brokers.Hash) error {
+	_, err := d.statements["deny device"].ExecContext(ctx, code[:])
+	return err
+}
+
+// PollDevice notes that a device asked, or ErrNotFound.
+func (d *database) PollDevice(ctx context.Context, code brokers.Hash, now time.Time, interval time.Duration) (*brokers.Poll, error) {
+	var poll *brokers.Poll
+	err := d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+		var before int64
+		if err := statement("polled").QueryRowContext(ctx, code[:]).Scan(&before); err != nil {
+			return missing(err)
+		}
+		var data []byte
+		var state string
+		if err := statement("poll device").QueryRowContext(ctx, millis(now), code[:]).Scan(&data, &state); err != nil {
+			return missing(err)
+		}
+		request, err := decode[brokers.DeviceRequest](data)
+		if err != nil {
+			return err
+		}
+		poll = polled(request, state, before, now, interval)
+		return nil
+	})
+	return poll, err
+}
+
+// polled says what a device finds.
+func polled(r *brokers.DeviceRequest, state string, before int64, now time.Time, interval time.Duration) *brokers.Poll {
+	return &brokers.Poll{
+		ClientID: r.Request.ClientID, Denied: state == "denied", Expired: !now.Before(r.ExpiresAt),
+		TooFast: before != 0 && now.Sub(time.UnixMilli(before)) < interval,
+	}
+}
+
+// SaveRegistration keeps a new client; ErrConflict if the ID is taken.
+func (d *database) SaveRegistration(ctx context.Context, r *brokers.Registration) error {
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	_, err = d.statements["save client"].ExecContext(ctx, r.ID, data)
+	return d.instead(err, brokers.ErrConflict)
+}
+
+// Registration loads a client, or ErrNotFound.
+func (d *database) Registration(ctx context.Context, id string) (*brokers.Registration, error) {
+	return one[brokers.Registration](d.statements["client"].QueryRowContext(ctx, id))
+}
+
+// ReplaceRegistration changes a client as a whole; ErrNotFound if it is gone.
+func (d *database) ReplaceRegistration(ctx context.Context, r *brokers.Registration) error {
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	err = changed(d.statements["replace client"].ExecContext(ctx, data, r.ID))
+	if errors.Is(err, brokers.ErrConflict) {
+		return brokers.ErrNotFound
+	}
+	return err
+}
+
+// DeleteRegistration removes a client. One that is not there is no error.
+func (d *database) DeleteRegistration(ctx context.Context, id string) error {
+	_, err := d.statements["delete client"].ExecContext(ctx, id)
+	return err
+}
