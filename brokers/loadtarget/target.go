@@ -42,6 +42,8 @@ type Options struct {
 	BackChannelLogoutURI, FrontChannelLogoutURI string
 	// SigningAlgorithm of ID tokens, default ES256.
 	SigningAlgorithm jose.SignatureAlgorithm
+	// Ask offers two methods, so that a page asks which, with a button to cancel.
+	Ask bool
 	// PKCE insists on PKCE, which the first clients may otherwise leave out.
 	PKCE bool
 	// Lifetimes of codes and tokens; zero values stand for the provider's defaults.
@@ -81,6 +83,8 @@ type Description struct {
 	PrivateKeyJWT Client `json:"private_key_jwt_client"`
 	FAPI          Client `json:"fapi_client"`
 	SecondFAPI    Client `json:"second_fapi_client"`
+	// InitialAccessToken lets further clients register themselves.
+	InitialAccessToken string `json:"initial_access_token"`
 }
 
 // New makes a target.
@@ -113,10 +117,11 @@ func New(o Options) (*Target, error) {
 	p, err := provider.New(provider.Config{
 		Issuer: o.Issuer, Clients: clients, Store: o.Store, Keys: keys, PairwiseSecret: o.Secrets.Pairwise, Mapping: mapping,
 		Upstreams: []brokers.Upstream{&approver{
-			callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), now: o.Now,
+			callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), ask: o.Ask, now: o.Now,
 		}},
-		Freshness: brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},
-		Lifetimes: o.Lifetimes, Log: o.Log, Now: o.Now,
+		Registration: provider.RegistrationPolicy{Tokens: []brokers.Hash{brokers.HashOf(o.Secrets.RegistrationToken)}, Template: o.template()},
+		Freshness:    brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},
+		Lifetimes:    o.Lifetimes, Log: o.Log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -129,13 +134,18 @@ func scopes() []string {
 	return []string{"profile", "email", "phone", "address", "name", "birthdate", "age", "age_over_16", "age_over_18", "national_id"}
 }
 
+// template is what all clients have in common.
+func (o *Options) template() provider.Client {
+	return provider.Client{
+		MinLevel: levels.Low, Scopes: scopes(), SingleSignOn: true, RefreshTokens: true, DeviceFlow: true, WithoutPKCE: !o.PKCE,
+	}
+}
+
 // clients are the registrations.
 func (o *Options) clients() []provider.Client {
-	common := provider.Client{
-		RedirectURIs: o.RedirectURIs, PostLogoutURIs: o.PostLogoutURIs, Sector: "load-target",
-		BackChannelLogoutURI: o.BackChannelLogoutURI, FrontChannelLogoutURI: o.FrontChannelLogoutURI,
-		MinLevel: levels.Low, Scopes: scopes(), SingleSignOn: true, RefreshTokens: true,
-	}
+	common := o.template()
+	common.RedirectURIs, common.PostLogoutURIs, common.Sector, common.WithoutPKCE = o.RedirectURIs, o.PostLogoutURIs, "load-target", false
+	common.BackChannelLogoutURI, common.FrontChannelLogoutURI = o.BackChannelLogoutURI, o.FrontChannelLogoutURI
 	var list []provider.Client
 	for _, id := range []string{mainClient, secondClient} {
 		c := common
@@ -165,6 +175,7 @@ func (o *Options) describe() Description {
 	d := Description{
 		Issuer: o.Issuer, Client: client(mainClient), PostLogoutRedirectURI: o.PostLogoutURIs[0], Scope: "openid offline_access",
 		Second: client(secondClient), PrivateKeyJWT: client(keyClient), FAPI: client(fapiClient), SecondFAPI: client(secondFAPIClient),
+		InitialAccessToken: o.Secrets.RegistrationToken,
 	}
 	for _, scope := range scopes() {
 		d.Scope += " " + scope

@@ -29,15 +29,23 @@ type approver struct {
 	// persons is how many persons take turns.
 	persons uint64
 	turn    atomic.Uint64
-	now     func() time.Time
+	// ask offers two methods, so that the broker asks the citizen.
+	ask bool
+	now func() time.Time
 }
 
 func (*approver) ID() string { return upstreamID }
 
-func (*approver) Methods() []brokers.Method {
-	return []brokers.Method{{ID: methodID, Level: levels.High, Name: map[string]string{
+func (a *approver) Methods() []brokers.Method {
+	list := []brokers.Method{{ID: methodID, Level: levels.High, Name: map[string]string{
 		"en": "Approved at once", "es": "Aprobado al instante", "et": "Kohe kinnitatud", "nl": "Direct goedgekeurd",
 	}}}
+	if a.ask {
+		list = append(list, brokers.Method{ID: methodID + "-low", Level: levels.Low, Name: map[string]string{
+			"en": "Approved at once, but low", "es": "Aprobado al instante, nivel bajo", "et": "Kohe kinnitatud, madal tase", "nl": "Direct goedgekeurd, maar laag",
+		}})
+	}
+	return list
 }
 
 // Destinations is the broker itself.
@@ -83,7 +91,7 @@ func (a *approver) Finish(_ context.Context, r *http.Request, d *brokers.Departu
 		return nil, &brokers.RejectedError{Reason: "level_unknown", Err: err}
 	}
 	return &brokers.AuthenticationEvent{
-		ID: "evt" + d.RequestID, Upstream: upstreamID, Method: methodID, Issuer: a.callback, AssertionID: d.RequestID,
+		ID: "evt" + d.RequestID, Upstream: upstreamID, Method: d.Request.Method, Issuer: a.callback, AssertionID: d.RequestID,
 		Assessment: assessment, AuthTime: a.now(), AMR: []string{"user"}, Subject: person(number),
 	}, nil
 }

@@ -86,7 +86,7 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 	if shown.id == "" {
 		return nil, invalidClient("client_missing")
 	}
-	client, err := p.cfg.Clients.Client(r.Context(), shown.id)
+	client, err := p.client(r.Context(), shown.id)
 	if errors.Is(err, brokers.ErrNotFound) {
 		client = &Client{Auth: AuthBasic} // compare all the same, against a hash of nothing known
 	} else if err != nil {

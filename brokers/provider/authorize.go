@@ -82,7 +82,7 @@ func (p *Provider) knownClient(r *http.Request, params parameters) (client *Clie
 	if params["client_id"] == "" {
 		return nil, "client_id_missing", nil
 	}
-	client, err = p.cfg.Clients.Client(r.Context(), params["client_id"])
+	client, err = p.client(r.Context(), params["client_id"])
 	if errors.Is(err, brokers.ErrNotFound) {
 		return nil, "client_unknown", nil
 	}
@@ -205,9 +205,11 @@ func parsePrompt(_ *Client, params parameters, request *brokers.AuthorizationReq
 	return nil
 }
 
-func parseMaxAge(_ *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+func parseMaxAge(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
 	text := params["max_age"]
 	if text == "" {
+		request.MaxAge = c.DefaultMaxAge
+		request.Fresh = request.Fresh || c.DefaultMaxAge != nil && *c.DefaultMaxAge == 0
 		return nil
 	}
 	seconds, err := strconv.Atoi(text)
@@ -225,6 +227,9 @@ func (p *Provider) parseLevel(c *Client, params parameters, request *brokers.Aut
 	acrValues, err := params.list("acr_values")
 	if err != nil {
 		return invalidRequest("acr_values", "acr_values has too many values")
+	}
+	if len(acrValues) == 0 {
+		acrValues = c.DefaultACR
 	}
 	claims, acr, err := parseClaims(params["claims"])
 	if err != nil {

@@ -74,6 +74,10 @@ type Client struct {
 	Methods []string
 	// Scopes are what the client may ask for beside openid.
 	Scopes []string
+	// DefaultMaxAge and DefaultACR stand for max_age and acr_values where a request
+	// has none (OpenID Connect Dynamic Client Registration 1.0, 2).
+	DefaultMaxAge *int
+	DefaultACR    []string
 	// Vocabulary is that of acr in both directions, default "broker".
 	Vocabulary string
 	// Semantics is default Floor.

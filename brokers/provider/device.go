@@ -126,7 +126,7 @@ func (p *Provider) showDevice(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	client, err := p.cfg.Clients.Client(r.Context(), request.Request.ClientID)
+	client, err := p.client(r.Context(), request.Request.ClientID)
 	if err != nil {
 		p.fault(w, r, "loading client", err, nil)
 		return
@@ -205,7 +205,7 @@ func (p *Provider) confirmDevice(w http.ResponseWriter, r *http.Request) {
 		p.endDevice(w, r, request.Code, &oauthError{code: "access_denied", reason: "declined"})
 		return
 	}
-	client, err := p.cfg.Clients.Client(r.Context(), request.Request.ClientID)
+	client, err := p.client(r.Context(), request.Request.ClientID)
 	if err != nil {
 		p.fault(w, r, "loading client", err, nil)
 		return

@@ -22,6 +22,7 @@ type discoveryDocument struct {
 	IntrospectionEndpoint     string   `json:"introspection_endpoint"`
 	RevocationEndpoint        string   `json:"revocation_endpoint"`
 	DeviceEndpoint            string   `json:"device_authorization_endpoint"`
+	RegistrationEndpoint      string   `json:"registration_endpoint,omitempty"`
 	Scopes                    []string `json:"scopes_supported"`
 	ResponseTypes             []string `json:"response_types_supported"`
 	ResponseModes             []string `json:"response_modes_supported"`
@@ -72,8 +73,13 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	}
 	ours := p.cfg.Keys.Algorithms(p.cfg.Now())
 	confidential := slices.DeleteFunc(authMethods(), func(m AuthMethod) bool { return m == AuthNone })
+	registration := ""
+	if len(p.cfg.Registration.Tokens) > 0 {
+		registration = p.url("register")
+	}
 	public(w.Header())
 	p.json(w, http.StatusOK, discoveryDocument{
+		RegistrationEndpoint:  registration,
 		Issuer:                p.cfg.Issuer,
 		AuthorizationEndpoint: p.url("authorize"),
 		TokenEndpoint:         p.url("token"),

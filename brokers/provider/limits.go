@@ -35,6 +35,9 @@ const (
 	maxAttempts = 10
 	// maxLoginCookies bounds the logins pending in one browser.
 	maxLoginCookies = 8
+	// maxRegistration bounds the metadata of a client, maxName its name.
+	maxRegistration = 32 << 10
+	maxName         = 128
 	// maxUserCodes bounds the wrong user codes from one address in a minute.
 	maxUserCodes = 5
 	// maxEvents bounds the proofs that a session keeps.

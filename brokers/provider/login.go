@@ -27,7 +27,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 		seeOther(w, r, p.url("resume", t.ID))
 		return
 	}
-	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	client, err := p.client(r.Context(), t.Request.ClientID)
 	if err != nil {
 		p.fault(w, r, "loading client", err, nil)
 		return
@@ -143,7 +143,7 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	client, err := p.client(r.Context(), t.Request.ClientID)
 	if err != nil {
 		p.fault(w, r, "loading client", err, nil)
 		return

@@ -100,7 +100,7 @@ func (p *Provider) leaving(r *http.Request, params parameters) (l leaving, reaso
 		l.hint, id = hint, hint.Audience.names[0]
 	}
 	if id != "" {
-		client, err := p.cfg.Clients.Client(r.Context(), id)
+		client, err := p.client(r.Context(), id)
 		if err != nil {
 			return l, "client_unknown"
 		}
@@ -145,7 +145,7 @@ func (p *Provider) left(w http.ResponseWriter, r *http.Request, params parameter
 	view := pages.LoggedOut{Language: p.leavingLanguage(r, params), Location: l.location}
 	var origins []string
 	for _, part := range list {
-		client, err := p.cfg.Clients.Client(r.Context(), part.ClientID)
+		client, err := p.client(r.Context(), part.ClientID)
 		if err != nil || client.FrontChannelLogoutURI == "" {
 			continue
 		}

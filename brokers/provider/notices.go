@@ -99,7 +99,7 @@ func (p *Provider) settle(ctx context.Context, n brokers.Notice, failure error) 
 
 // deliver posts one logout token. A client that wants none is done.
 func (p *Provider) deliver(ctx context.Context, n brokers.Notice) error {
-	client, err := p.cfg.Clients.Client(ctx, n.ClientID)
+	client, err := p.client(ctx, n.ClientID)
 	if errors.Is(err, brokers.ErrNotFound) || err == nil && client.BackChannelLogoutURI == "" {
 		return nil
 	}

@@ -136,11 +136,13 @@ type Store interface {
 // Config is what a provider is made of.
 type Config struct {
 	// Issuer is the broker's URL: https, or http on this machine only.
-	Issuer    string
-	Clients   Clients
-	Upstreams []brokers.Upstream
-	Store     Store
-	Keys      *Keys
+	Issuer  string
+	Clients Clients
+	// Registration lets clients register themselves.
+	Registration RegistrationPolicy
+	Upstreams    []brokers.Upstream
+	Store        Store
+	Keys         *Keys
 	// PairwiseSecret derives subject identifiers, at least 32 bytes. Whoever
 	// loses it loses all subjects; whoever learns it can undo them.
 	PairwiseSecret []byte
@@ -200,6 +202,9 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if len(cfg.PairwiseSecret) < 32 {
 		return nil, errors.New("provider: the pairwise secret has at least 32 bytes")
+	}
+	if err := cfg.Registration.check(); err != nil {
+		return nil, err
 	}
 	cfg.Lifetimes.complete()
 	if cfg.Lifetimes.Code > time.Minute {
@@ -332,6 +337,12 @@ func (p *Provider) routes() *http.ServeMux {
 	} {
 		for method := range strings.FieldsSeq(route.methods) {
 			mux.HandleFunc(method+" "+route.path, route.handle)
+		}
+	}
+	if len(p.cfg.Registration.Tokens) > 0 {
+		mux.HandleFunc("POST "+base+"/register", p.register)
+		for _, method := range []string{"GET", "PUT", "DELETE"} {
+			mux.HandleFunc(method+" "+base+"/register/{id}", p.manageRegistration)
 		}
 	}
 	mux.Handle("GET "+base+"/assets/", p.pages.Assets())

@@ -66,7 +66,7 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request, request *broke
 
 // signedResponse is the answer as a JWT (JARM 4.1).
 func (p *Provider) signedResponse(r *http.Request, request *brokers.AuthorizationRequest, response url.Values) (string, error) {
-	client, err := p.cfg.Clients.Client(r.Context(), request.ClientID)
+	client, err := p.client(r.Context(), request.ClientID)
 	if err != nil {
 		return "", err
 	}

@@ -37,7 +37,7 @@ func (p *Provider) resume(w http.ResponseWriter, r *http.Request) {
 // method there is wants to leave; anybody else sees the methods and what
 // happened.
 func (p *Provider) again(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
-	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	client, err := p.client(r.Context(), t.Request.ClientID)
 	if err != nil {
 		p.fault(w, r, "loading client", err, nil)
 		return
@@ -64,7 +64,7 @@ func (p *Provider) wait(w http.ResponseWriter, r *http.Request, t *brokers.Trans
 // tab or the back button never yields a second code. A session is the one that
 // was reused, or nil.
 func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, session *brokers.Session) {
-	client, err := p.cfg.Clients.Client(r.Context(), t.Request.ClientID)
+	client, err := p.client(r.Context(), t.Request.ClientID)
 	if err != nil {
 		p.fault(w, r, "loading client", err, nil)
 		return

@@ -27,7 +27,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	g, kept, err := p.cfg.Store.AccessToken(r.Context(), brokers.HashOf(token), p.cfg.Now())
 	var client *Client
 	if err == nil {
-		client, err = p.cfg.Clients.Client(r.Context(), g.Request.ClientID) // it may have been removed
+		client, err = p.client(r.Context(), g.Request.ClientID) // it may have been removed
 	}
 	if errors.Is(err, brokers.ErrNotFound) {
 		p.challenge(w, r, scheme, &oauthError{code: "invalid_token", description: "", reason: "token_unknown"})

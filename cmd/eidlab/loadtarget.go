@@ -38,6 +38,7 @@ type loadTargetCommand struct {
 	FrontChan   string        `name:"front-channel-logout-uri" help:"The page of the clients that ends their logins." placeholder:"URL"`
 	Algorithm   string        `name:"signing-algorithm" help:"What signs ID tokens of the first clients: ${enum}." enum:"ES256,ES384,PS256,EdDSA,RS256" default:"ES256"`
 	Persons     int           `help:"How many numbered persons take turns; a login_hint that is a number chooses one." default:"1"`
+	Ask         bool          `help:"Show a page on which the citizen approves or cancels, in place of approving at once."`
 	PKCE        bool          `name:"require-pkce" help:"Insist on PKCE, which clients with a secret may otherwise leave out."`
 	TLS         bool          `name:"tls" help:"Serve https, with a certificate of the lab's, and ask clients for theirs."`
 	Certificate string        `help:"Serve https with this certificate." placeholder:"FILE" type:"existingfile"`
@@ -139,7 +140,7 @@ func (c *loadTargetCommand) target(state provider.Store, dir string, s streams) 
 	o := loadtarget.Options{
 		Issuer: c.Issuer, Store: state, Secrets: secrets, Persons: c.Persons,
 		RedirectURIs: c.RedirectURI, PostLogoutURIs: c.PostLogout, BackChannelLogoutURI: c.BackChannel, FrontChannelLogoutURI: c.FrontChan,
-		SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), PKCE: c.PKCE,
+		SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), Ask: c.Ask, PKCE: c.PKCE,
 		Lifetimes: provider.Lifetimes{Code: c.Code, AccessToken: c.AccessToken},
 	}
 	if c.Audit {
@@ -151,7 +152,11 @@ func (c *loadTargetCommand) target(state provider.Store, dir string, s streams) 
 // tls is the server's side of TLS. Clients show their certificate if they have
 // one; what it proves is for the broker to judge.
 func (c *loadTargetCommand) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert}
+	// FAPI 2.0 5.2.1 leaves these of TLS 1.2 (RFC 9325 4.2).
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, CipherSuites: []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	}}
 	if c.Certificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
 		config.Certificates = []tls.Certificate{pair}
