@@ -164,6 +164,8 @@ type Signature struct {
 	// files that it is about.
 	File   string   `json:"file,omitempty"`
 	Signed []string `json:"signed,omitempty"`
+	// Data is what an XML signature covers, as far as it was found.
+	Data []SignedData `json:"signed_data,omitempty"`
 	// CertificationLevel is DocMDP P (1 to 3) of a certification, else 0.
 	CertificationLevel int     `json:"certification_level,omitempty"`
 	Signer             *Signer `json:"signer,omitempty"`

@@ -3,6 +3,7 @@ package signing
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -57,6 +58,9 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 		line("Covers", "%s", coverageText(s.Coverage))
 		line("Changes after", "%s", changesText(s.ChangesAfter))
 	}
+	for i := range s.Data {
+		line("Covers", "%s", s.Data[i].text())
+	}
 	if s.Signer != nil {
 		line("Signer", "%s", clean(s.Signer.Subject))
 		line("Issuer", "%s", clean(s.Signer.Issuer))
@@ -96,6 +100,21 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	for _, f := range s.Findings {
 		line("Finding", "%s (%s)", clean(f.Text), f.Code)
 	}
+}
+
+// text is one line about signed data.
+func (d *SignedData) text() string {
+	text := "the file " + strconv.Quote(clean(d.URI))
+	switch {
+	case d.Whole():
+		text = "the whole document"
+	case d.Element != "":
+		text = fmt.Sprintf("the element %q, bytes %d to %d", clean(d.Element), d.Start, d.End)
+	}
+	if d.Integrity != Intact {
+		text += " (" + integrityText(d.Integrity) + ")"
+	}
+	return text
 }
 
 // writeText writes a time-stamp that stands by itself.

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/revocation"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/validation"
@@ -25,9 +24,10 @@ type raiser struct {
 	chain  []*x509.Certificate
 	// references writes the octets of all references of the signature.
 	references func(ctx context.Context, to io.Writer) error
-	// covered tells whether a reference covers a ds:Object.
-	covered func(*xmldsig.Element) bool
-	reached signing.Baseline
+	// enveloped writes the canonical ds:Object that is not in the fragment; nil for
+	// none.
+	enveloped func(ctx context.Context, to io.Writer) error
+	reached   signing.Baseline
 }
 
 // raise adds what the level needs beyond what was reached. An error that matches
@@ -71,22 +71,9 @@ func (r *raiser) raise(ctx context.Context, want signing.Baseline) error {
 // property of its own.
 func (r *raiser) addMaterial(ctx context.Context) error {
 	have := readMaterial(r.signature)
-	collector := &revocation.Collector{Fetch: r.services.Fetch, Clock: r.services.Clock}
 	given := validation.Certificates(have.Certificates)
 	collect := func(c *x509.Certificate, with []*x509.Certificate) (revocation.Material, error) {
-		path, err := certpath.Find(ctx, c, certpath.Options{
-			Anchors:    r.services.Anchors,
-			Candidates: slices.Concat(with, given, r.services.Candidates),
-			Time:       r.services.Now(),
-			Fetch:      r.services.Fetch,
-		})
-		if err == nil {
-			var found revocation.Material
-			if found, err = collector.Collect(ctx, path); err == nil {
-				return found, nil
-			}
-		}
-		return revocation.Material{}, fmt.Errorf("%w: validation data about %q: %w", signing.ErrUnreached, c.Subject.CommonName, err)
+		return validation.Collect(ctx, r.services, []validation.Chain{{Certificate: c, Candidates: slices.Concat(with, given)}})
 	}
 	type part struct {
 		id       string
@@ -149,9 +136,11 @@ func missing(all, have [][]byte) [][]byte {
 // addArchive adds xades141:ArchiveTimeStamp.
 func (r *raiser) addArchive(ctx context.Context) error {
 	h := stampDigest.New()
-	err := archiveImprint(h, r.fragment, r.signature, nil, stampForm, nil,
-		func(to io.Writer) error { return r.references(ctx, to) }, r.covered)
-	if err != nil {
+	over := archive{form: stampForm, references: func(to io.Writer) error { return r.references(ctx, to) }}
+	if r.enveloped != nil {
+		over.enveloped = func(to io.Writer) error { return r.enveloped(ctx, to) }
+	}
+	if err := over.imprint(h, r.fragment, r.signature); err != nil {
 		return err
 	}
 	token, err := r.services.TimeStamps.Stamp(ctx, stampDigest, h.Sum(nil))
@@ -162,13 +151,13 @@ func (r *raiser) addArchive(ctx context.Context) error {
 	return r.put(property)
 }
 
-// stampKinds are the properties that hold time-stamps over the signature.
+// isStamp knows the properties that hold time-stamps over the signature.
 func isStamp(e *xmldsig.Element) bool {
 	return e.Local == "SignatureTimeStamp" && isXAdES(e.Space) || isArchive(e)
 }
 
 func isArchive(e *xmldsig.Element) bool {
-	return e.Local == "ArchiveTimeStamp" && e.Space == Namespace141
+	return e.Local == "ArchiveTimeStamp" && (e.Space == Namespace141 || isXAdES(e.Space))
 }
 
 // heldStamp is a token in a property.

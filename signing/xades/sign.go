@@ -3,13 +3,11 @@ package xades
 import (
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"fmt"
 	"io"
 
 	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/certpath"
-	"github.com/eidbridge/eidbridge/signing/revocation"
+	"github.com/eidbridge/eidbridge/signing/validation"
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
 
@@ -41,8 +39,10 @@ func (p *prepared) sign(ctx context.Context, src io.ReaderAt, dst io.Writer, cre
 	if cred.Signer == nil {
 		return nil, signing.Refuse(signing.RefusedKey, "", "the credential has no key")
 	}
-	if err := checkRevoked(ctx, cred, &o); err != nil {
-		return nil, err
+	if o.Level.Rank() >= signing.BaselineLT.Rank() {
+		if err := validation.CheckRevoked(ctx, o.Services, cred); err != nil {
+			return nil, err
+		}
 	}
 	random := o.Rand
 	if random == nil {
@@ -83,9 +83,21 @@ func (p *prepared) raise(ctx context.Context, raw []byte, cred signing.Credentia
 	// exclusive form that time-stamps are made over.
 	r := &raiser{
 		extension: e, services: o.Services, signer: cred.Certificate, chain: cred.Chain,
-		reached: result.Baseline, covered: func(*xmldsig.Element) bool { return true },
+		reached: result.Baseline,
 	}
 	r.references = func(ctx context.Context, to io.Writer) error { return p.octets(ctx, r.extension, to) }
+	if len(p.plan.Envelops) > 0 {
+		r.enveloped = func(ctx context.Context, to io.Writer) error {
+			object, err := xmldsig.NewReference(xmldsig.Reference{
+				HasURI: true, URI: "#" + p.plan.SignatureID + "-object", Digest: stampDigest,
+				Transforms: []xmldsig.Transform{{Algorithm: string(stampForm)}},
+			})
+			if err != nil {
+				return err
+			}
+			return p.document.Octets(ctx, nil, &object, to)
+		}
+	}
 	err = r.raise(ctx, o.Level)
 	if err != nil && !unreached(err) {
 		return nil, err
@@ -126,29 +138,6 @@ func (p *prepared) octets(ctx context.Context, e *extension, to io.Writer) error
 		if err := doc.Octets(ctx, nil, r, to); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// checkRevoked asks about the certificate before the key is used, where the level
-// asks anyway (threats P-55). That nobody answers is no reason to refuse.
-func checkRevoked(ctx context.Context, cred signing.Credential, o *Options) error {
-	if o.Level.Rank() < signing.BaselineLT.Rank() {
-		return nil
-	}
-	candidates := append(append([]*x509.Certificate(nil), cred.Chain...), o.Services.Candidates...)
-	path, err := certpath.Find(ctx, cred.Certificate, certpath.Options{
-		Anchors: o.Services.Anchors, Candidates: candidates, Time: o.Services.Now(), Fetch: o.Services.Fetch,
-	})
-	if err != nil || len(path) < 2 {
-		return nil //nolint:nilerr // said later, as a level that was not reached
-	}
-	found, _ := (&revocation.Collector{Fetch: o.Services.Fetch, Clock: o.Services.Clock}).Collect(ctx, path[:2])
-	switch f := found.Look(path[0], path[1], o.Services.Now()); f.State {
-	case revocation.Revoked:
-		return signing.Refuse(signing.RefusedRevoked, "use another card", "the certificate was revoked on %s", f.At.Format("2006-01-02"))
-	case revocation.OnHold:
-		return signing.Refuse(signing.RefusedRevoked, "have the certificate activated again", "the certificate is suspended since %s", f.At.Format("2006-01-02"))
 	}
 	return nil
 }

@@ -240,16 +240,28 @@ func encapsulated(local string, list [][]byte) []byte {
 	return b
 }
 
-// archiveImprint writes what xades141:ArchiveTimeStamp is about (EN 319 132-1
-// 5.5.3.3, case of one document): the octets of the references, ds:SignedInfo,
-// ds:SignatureValue, ds:KeyInfo, the unsigned properties before it, and every
-// ds:Object that no reference covers, but for the one with the properties. before
-// is the property itself, nil for one that is to be added; references writes the
-// octets of all references.
-func archiveImprint(to io.Writer, f *xmldsig.Fragment, signature, before *xmldsig.Element, form c14n.Method, prefixes []string,
-	references func(io.Writer) error, covered func(*xmldsig.Element) bool,
-) error {
-	if err := references(to); err != nil {
+// archive is what an archive time-stamp is made over, beside the fragment.
+type archive struct {
+	// before is the property itself, nil for one that is to be added.
+	before   *xmldsig.Element
+	form     c14n.Method
+	prefixes []string
+	// references writes the octets of all references.
+	references func(io.Writer) error
+	// enveloped writes the canonical ds:Object that is not in the fragment; nil for
+	// none.
+	enveloped func(io.Writer) error
+	// covered tells whether a reference leads to a ds:Object.
+	covered func(*xmldsig.Element) bool
+}
+
+// imprint writes what an archive time-stamp is about, case of one document
+// (EN 319 132-1 5.5.2.2, TS 101 903 v1.4.2 8.2.1): the octets of the references,
+// ds:SignedInfo, ds:SignatureValue, ds:KeyInfo, the unsigned properties before it,
+// and every ds:Object but for the one with the properties. The older property of
+// TS 101 903 v1.3.2 leaves out every ds:Object that a reference leads to.
+func (a *archive) imprint(to io.Writer, f *xmldsig.Fragment, signature *xmldsig.Element) error {
+	if err := a.references(to); err != nil {
 		return err
 	}
 	var list []*xmldsig.Element
@@ -261,18 +273,18 @@ func archiveImprint(to io.Writer, f *xmldsig.Fragment, signature, before *xmldsi
 	q := qualifying(signature)
 	if unsigned := q.Find(q.Space, "UnsignedProperties", "UnsignedSignatureProperties"); unsigned != nil {
 		for _, p := range unsigned.Children {
-			if p == before {
+			if p == a.before {
 				break
 			}
 			list = append(list, p)
 		}
 	}
 	for _, object := range signature.All(xmldsig.Namespace, "Object") {
-		if q.Parent != object && !covered(object) {
+		if q.Parent != object && (a.before == nil || a.before.Space == Namespace141 || !a.covered(object)) {
 			list = append(list, object)
 		}
 	}
-	octets, err := f.Canonicals(list, form, prefixes...)
+	octets, err := f.Canonicals(list, a.form, a.prefixes...)
 	if err != nil {
 		return err
 	}
@@ -280,6 +292,9 @@ func archiveImprint(to io.Writer, f *xmldsig.Fragment, signature, before *xmldsi
 		if _, err := to.Write(o); err != nil {
 			return err
 		}
+	}
+	if a.enveloped != nil {
+		return a.enveloped(to)
 	}
 	return nil
 }

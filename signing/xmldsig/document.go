@@ -56,8 +56,8 @@ type Root struct {
 	Start, Close, End int64
 	// Context is what a child of the document element inherits.
 	Context *c14n.Context
-	// Prolog and Epilog tell of comments and processing instructions around it.
-	Prolog, Epilog bool
+	// Instructions counts the processing instructions inside it.
+	Instructions int
 }
 
 // Empty says that the document element is an empty-element tag.
@@ -76,8 +76,10 @@ type Outcome struct {
 	// Start and End delimit, in the document, what was digested: the element, or
 	// the document. Both are 0 for external data.
 	Start, End int64
-	// Space and Local name the element.
+	// Space and Local name the element, Depth counts the elements down to it, itself
+	// included; 0 for the document and for external data.
 	Space, Local string
+	Depth        int
 	// Omitted are the places inside that were left out.
 	Omitted [][2]int64
 	// Err is ErrNotFound, ErrFormat (base64), ErrLimit, or an error of c14n or of
@@ -203,7 +205,7 @@ func (d *Document) load(found []place) error {
 	total := int64(0)
 	var outer []*Signature
 	for _, p := range found {
-		s := &Signature{Start: p.start, End: p.end, ParentSpace: p.parentSpace, ParentLocal: p.parentLocal}
+		s := &Signature{Start: p.start, End: p.end, Depth: p.depth, ParentSpace: p.parentSpace, ParentLocal: p.parentLocal}
 		for len(outer) > 0 && outer[len(outer)-1].End <= s.Start {
 			outer = outer[:len(outer)-1]
 		}

@@ -10,8 +10,10 @@ var (
 	// ErrFormat: a ds:Signature that is not as the schema of XML Signature wants
 	// it.
 	ErrFormat = errors.New("malformed XML signature")
-	// ErrAlgorithm: an algorithm or transform that is not in the list.
+	// ErrAlgorithm: a digest or signature algorithm that is not in the list.
 	ErrAlgorithm = errors.New("algorithm not accepted")
+	// ErrTransform: a transform, or an order of them, that is not in the list.
+	ErrTransform = errors.New("transform not accepted")
 	// ErrNotFound: a reference leads to nothing, or to more than one element.
 	ErrNotFound = errors.New("signed data not found")
 	// ErrDigest: the data is not the signed data.
@@ -28,6 +30,10 @@ func malformed(format string, args ...any) error {
 
 func unaccepted(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrAlgorithm, fmt.Sprintf(format, args...))
+}
+
+func untransformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrTransform, fmt.Sprintf(format, args...))
 }
 
 func excess(limit int, what string) error {

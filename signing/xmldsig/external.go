@@ -56,7 +56,7 @@ func externalOctets(ctx context.Context, o Options, t target, to io.Writer) erro
 		}
 	default:
 		if t.own >= 0 {
-			return unaccepted("enveloped-signature transform of external data")
+			return untransformed("enveloped-signature transform of external data")
 		}
 		output := c14n.Output{Method: t.method, Prefixes: strings.Fields(t.prefixes), To: to}
 		if t.all {

@@ -244,7 +244,7 @@ func (p *pass) leave(t *xmltext.Token) {
 }
 
 func (s *sink) begin(t *xmltext.Token) {
-	s.depth = t.Depth
+	s.depth, s.out.Depth = t.Depth, t.Depth
 	s.out.Start, s.out.Space, s.out.Local = t.Start, string(t.Name.Space), string(t.Name.Local())
 }
 
@@ -318,7 +318,7 @@ func (p *pass) look(t *xmltext.Token) error {
 		if t.Depth == 1 {
 			*root = Root{
 				Space: string(t.Name.Space), Local: string(t.Name.Local()), Qualified: string(t.Name.Qualified),
-				Start: t.Start, Context: p.canon.Context(), Prolog: root.Prolog,
+				Start: t.Start, Context: p.canon.Context(),
 			}
 		}
 		if t.Name.Is(Namespace, "Signature") {
@@ -346,13 +346,9 @@ func (p *pass) look(t *xmltext.Token) error {
 			p.found[p.open[n-1]].end = t.End
 			p.open = p.open[:n-1]
 		}
-	case xmltext.Comment, xmltext.ProcessingInstruction:
-		if t.Depth == 0 {
-			if root.End > 0 {
-				root.Epilog = true
-			} else {
-				root.Prolog = true
-			}
+	case xmltext.ProcessingInstruction:
+		if t.Depth > 0 {
+			root.Instructions++
 		}
 	}
 	return nil
@@ -388,7 +384,7 @@ func (p *pass) finish() {
 			s.out.Err = p.canon.Err(s.output)
 		}
 		if s.kind == KindDocument {
-			s.out.Start, s.out.End = 0, p.d.size
+			s.out.Start, s.out.End, s.out.Depth = 0, p.d.size, 0
 		}
 		for i := range s.out.Omitted {
 			s.out.Omitted[i][1] = p.end(s.out.Omitted[i][0])

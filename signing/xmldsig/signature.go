@@ -21,6 +21,8 @@ type Signature struct {
 	Element *Element
 	// Start and End delimit the ds:Signature in the document, bytes.
 	Start, End int64
+	// Depth counts the elements down to it, itself included.
+	Depth int
 	// Parent is the name of the element around it, empty for the document itself.
 	ParentSpace, ParentLocal string
 	// Outer is the ds:Signature around it, nil if there is none.
@@ -159,7 +161,7 @@ func readCanonicalization(e *Element) (Canonicalization, error) {
 	}
 	method, err := c14n.ParseMethod(uri)
 	if err != nil {
-		return Canonicalization{}, unaccepted("canonicalization %s", quoted(uri))
+		return Canonicalization{}, untransformed("canonicalization %s", quoted(uri))
 	}
 	prefixes, err := prefixList(e, method)
 	return Canonicalization{method, prefixes}, err
@@ -241,4 +243,18 @@ func (r *Reference) Canonical() Canonicalization {
 		return Canonicalization{Method: c14n.Inclusive10}
 	}
 	return r.chain.canonical
+}
+
+// ReadCanonicalization reads ds:CanonicalizationMethod.
+func ReadCanonicalization(e *Element) (Canonicalization, error) { return readCanonicalization(e) }
+
+// ReadManifest reads the references of a ds:Manifest.
+func ReadManifest(e *Element) ([]Reference, error) {
+	if !e.Is(Namespace, "Manifest") {
+		return nil, malformed("no ds:Manifest")
+	}
+	if err := e.shape("Reference+"); err != nil {
+		return nil, err
+	}
+	return readReferences(e.Children)
 }

@@ -68,26 +68,26 @@ func (c *chain) add(t *Transform, e *Element) error {
 	switch t.Algorithm {
 	case TransformEnveloped:
 		if c.own || done {
-			return unaccepted("enveloped-signature transform twice or after a canonical form")
+			return untransformed("enveloped-signature transform twice or after a canonical form")
 		}
 		c.own = true
 	case TransformXPath, TransformFilter2:
 		if done {
-			return unaccepted("XPath after a canonical form")
+			return untransformed("XPath after a canonical form")
 		}
 		return c.xpath(t, e)
 	case TransformBase64:
 		if done {
-			return unaccepted("base64 after another form of octets")
+			return untransformed("base64 after another form of octets")
 		}
 		c.base64 = true
 	default:
 		if done {
-			return unaccepted("two transforms to octets")
+			return untransformed("two transforms to octets")
 		}
 		method, err := c14n.ParseMethod(t.Algorithm)
 		if err != nil {
-			return unaccepted("transform %s", quoted(t.Algorithm))
+			return untransformed("transform %s", quoted(t.Algorithm))
 		}
 		if t.Prefixes, err = prefixList(e, method); err != nil {
 			return err
@@ -96,7 +96,7 @@ func (c *chain) add(t *Transform, e *Element) error {
 		return nil
 	}
 	if len(e.Children) > 0 {
-		return unaccepted("parameters of transform %s", quoted(t.Algorithm))
+		return untransformed("parameters of transform %s", quoted(t.Algorithm))
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (c *chain) add(t *Transform, e *Element) error {
 // document gives to the namespace of XML Signature; nothing is evaluated.
 func (c *chain) xpath(t *Transform, e *Element) error {
 	if len(e.Children) != 1 || strings.Trim(e.Text, " \t\r\n") != "" {
-		return unaccepted("XPath with other than one expression")
+		return untransformed("XPath with other than one expression")
 	}
 	x := e.Children[0]
 	space, filter := Namespace, ""
@@ -127,7 +127,7 @@ func (c *chain) xpath(t *Transform, e *Element) error {
 		t.Algorithm == TransformFilter2 && filter == "subtract" && expression == "here()/ancestor::{ds}Signature[1]":
 		c.own = true
 	default:
-		return unaccepted("XPath %s", quoted(t.XPath))
+		return untransformed("XPath %s", quoted(t.XPath))
 	}
 	return nil
 }

@@ -1,0 +1,206 @@
+package xades
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"io"
+	"slices"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/c14n"
+	"github.com/eidbridge/eidbridge/signing/tsp"
+	"github.com/eidbridge/eidbridge/signing/validation"
+	"github.com/eidbridge/eidbridge/signing/xmldsig"
+)
+
+// times is what the time-stamps of a signature say.
+type times struct {
+	// stamps are the tokens that are about what they should be about, archive those
+	// of them that are archive time-stamps.
+	stamps, archive []*tsp.Token
+	// unfound are entries of manifests whose data is not at hand.
+	unfound []string
+}
+
+// judgeTimes judges the time-stamps from the newest to the oldest, so that each
+// is judged as of the time that a later one proves (EN 319 102-1 5.6), and finds
+// the best-signature-time.
+func (e *examination) judgeTimes(ctx context.Context) error {
+	e.proof = validation.Proof{Best: e.v.options.Now()}
+	held := readStamps(e.s.Element)
+	judged := make([]signing.TimeStamp, len(held))
+	for i, h := range slices.Backward(held) {
+		kind := signing.SignatureStamp
+		if isArchive(h.property) {
+			kind = signing.ArchiveStamp
+		}
+		t := validation.NewTimeStamp(kind)
+		form, prefixes, err := e.form(h.property)
+		if err != nil {
+			t.Fail(signing.TotalFailed, signing.FormatFailure, signing.FindTimeStamp, "%v", err)
+			judged[i] = t
+			continue
+		}
+		var failure error
+		token, verified := e.v.judge.Read(&t, h.token, func(hash crypto.Hash) []byte {
+			sum := hash.New()
+			if kind == signing.ArchiveStamp {
+				over := archive{before: h.property, form: form, prefixes: prefixes, references: e.octets(ctx), covered: e.covered}
+				failure = over.imprint(sum, e.s.Fragment, e.s.Element)
+			} else {
+				var octets []byte
+				octets, failure = e.s.Canonical(e.s.Element.Child(xmldsig.Namespace, "SignatureValue"), form, prefixes...)
+				sum.Write(octets)
+			}
+			return sum.Sum(nil)
+		})
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if failure != nil {
+			t.Integrity, verified = signing.Unknown, false
+			t.Fail(signing.Indeterminate, signing.SignedDataNotFound, signing.FindTimeStamp, "what it is about cannot be computed: %v", failure)
+		}
+		if verified {
+			e.times.stamps = append(e.times.stamps, token)
+			if kind == signing.ArchiveStamp {
+				e.times.archive = append(e.times.archive, token)
+			}
+			e.v.judge.Token(ctx, &t, token, e.proof.Best)
+		}
+		if t.Indication == signing.TotalPassed {
+			e.proof.Before(*t.Time)
+		}
+		judged[i] = t
+	}
+	content := e.content(ctx)
+	for _, t := range append(content, judged...) {
+		if t.Indication != signing.TotalPassed && len(t.Findings) > 0 {
+			e.out.Note(signing.FindTimeStamp, "a time-stamp of the signature proves nothing: %s", t.Findings[0].Text)
+		}
+		e.out.TimeStamps = append(e.out.TimeStamps, t)
+	}
+	if e.proof.Timed {
+		at := e.proof.Best
+		e.out.BestTime = &at
+	}
+	return nil
+}
+
+// content judges the time-stamps over the data (EN 319 132-1 5.2.8). They prove
+// nothing about the signature.
+func (e *examination) content(ctx context.Context) []signing.TimeStamp {
+	var all []signing.TimeStamp
+	for _, property := range e.properties.stamps {
+		for _, h := range tokens(property) {
+			t := validation.NewTimeStamp(signing.ContentStamp)
+			var failure error
+			token, verified := e.v.judge.Read(&t, h.token, func(hash crypto.Hash) []byte {
+				sum := hash.New()
+				for i := range e.s.References {
+					r := &e.s.References[i]
+					if signedPropertiesType(r.Type) || !included(property, r.ID) {
+						continue
+					}
+					if failure == nil {
+						failure = e.v.doc.Octets(ctx, e.s, r, sum)
+					}
+				}
+				return sum.Sum(nil)
+			})
+			if failure != nil {
+				verified = false
+				t.Fail(signing.Indeterminate, signing.SignedDataNotFound, signing.FindTimeStamp, "what it is about cannot be computed: %v", failure)
+			}
+			if verified {
+				e.v.judge.Token(ctx, &t, token, e.proof.Best)
+			}
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// included tells whether a time-stamp over data is about a reference: all of
+// them, or those that Include names.
+func included(property *xmldsig.Element, id string) bool {
+	if property.Local == "AllDataObjectsTimeStamp" {
+		return true
+	}
+	for _, i := range property.Children {
+		if uri, _ := i.Attr("", "URI"); i.Local == "Include" && id != "" && uri == "#"+id {
+			return true
+		}
+	}
+	return false
+}
+
+// form is the canonical form that a time-stamp property names; C14N 1.0 is what
+// is meant where it names none.
+func (e *examination) form(property *xmldsig.Element) (c14n.Method, []string, error) {
+	m := property.Child(xmldsig.Namespace, "CanonicalizationMethod")
+	if m == nil {
+		return c14n.Inclusive10, nil, nil
+	}
+	c, err := xmldsig.ReadCanonicalization(m)
+	return c.Method, c.Prefixes, err
+}
+
+// octets writes what all references of the signature digest.
+func (e *examination) octets(ctx context.Context) func(io.Writer) error {
+	return func(to io.Writer) error {
+		for i := range e.s.References {
+			if err := e.v.doc.Octets(ctx, e.s, &e.s.References[i], to); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// covered tells whether a reference covers a ds:Object of the signature.
+func (e *examination) covered(object *xmldsig.Element) bool {
+	at := e.s.Start - e.s.Element.Start + object.Start
+	for i := range e.outcomes {
+		if e.outcomes[i].Err == nil && e.outcomes[i].Depth > 0 && e.outcomes[i].Start == at {
+			return true
+		}
+	}
+	return false
+}
+
+// level finds the baseline level from what is in the document (EN 319 132-1 6.3):
+// what it carries, not whether that is relied on.
+func (e *examination) level(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate) {
+	if !e.baseline(c) {
+		return
+	}
+	e.out.Baseline = signing.BaselineB
+	if len(e.times.stamps) == len(e.times.archive) {
+		return
+	}
+	e.out.Baseline = signing.BaselineT
+	at := e.v.options.Now()
+	for _, t := range e.times.stamps {
+		if t.Time.Before(at) {
+			at = t.Time
+		}
+	}
+	if !e.v.judge.Documented(ctx, c, candidates, at) {
+		return
+	}
+	// The newest time-stamp speaks for itself; the others need material.
+	for i, t := range e.times.stamps {
+		if i == 0 && len(e.times.archive) > 0 {
+			continue
+		}
+		if !e.v.judge.Documented(ctx, t.Certificate, t.Certificates, t.Time) {
+			return
+		}
+	}
+	e.out.Baseline = signing.BaselineLT
+	if len(e.times.archive) > 0 {
+		e.out.Baseline = signing.BaselineLTA
+	}
+}
