@@ -63,8 +63,9 @@ type Device struct {
 	QR string
 	// Link opens the program on this device; may be empty.
 	Link string
-	// Here offers to go on with the program on this device: the input "here".
-	Here bool
+	// Here offers to go on with the program on this device: the input "here". Again
+	// offers a new code in place of one that has grown old: the input "again".
+	Here, Again bool
 	// Until is when the upstream stops waiting.
 	Until time.Time
 }
