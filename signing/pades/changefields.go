@@ -12,9 +12,14 @@ import (
 func (c *comparison) compareFields() error {
 	old := make(map[pdf.Ref]pdf.Field, len(c.oldForm.Fields))
 	for _, f := range c.oldForm.Fields {
-		old[f.Ref] = f
+		if f.Ref != (pdf.Ref{}) { // else compared with the list it stands in
+			old[f.Ref] = f
+		}
 	}
 	for _, f := range c.newForm.Fields {
+		if f.Ref == (pdf.Ref{}) {
+			continue
+		}
 		before, existed := old[f.Ref]
 		delete(old, f.Ref)
 		if existed {

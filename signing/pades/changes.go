@@ -233,6 +233,9 @@ func (c *comparison) findReferrers() error {
 			if kind == "XRef" && (key == "Info" || key == "Root" || key == "Encrypt") {
 				return // a trailer, which uses these as everybody expects
 			}
+			if _, exists := c.before.Current(target.Number); kind == "XRef" && !exists {
+				return // producers leave entries of their own that lead nowhere
+			}
 			if list := c.referrers[target.Number]; (c.changed[target.Number] || c.watched[target.Number]) && len(list) < maxReferrers {
 				c.referrers[target.Number] = append(list, referrer{number: number, key: key, kind: kind})
 			}

@@ -52,7 +52,7 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 	if own == nil || own.Integrity != Intact || own.Coverage != WholeFile || own.Indication == TotalFailed {
 		return failed("the new signature does not verify over the whole file")
 	}
-	before, err := pdf.OpenProtected(ctx, src, p.SourceSize, pdf.Limits{}, p.password)
+	before, err := openForSigning(ctx, src, p.SourceSize, p.password)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheck, err)
 	}

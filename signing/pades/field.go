@@ -28,7 +28,7 @@ func (l *layout) chooseTarget(r *restrictions) error {
 			}
 		}
 		names[f.Name] = true
-		isEmpty := f.Type == "Sig" && f.Value.IsNull()
+		isEmpty := f.Type == "Sig" && f.Value.IsNull() && f.Ref != pdf.Ref{}
 		if l.opts.FieldName != "" && f.Name == l.opts.FieldName {
 			if !isEmpty {
 				return refuse(RefusedFieldName, "leave the field name out or choose another", "the field %q is no empty signature field", f.Name)

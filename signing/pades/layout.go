@@ -60,7 +60,7 @@ func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cr
 	if err := l.useCredential(cred); err != nil {
 		return nil, err
 	}
-	doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, o.Password)
+	doc, err := openForSigning(ctx, src, size, o.Password)
 	if err != nil {
 		return nil, err
 	}

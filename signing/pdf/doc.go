@@ -19,8 +19,10 @@
 // revisions 2 to 6); strings are decrypted when asked for and keep their source
 // bytes, and what an update adds is encrypted alike.
 //
-// Left out: encryption for certificates and ISO/TS 32003, content streams, and
-// any rebuilding of a broken cross-reference chain. The few tolerances that
-// common producers force on a reader are recorded as deviations, so that a
-// caller who judges signatures can refuse them.
+// Open repairs nothing. The few tolerances that common producers force on a
+// reader are recorded as deviations, so that a caller who judges signatures can
+// refuse them. Rebuild opens a file whose cross-reference chain is broken, for
+// signing only, where nothing has to be guessed and nothing was signed.
+//
+// Left out: encryption for certificates, ISO/TS 32003 and 32004.
 package pdf

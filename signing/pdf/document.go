@@ -25,6 +25,7 @@ type Document struct {
 	limits     Limits
 	streams    *streamCache
 	crypt      *encryption // nil when not encrypted, or locked
+	rebuilt    bool        // by a scan, without a cross-reference section of the file
 }
 
 // source is what all views of one file share.
@@ -40,6 +41,7 @@ type source struct {
 type Deviation struct {
 	Offset int64
 	What   string
+	tip    bool // about the way to the newest section, which an update mends
 }
 
 // Open reads header, cross-reference sections and trailers of a file of size
@@ -166,6 +168,33 @@ func parseStartxref(b []byte) (offset int64, length int, ok bool) {
 
 func (d *Document) deviate(offset int64, format string, args ...any) {
 	d.deviations = append(d.deviations, Deviation{Offset: offset, What: fmt.Sprintf(format, args...)})
+}
+
+// misplaced records an offset that did not lead where it should.
+func (d *Document) misplaced(offset int64, format string, args ...any) {
+	d.deviate(offset, format, args...)
+	d.deviations[len(d.deviations)-1].tip = len(d.sections) == 0
+}
+
+// Sound tells whether an update of the document can be read by everybody: its
+// chain needs no tolerance but for the newest offset, which the update mends, and
+// no entry leads behind the end of the file, where the update will be. Nor may
+// objects follow the end.
+func (d *Document) Sound() bool {
+	if d.rebuilt {
+		return true
+	}
+	for _, deviation := range d.deviations {
+		if !deviation.tip {
+			return false
+		}
+	}
+	rest := make([]byte, min(tailWindow, max(0, d.size-d.lastEOF)))
+	n, err := d.readAt(rest, d.lastEOF)
+	if at, trailer := nextBeginning(rest[:n]); err != nil || at >= 0 || trailer {
+		return false // part of a revision that lost its end
+	}
+	return d.Closed()
 }
 
 // Size returns the length in bytes of the file, or of the revision that At

@@ -121,7 +121,7 @@ func (d *Document) decoder(object Indirect, r io.Reader, name string, parms Obje
 	case "ASCIIHexDecode", "AHx":
 		return &hexReader{r: bufio.NewReader(r)}, nil
 	case "ASCII85Decode", "A85":
-		return ascii85.NewDecoder(&until85{r: bufio.NewReader(r)}), nil
+		return &damage{r: ascii85.NewDecoder(&until85{r: bufio.NewReader(r)}), d: d, object: object}, nil
 	case "Crypt":
 		return r, nil
 	default:

@@ -8,6 +8,7 @@ import (
 // Field is a terminal field of the interactive form (12.7.4), or a field that
 // has nothing but widgets below it.
 type Field struct {
+	// Ref is zero for a field that stands in the list itself.
 	Ref  Ref
 	Dict Object
 	// Name is the fully qualified name.
@@ -70,18 +71,16 @@ func (d *Document) Form() (*Form, error) {
 		}
 	}
 	push(fieldNode{}, fields.Items())
+	total := 0
 	for len(stack) > 0 {
 		node := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		ref, ok := node.object.Ref()
-		if !ok {
-			return nil, malformed(node.object.Offset(), "form field is not an indirect object")
-		}
-		if seen[ref] {
+		if ok && seen[ref] {
 			return nil, malformed(node.object.Offset(), "form field %d occurs twice in the field tree", ref.Number)
 		}
 		seen[ref] = true
-		if len(seen) > d.limits.Fields {
+		if total++; total > d.limits.Fields {
 			return nil, &LimitError{What: "form fields", Limit: int64(d.limits.Fields)}
 		}
 		if err := d.readField(form, node, ref, push); err != nil {
@@ -96,14 +95,20 @@ func (d *Document) readField(form *Form, node fieldNode, ref Ref, push func(fiel
 	if len(node.path) == d.limits.Depth {
 		return &LimitError{What: "nesting of form fields", Limit: int64(d.limits.Depth)}
 	}
-	object, err := d.Object(ref)
-	if errors.Is(err, ErrMissing) {
-		return nil // a reference to nothing is null
+	dict := node.object // some producers write fields into the list itself
+	if ref != (Ref{}) {
+		object, err := d.Object(ref)
+		if errors.Is(err, ErrMissing) {
+			return nil // a reference to nothing is null
+		}
+		if err != nil {
+			return err
+		}
+		dict = object.Value
 	}
-	if err != nil {
-		return err
+	if dict.IsNull() {
+		return nil
 	}
-	dict := object.Value
 	if dict.Kind() != Dictionary {
 		return malformed(dict.Offset(), "form field is no dictionary")
 	}
@@ -136,7 +141,7 @@ func (d *Document) readField(form *Form, node fieldNode, ref Ref, push func(fiel
 		push(node, kids.Items())
 		return nil
 	}
-	if len(kids.Items()) == 0 && dict.Get("Subtype").Name() == "Widget" {
+	if len(kids.Items()) == 0 && ref != (Ref{}) && dict.Get("Subtype").Name() == "Widget" {
 		widgets = []Ref{ref}
 	}
 	form.Fields = append(form.Fields, Field{
@@ -146,13 +151,11 @@ func (d *Document) readField(form *Form, node fieldNode, ref Ref, push func(fiel
 }
 
 // widgets returns the kids when they are mere widgets (without /T), else nil.
+// Widgets that stand in the list itself are left out.
 func (d *Document) widgets(kids []Object) ([]Ref, error) {
-	var refs []Ref
+	refs := []Ref{}
 	for _, kid := range kids {
-		ref, ok := kid.Ref()
-		if !ok {
-			return nil, malformed(kid.Offset(), "kid of a form field is not an indirect object")
-		}
+		ref, indirect := kid.Ref()
 		dict, err := d.Resolve(kid)
 		if err != nil {
 			return nil, err
@@ -160,7 +163,9 @@ func (d *Document) widgets(kids []Object) ([]Ref, error) {
 		if dict.Kind() == Dictionary && !dict.Get("T").IsNull() {
 			return nil, nil
 		}
-		refs = append(refs, ref)
+		if indirect {
+			refs = append(refs, ref)
+		}
 	}
 	return refs, nil
 }

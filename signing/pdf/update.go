@@ -29,10 +29,11 @@ type pending struct {
 
 // NewUpdate begins an update of the document as it is.
 func (d *Document) NewUpdate() (*Update, error) {
-	size, ok := d.Trailer().Get("Size").Int()
-	if !ok || size < 1 || size > d.limits.ObjectNumber {
-		return nil, malformed(d.Trailer().Offset(), "trailer without a usable /Size")
+	size, _ := d.Trailer().Get("Size").Int()
+	if size > d.limits.ObjectNumber {
+		return nil, &LimitError{What: "object number", Limit: d.limits.ObjectNumber}
 	}
+	size = max(size, 1)
 	u := &Update{doc: d, next: uint32(size), start: d.size}
 	for _, s := range d.sections { // a /Size that is too small must not cost an object
 		if n := len(s.entries); n > 0 {
@@ -112,6 +113,9 @@ func (u *Update) Bytes() ([]byte, error) {
 		out = append(out, "\nendobj\n"...)
 	}
 	place := u.start + int64(len(out)) - u.doc.header
+	if u.doc.rebuilt {
+		rows = u.complete(rows)
+	}
 	if u.doc.sections[0].stream {
 		self := u.Reserve()
 		rows = append(rows, entry{number: self.Number, kind: entryInUse, offset: place})
@@ -125,6 +129,25 @@ func (u *Update) Bytes() ([]byte, error) {
 		}
 	}
 	return fmt.Appendf(out, "startxref\n%d\n%%%%EOF\n", place), nil
+}
+
+// complete adds the rows of all other objects of a rebuilt document, and the head
+// of the list of free ones: its section stands alone.
+func (u *Update) complete(rows []entry) []entry {
+	changed := make(map[uint32]bool, len(rows))
+	for _, e := range rows {
+		changed[e.number] = true
+	}
+	for _, e := range u.doc.sections[0].entries {
+		if changed[e.number] {
+			continue
+		}
+		if e.kind == entryInUse {
+			e.offset -= u.doc.header
+		}
+		rows = append(rows, e)
+	}
+	return append(rows, entry{number: 0, generation: 65535, kind: entryFree})
 }
 
 // BodyOffset returns where the body of an object begins in the finished file,
@@ -164,7 +187,11 @@ func (u *Update) appendTable(out []byte, rows []entry) ([]byte, error) {
 		out = fmt.Appendf(out, "%d %d\n", run[0].number, len(run))
 		for _, e := range run {
 			over = over || e.offset > maxTableOffset
-			out = fmt.Appendf(out, "%010d %05d n \n", e.offset, e.generation)
+			kind := 'n'
+			if e.kind == entryFree {
+				kind = 'f'
+			}
+			out = fmt.Appendf(out, "%010d %05d %c \n", e.offset, e.generation, kind)
 		}
 	})
 	if over {
@@ -206,7 +233,9 @@ func (u *Update) trailer(drop ...string) []byte {
 	e := NewEdit(u.doc.Trailer())
 	e.Remove(drop...)
 	e.Set("Size", fmt.Appendf(nil, "%d", u.next))
-	e.Set("Prev", fmt.Appendf(nil, "%d", u.doc.startxref-u.doc.header))
+	if !u.doc.rebuilt {
+		e.Set("Prev", fmt.Appendf(nil, "%d", u.doc.startxref-u.doc.header))
+	}
 	if u.id != nil {
 		first := AppendHex(nil, u.id)
 		if old, err := u.doc.Resolve(u.doc.Trailer().Get("ID")); err == nil && len(old.Items()) == 2 {

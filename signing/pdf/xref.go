@@ -145,7 +145,7 @@ func (d *Document) locateSection(given int64) (offset int64, table bool, err err
 		}
 		if ok {
 			if i > 0 {
-				d.deviate(c, "offset counted from the start of the file")
+				d.misplaced(c, "offset counted from the start of the file")
 			}
 			return at, table, nil
 		}
@@ -219,7 +219,7 @@ func (d *Document) searchSection(offset int64) (int64, bool, error) {
 	if best < 0 {
 		return 0, false, malformed(offset, "no cross-reference section here")
 	}
-	d.deviate(offset, "cross-reference section lies %d bytes beside its offset", abs(best-offset))
+	d.misplaced(offset, "cross-reference section lies %d bytes beside its offset", abs(best-offset))
 	return best, table, nil
 }
 
