@@ -235,6 +235,17 @@ func TestDoTakesOnlyOneStatusForSuccess(t *testing.T) {
 	}
 }
 
+func TestAnswerThatNobodyReadsIsNotFetched(t *testing.T) {
+	for answer, want := range map[string]bool{"\x61\x1B": true, "\x90\x00": true, "\x6A\x82": false, "\x62\x83": false} {
+		n := 0
+		card := transmitter(func(context.Context, []byte) ([]byte, error) { n++; return []byte(answer), nil })
+		data, err := apdu.Do(t.Context(), card, apdu.Command{INS: 0xA4, Data: []byte{0x3F, 0}, Ne: 256, Unread: true})
+		if (err == nil) != want || n != 1 || len(data) != 0 {
+			t.Errorf("%X: %v after %d commands, %d bytes", answer, err, n, len(data))
+		}
+	}
+}
+
 func TestChainSplitsLongData(t *testing.T) {
 	data := bytes.Repeat([]byte{1, 2, 3, 4, 5}, 110) // 550 bytes
 	var joined []byte

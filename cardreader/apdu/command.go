@@ -33,6 +33,10 @@ type Command struct {
 	// Public says that a trace may show the data of command and answer.
 	// Everything else is masked, so that forgetting the mark is harmless.
 	Public bool
+	// Unread says that nobody wants the answer's data: where the card holds it
+	// back with 61xx, which is success (ISO/IEC 7816-4 5.6), no GET RESPONSE is
+	// sent. Real cards are known to take that from OpenSC.
+	Unread bool
 	// Timeout bounds the command; zero is DefaultTimeout. Operations with a
 	// private key take longer.
 	Timeout time.Duration

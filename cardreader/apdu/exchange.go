@@ -78,6 +78,9 @@ func collect(ctx context.Context, t Transmitter, c Command) (Response, error) {
 		if !ok {
 			return Response{Data: data, SW: r.SW}, nil
 		}
+		if c.Unread {
+			return Response{SW: SWSuccess}, nil
+		}
 		// ISO/IEC 7816-4 7.6.1; class 00 also after secure messaging.
 		next = Command{INS: 0xC0, Ne: n, Public: c.Public, Timeout: c.Timeout}
 	}

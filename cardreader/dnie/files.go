@@ -53,7 +53,7 @@ func (c *card) do(ctx context.Context, command apdu.Command) ([]byte, error) {
 func (c *card) selectMaster(ctx context.Context) error {
 	c.at = nil
 	_, err := c.do(ctx, apdu.Command{
-		INS: iso7816.Select, P1: selectByName, Data: []byte(masterFile), Ne: apdu.MaxShortNe, Public: true,
+		INS: iso7816.Select, P1: selectByName, Data: []byte(masterFile), Ne: apdu.MaxShortNe, Public: true, Unread: true,
 	})
 	if err == nil {
 		c.at = path{}
@@ -79,18 +79,19 @@ func (c *card) selectPath(ctx context.Context, p path) ([]byte, error) {
 		}
 		c.at = nil
 		for _, id := range folder {
-			if _, err := c.selectID(ctx, id); err != nil {
+			if _, err := c.selectID(ctx, id, true); err != nil {
 				return nil, err
 			}
 		}
 		c.at = slices.Clone(folder)
 	}
-	return c.selectID(ctx, file)
+	return c.selectID(ctx, file, false)
 }
 
-func (c *card) selectID(ctx context.Context, id uint16) ([]byte, error) {
+// selectID selects a file; unread leaves its control information where it is.
+func (c *card) selectID(ctx context.Context, id uint16, unread bool) ([]byte, error) {
 	return c.do(ctx, apdu.Command{
-		INS: iso7816.Select, P1: selectFile, Data: []byte{byte(id >> 8), byte(id)}, Ne: apdu.MaxShortNe, Public: true,
+		INS: iso7816.Select, P1: selectFile, Data: []byte{byte(id >> 8), byte(id)}, Ne: apdu.MaxShortNe, Public: true, Unread: unread,
 	})
 }
 

@@ -5,6 +5,7 @@ package pcsc_test
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"os"
@@ -16,7 +17,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/apdu"
 	"github.com/eidbridge/eidbridge/cardreader/cardtest"
+	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
@@ -46,8 +49,9 @@ func crossed(t testing.TB, stack *pcscd.Stack) wire {
 	return w
 }
 
-// measured runs work b.N times and reports commands, bytes and time of one.
-func measured(b *testing.B, stack *pcscd.Stack, work func() error) {
+// measured runs work b.N times, reports commands, bytes and time of one, and
+// returns how many commands one takes.
+func measured(b *testing.B, stack *pcscd.Stack, work func() error) float64 {
 	b.Helper()
 	before := crossed(b, stack)
 	began := time.Now()
@@ -60,18 +64,13 @@ func measured(b *testing.B, stack *pcscd.Stack, work func() error) {
 	}
 	elapsed := time.Since(began)
 	w := crossed(b, stack).minus(before)
-	b.ReportMetric(float64(w.commands)/float64(n), "commands/op")
+	commands := float64(w.commands) / float64(n)
+	b.ReportMetric(commands, "commands/op")
 	b.ReportMetric(float64(w.sent)/float64(n), "B-sent/op")
 	b.ReportMetric(float64(w.received)/float64(n), "B-received/op")
 	b.ReportMetric(float64(elapsed.Milliseconds())/float64(n), "ms/op")
 	b.ReportMetric(0, "ns/op")
-}
-
-// timed is the list of drivers as a program has it, which knows the time.
-func timed() *cardreader.Cards {
-	c := everyDriver()
-	c.Now = time.Now
-	return c
+	return commands
 }
 
 // rsaHolder is a citizen whose keys OpenSC can use on a PKCS #15 card.
@@ -100,21 +99,28 @@ func BenchmarkSignature(b *testing.B) {
 		b.Fatal(err)
 	}
 	peer := newPeer(b)
+	spanish, driver := spaniard(b, country)
 	tests := []struct {
 		name   string
 		spec   cards.Spec
 		entry  string
 		opensc string // arguments of pkcs11-tool; empty for a card that 0.23 does not know
+		// published are what cards.md lists in place of a peer that works.
+		published map[string]func(*published) int
 	}{
 		{
 			"EstEID2018", describe(b, country, cards.KindEstEID, cards.Honest), "12345",
-			"--slot-index 1 --login --pin 12345 --sign -m ECDSA-SHA256 --id 02",
+			"--slot-index 1 --login --pin 12345 --sign -m ECDSA-SHA256 --id 02", nil,
 		},
-		{"EstEID2025", describe(b, country, cards.KindEstEID2025, cards.Honest), "12345", ""},
+		{"EstEID2025", describe(b, country, cards.KindEstEID2025, cards.Honest), "12345", "", nil},
 		{
 			"PKCS15", rsaHolder(b, country), "1234",
-			"--login --pin 1234 --sign -m SHA256-RSA-PKCS --id 02",
+			"--login --pin 1234 --sign -m SHA256-RSA-PKCS --id 02", nil,
 		},
+		// OpenSC's login wants a chip below the real root (cards.md 6.5).
+		{"DNIe", spanish, "CRYPTOKI", "", map[string]func(*published) int{
+			"OpenSC": (*published).opensc, "jmulticard": (*published).jmulticard,
+		}},
 	}
 	stack := start(b, pcscd.Options{})
 	digest := sha256.Sum256([]byte("a document"))
@@ -127,8 +133,14 @@ func BenchmarkSignature(b *testing.B) {
 		find := func(c *cardreader.Cards) (*cardreader.Found, error) {
 			return c.Find(context.Background(), cardreader.Selection{Usage: cardreader.UsageSignature})
 		}
+		timed := func() *cardreader.Cards {
+			c := everyDriver()
+			c.Now, c.Drivers = time.Now, append([]cardreader.Driver{driver}, c.Drivers...)
+			return c
+		}
+		cold := 0.0
 		b.Run(test.name+"/cold", func(b *testing.B) {
-			measured(b, stack, func() error {
+			cold = measured(b, stack, func() error {
 				c := timed()
 				found, err := find(c)
 				if err != nil {
@@ -150,13 +162,169 @@ func BenchmarkSignature(b *testing.B) {
 				if peer == nil {
 					b.Skip("pkcs11-tool of the package opensc is not installed")
 				}
-				measured(b, stack, func() error { return peer.run(stack, test.opensc) })
+				theirs := measured(b, stack, func() error { return peer.run(stack, test.opensc) })
+				b.ReportMetric(cold/theirs, "ours/theirs")
+			})
+		}
+		for name, list := range test.published {
+			b.Run(test.name+"/cold-"+name+"-as-listed", func(b *testing.B) {
+				before := crossed(b, stack)
+				beyond, n := 0, 0
+				for b.Loop() {
+					conn, err := pcsc.New().Connect(context.Background(), pcscd.Readers()[0])
+					if err != nil {
+						b.Fatal(err)
+					}
+					p := &published{conn: conn}
+					beyond = list(p)
+					if err := errors.Join(p.err, conn.Close(true)); err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+				theirs := float64(crossed(b, stack).minus(before).commands)/float64(n) + float64(beyond)
+				b.ReportMetric(theirs, "commands/op")
+				b.ReportMetric(cold/theirs, "ours/theirs")
+				b.ReportMetric(0, "ns/op")
 			})
 		}
 		if err := stack.Remove(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// spaniard is a DNIe of the lab, with the driver that trusts its chip.
+func spaniard(b *testing.B, country *pki.Country) (cards.Spec, cardreader.Driver) {
+	b.Helper()
+	person, ok := pki.Citizen("99999999R")
+	if !ok {
+		b.Fatal("no Spaniard in the lab")
+	}
+	spec, err := cards.Describe(country, cards.KindDNIe, person, cards.Honest)
+	if err != nil {
+		b.Fatal(err)
+	}
+	driver := dnie.Driver{Now: time.Now, Rand: rand.Reader}
+	for generation := 1; generation <= 2; generation++ {
+		root, err := country.ComponentRoot(generation)
+		if err != nil {
+			b.Fatal(err)
+		}
+		driver.Roots = append(driver.Roots, root)
+	}
+	return spec, driver
+}
+
+// published is a way to a first DNIe signature that cards.md 6.5 lists for a
+// published driver. The clear part is sent, the rest counted: what runs in a
+// channel needs the channel. Under T=0 an answer with data to a command with data
+// is fetched by GET RESPONSE, which is a command, too.
+type published struct {
+	conn cardreader.Connection
+	// block is the size of one READ BINARY.
+	block int
+	err   error
+}
+
+// Commands that are counted.
+const (
+	// fetched is a command with the GET RESPONSE for its answer, such as every
+	// protected one.
+	fetched = 2
+	// handshake is steps 3 to 10 of cards.md 3.5; INTERNAL AUTHENTICATE has an
+	// answer. Protected it is all fetched.
+	steps     = 8
+	handshake = steps + 1
+	// signed is MSE, and PSO whose answer comes in two parts.
+	signed = fetched + fetched + 1
+)
+
+func (p *published) send(command ...byte) []byte {
+	if p.err != nil {
+		return nil
+	}
+	parsed, err := apdu.ParseCommand(command)
+	if err != nil {
+		p.err = err
+		return nil
+	}
+	answer, err := apdu.Exchange(context.Background(), p.conn, parsed)
+	p.err = err
+	return answer.Data
+}
+
+func (p *published) root() {
+	p.send(append([]byte("\x00\xA4\x04\x00\x0BMaster.File"), 0)...)
+}
+
+// enter gives the size of a file (cards.md 3.2, tag 85).
+func (p *published) enter(file uint16) int {
+	fci := p.send(0x00, 0xA4, 0x00, 0x00, 0x02, byte(file>>8), byte(file), 0x00)
+	if len(fci) < 9 {
+		return 0
+	}
+	return int(fci[7])<<8 | int(fci[8])
+}
+
+// read reads a file from the MF and tells in how many blocks.
+func (p *published) read(path ...uint16) (blocks int) {
+	p.root()
+	size := 0
+	for _, file := range path {
+		size = p.enter(file)
+	}
+	return p.blocks(size)
+}
+
+func (p *published) blocks(size int) (n int) {
+	for at := 0; at < size; at += p.block {
+		p.send(0x00, 0xB0, byte(at>>8), byte(at), byte(min(p.block, size-at)))
+		n++
+	}
+	return n
+}
+
+func (p *published) serial() { p.send(0x90, 0xB8, 0x00, 0x00, 0x07) }
+
+// jmulticard is its list; beyond is what is counted.
+func (p *published) jmulticard() (beyond int) {
+	p.block = 0xDE
+	p.root()
+	p.read(0x5015, 0x6004)
+	p.read(0x6061, 0x7001)
+	p.read(0x6061, 0x7002)
+	p.read(0x5015, 0x6001)
+	p.read(0x0006)
+	p.root()
+	p.serial()
+	chip := p.read(0x601F)
+	// Counter, VERIFY; in the channel MF, serial number, MF, 601F, handshake.
+	return handshake + 2*fetched + fetched*(4+chip+steps) + signed
+}
+
+// opensc is its list.
+func (p *published) opensc() (beyond int) {
+	p.block = 0xFF
+	p.root() // and EF.DIR, which is not there: counted
+	beyond = 1
+	p.read(0x5015, 0x5032)
+	p.read(0x5015, 0x5031)
+	p.read(0x5015, 0x6001)
+	p.blocks(p.enter(0x6004))
+	p.read(0x5015, 0x6005)
+	for _, certificate := range []uint16{0x7001, 0x7002, 0x7003} {
+		p.read(0x6061, certificate)
+	}
+	for range 3 {
+		p.root()
+		p.enter(0x0000)
+	}
+	p.serial()
+	chip := p.read(0x6020) + p.read(0x601F)
+	// VERIFY; in the channel MF, 6020, MF, 601F in blocks that take two GET RESPONSE,
+	// handshake; MF, 3F11, the key.
+	return beyond + handshake + fetched + 4*fetched + chip*(fetched+1) + fetched*steps + 3*fetched + signed
 }
 
 // peer is OpenSC's PKCS #11 module and its tool.
