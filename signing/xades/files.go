@@ -1,0 +1,181 @@
+package xades
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
+	"github.com/eidbridge/eidbridge/signing/xmldsig"
+)
+
+// SignFile signs the file in and puts the result in place as out. It writes
+// beside out, checks what it wrote by reading it again, and gives it its name only
+// then, so that a failure at any moment leaves in and an earlier out as they were.
+// The output takes the permissions of the input.
+//
+// Beside the errors of Sign it returns signing.ErrExists, signing.ErrOutput and
+// signing.ErrCheck.
+func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Options) (*signing.Result, error) {
+	return toFile(ctx, in, out, o, func(src io.ReaderAt, size int64) (*prepared, error) {
+		return prepare(ctx, src, size, cred, o)
+	}, cred)
+}
+
+// CountersignFile does so with a countersignature.
+func CountersignFile(ctx context.Context, in, out, id string, cred signing.Credential, o Options) (*signing.Result, error) {
+	return toFile(ctx, in, out, o, func(src io.ReaderAt, size int64) (*prepared, error) {
+		return prepareCountersignature(ctx, src, size, id, cred, o)
+	}, cred)
+}
+
+func toFile(ctx context.Context, in, out string, o Options, prepare func(io.ReaderAt, int64) (*prepared, error), cred signing.Credential) (*signing.Result, error) {
+	src, info, err := outfile.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	target, err := outfile.Create(out, info.Mode().Perm(), o.Overwrite, info)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Discard()
+	p, err := prepare(src, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	result, err := p.sign(ctx, src, target.Writer(), cred, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.check(ctx, target, result.Size, o.xml()); err != nil {
+		return nil, err
+	}
+	return result, target.Place(ctx)
+}
+
+// check reads the finished output and compares it with what was meant: the new
+// signature verifies, its references included, and earlier ones are as whole as
+// they were.
+func (p *prepared) check(ctx context.Context, out io.ReaderAt, size int64, o xmldsig.Options) error {
+	failed := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", signing.ErrCheck, fmt.Sprintf(format, args...))
+	}
+	o.Resolver = p.resolver
+	o.Expect = nil
+	doc, err := xmldsig.Open(ctx, out, size, o)
+	if err == nil {
+		err = doc.PrepareAll(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	now, err := whole(ctx, doc)
+	if err != nil {
+		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	c, _, err := p.plan.signer()
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, s := range doc.Signatures {
+		if s.ID() != p.plan.SignatureID {
+			continue
+		}
+		if err := s.VerifyValue(c.PublicKey); err != nil || found || !now[s.Fingerprint()] {
+			return failed("the new signature does not verify")
+		}
+		found = true
+	}
+	if !found {
+		return failed("the new signature is not found")
+	}
+	if p.document == nil {
+		return nil
+	}
+	before, err := whole(ctx, p.document)
+	if err != nil {
+		return err
+	}
+	for value, was := range before {
+		if was && !now[value] {
+			return failed("an earlier signature would be harmed")
+		}
+	}
+	return nil
+}
+
+// whole tells of each signature, by its value, whether its references that are in
+// the document are right.
+func whole(ctx context.Context, doc *xmldsig.Document) (map[[32]byte]bool, error) {
+	all := make(map[[32]byte]bool)
+	for _, s := range doc.Signatures {
+		if s.Err != nil {
+			continue
+		}
+		outcomes, err := doc.Digest(ctx, s, s.References)
+		if err != nil {
+			return nil, err
+		}
+		right := true
+		for i, out := range outcomes {
+			if errors.Is(out.Err, xmldsig.ErrNotFound) {
+				if kind, _ := s.References[i].Kind(); kind == xmldsig.KindExternal {
+					continue
+				}
+			}
+			right = right && out.Err == nil && string(out.Digest) == string(s.References[i].Value)
+		}
+		all[s.Fingerprint()] = right
+	}
+	return all, nil
+}
+
+// ExtendFile extends the file in and puts the result in place as out.
+func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *signing.Services, o ExtendOptions) (*signing.Extension, error) {
+	src, info, err := outfile.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	target, err := outfile.Create(out, info.Mode().Perm(), o.Overwrite, info)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Discard()
+	e, err := Extend(ctx, src, info.Size(), target.Writer(), level, s, o)
+	if err != nil {
+		return nil, err
+	}
+	r, err := Verify(ctx, target, e.Size, VerifyOptions{
+		VerifyOptions: signing.VerifyOptions{Roots: s.Anchors, Intermediates: s.Candidates, Time: s.Now()},
+		Resolver:      o.Resolver, Limits: o.Limits, IDAttributes: o.IDAttributes,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	for i := range r.Signatures {
+		if r.Signatures[i].Integrity != signing.Intact && r.Signatures[i].Countersigns == 0 {
+			return nil, fmt.Errorf("%w: signature %d is not whole", signing.ErrCheck, i+1)
+		}
+	}
+	return e, target.Place(ctx)
+}
+
+// VerifyFile examines the signatures of a file.
+func VerifyFile(ctx context.Context, in string, o VerifyOptions) (*signing.Report, error) {
+	f, err := os.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return Verify(ctx, f, info.Size(), o)
+}
