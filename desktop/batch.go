@@ -13,6 +13,8 @@ import (
 type DocumentResult struct {
 	// N counts from 1 in the order of the request.
 	N int
+	// Shown is what the person saw of it; empty when it could not be read.
+	Shown Description
 	// Signed is set when Err is nil.
 	Signed Signed
 	Err    error
@@ -97,7 +99,7 @@ func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Si
 			it.outcome = StateFailed
 		}
 		signed.N = it.n
-		q.report(DocumentResult{N: it.n, Signed: signed, Err: err})
+		q.report(DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err})
 		if err == nil {
 			all = append(all, signed)
 			continue

@@ -141,7 +141,7 @@ func (m Manager) Password(ctx context.Context, name string, s cardreader.PINStat
 
 // DocumentPassword asks for the password of an encrypted document.
 func (m Manager) DocumentPassword(ctx context.Context, name string) (*pin.PIN, error) {
-	return m.enter(ctx, m.question(SecretDocument, name, cardreader.PINStatus{}))
+	return m.Prompter.Secret(ctx, m.question(SecretDocument, name, cardreader.PINStatus{TriesLeft: -1}))
 }
 
 // ReadPersonalData asks for a yes before anything personal is read.

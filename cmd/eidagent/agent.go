@@ -63,6 +63,10 @@ func (p *program) service(source cardreader.Source, prompter desktop.Prompter, l
 type asking struct {
 	Pinentry string `placeholder:"PROGRAM" help:"Ask with this pinentry program."`
 	Lang     string `placeholder:"TAG" help:"Language of the questions: es, et, nl, en (default: the desktop's)."`
+
+	// terminal asks there although there are windows: for lists that are too long
+	// for them.
+	terminal bool
 }
 
 // pinentry asks in windows, or on the terminal with a pinentry for it.
@@ -83,7 +87,7 @@ func (a asking) prompter(texts *prompt.Texts) (desktop.Prompter, error) {
 	if a.Pinentry != "" {
 		return a.pinentry(texts)
 	}
-	if desktopRuns && os.Getenv("SSH_CONNECTION") == "" {
+	if desktopRuns && !a.terminal && os.Getenv("SSH_CONNECTION") == "" {
 		if p, err := a.pinentry(texts); err == nil {
 			return p, nil
 		}
@@ -130,7 +134,7 @@ func (e *entering) questions() *questions {
 // way chooses how to ask.
 func (e *entering) way() (desktop.Prompter, error) {
 	if e.PINFD >= 0 {
-		f, err := pinFile(e.PINFD)
+		f, err := entryFile(e.PINFD, "--pin-fd")
 		if err != nil {
 			return nil, err
 		}
@@ -143,15 +147,15 @@ func (e *entering) way() (desktop.Prompter, error) {
 	return e.prompter(texts)
 }
 
-// pinFile wraps the descriptor of --pin-fd.
-func pinFile(fd int) (io.ReadCloser, error) {
-	f := os.NewFile(uintptr(fd), "pin-fd")
+// entryFile wraps the descriptor of an option.
+func entryFile(fd int, option string) (io.ReadCloser, error) {
+	f := os.NewFile(uintptr(fd), option)
 	if f == nil {
 		return nil, &problem{exit: exitUsage, message: fmt.Sprintf("descriptor %d cannot be used", fd)}
 	}
 	if _, err := f.Stat(); err != nil {
-		return nil, &problem{exit: exitUsage, message: fmt.Sprintf("descriptor %d of --pin-fd is not open", fd), hints: []string{
-			"Example: eidagent sign --pin-fd 3 FILE.pdf 3<pin.txt",
+		return nil, &problem{exit: exitUsage, message: fmt.Sprintf("descriptor %d of %s is not open", fd, option), hints: []string{
+			"Example: eidagent sign " + option + " 3 FILE.pdf 3<entry.txt",
 		}}
 	}
 	return f, nil

@@ -66,6 +66,8 @@ type extendCommand struct {
 	Force bool   `help:"Replace the output file if it exists."`
 	Level string `enum:"B-T,B-LT,B-LTA" default:"B-LTA" help:"Baseline level to reach: B-T, B-LT or B-LTA. A document of level B-LTA is renewed."`
 	JSON  bool   `name:"json" help:"Print the result as JSON."`
+	unlocking
+	asking
 	raising
 }
 
@@ -85,6 +87,11 @@ func (c *extendCommand) Run(p *program) error {
 	out := c.Out
 	if out == "" {
 		out = beside(c.File, "-extended.pdf")
+	}
+	open := c.passwords(c.manager)
+	defer open.wipe()
+	if services.Password, err = open.of(p.ctx, c.File); err != nil {
+		return err
 	}
 	extension, err := pades.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
 	if err != nil {

@@ -94,7 +94,9 @@ func setUp(env *testscript.Env) error {
 	for name, data := range map[string][]byte{
 		"contract.pdf": pdfs.Classic(), "form.pdf": pdfs.FormCompressed(), "not.pdf": []byte("hello, not a PDF"), "empty.pdf": nil,
 		"pin": []byte(pin2 + "\n"), "wrongpin": []byte("55555\n"), "shortpin": []byte("123\n"), "lettersPIN": []byte("abcdef\n"),
-		"longpin": []byte(strings.Repeat("1", 80) + "\n"),
+		"longpin": []byte(strings.Repeat("1", 80) + "\n"), "empty-field.pdf": pdfs.EmptyVisibleField(),
+		"threepins": []byte(strings.Repeat(pin2+"\n", 3)), "threewrongpins": []byte(strings.Repeat("55555\n", 3)),
+		"passwordpin": []byte("secreto\n" + pin2 + "\n"), "password": []byte("secreto\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(env.WorkDir, name), data, 0o600); err != nil {
 			return err
@@ -116,6 +118,7 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 	env.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(env.WorkDir, "no-pcscd"))
+	env.Setenv("PIN2", pin2)
 	env.Setenv("LANG", "en_GB.UTF-8")
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 	exitPINBlocked    = 6
 	exitRefused       = 7 // refused or timed out
 	exitDocument      = 8 // document refused
+	exitShort         = 9 // signed, below the level asked for
 	exitFailed        = 10
 	exitIndeterminate = 11
 )
@@ -251,7 +252,7 @@ func explainDocument(err error) *problem {
 		}}
 	case errors.Is(err, pdf.ErrEncrypted):
 		return &problem{exit: exitDocument, message: "the PDF is encrypted", hints: []string{
-			"Remove the protection with its password first, for example: qpdf --decrypt --password=… in.pdf out.pdf",
+			"Give its password with --password-fd, or run the command in a terminal to be asked for it.",
 		}}
 	case isRefused:
 		p := &problem{exit: exitDocument, message: "the document cannot be signed: " + refused.Why}

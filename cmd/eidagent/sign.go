@@ -10,17 +10,21 @@ import (
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/desktop/prompt"
 	"github.com/eidbridge/eidbridge/signing"
 )
 
 type signCommand struct {
-	File     string `arg:"" help:"The PDF to sign."`
-	Out      string `short:"o" placeholder:"FILE" help:"Where to write the signed PDF (default: FILE-signed.pdf beside it)."`
-	Force    bool   `help:"Replace the output file if it exists."`
-	Reason   string `placeholder:"TEXT" help:"Reason to put into the signature."`
-	Location string `placeholder:"TEXT" help:"Place to put into the signature."`
-	Level    string `enum:"B-B,B-T,B-LT,B-LTA" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
-	JSON     bool   `name:"json" help:"Print the result as JSON."`
+	Files    []string `arg:"" name:"file" help:"The PDFs to sign; a folder stands for the PDFs in it."`
+	Out      string   `short:"o" placeholder:"FILE" help:"Where to write the signed PDF (default: FILE-signed.pdf beside it). Of a batch, the folder."`
+	Force    bool     `help:"Replace the output file if it exists."`
+	Reason   string   `placeholder:"TEXT" help:"Reason to put into the signature."`
+	Location string   `placeholder:"TEXT" help:"Place to put into the signature."`
+	Level    string   `enum:"B-B,B-T,B-LT,B-LTA" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
+	JSON     bool     `name:"json" help:"Print the result as JSON."`
+	marking
+	batching
+	unlocking
 	raising
 	choosing
 	entering
@@ -45,7 +49,26 @@ func (c *signCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	var several *batchRun
+	if c.isBatch() && c.Preview == "" {
+		if several, err = c.newBatch(p); err != nil {
+			return err
+		}
+	}
+	if several != nil && len(several.todo) > prompt.MaxListed && c.Pinentry == "" {
+		c.terminal = true
+	}
 	ask := c.questions()
+	visible, err := c.visible(p, c.template)
+	if err != nil {
+		return err
+	}
+	output := desktop.Output{
+		Format: signing.PAdES, Baseline: level, Services: services, Reason: c.Reason, Location: c.Location,
+		Visible: visible, Field: c.Field,
+	}
+	open := c.passwords(ask.manager)
+	defer open.wipe()
 	prompter, err := ask.prompter()
 	if err != nil {
 		return err
@@ -63,21 +86,34 @@ func (c *signCommand) Run(p *program) error {
 			"Leave out --certificate, or choose signature.",
 		}}
 	}
+	file := c.Files[0]
+	if c.Preview != "" {
+		password, err := open.of(p.ctx, file)
+		if err != nil {
+			return err
+		}
+		return c.preview(p, file, desktop.FileOptions{Password: password}, source, wanted, output)
+	}
 	service, _, closeAll, err := p.service(source, prompter, slog.New(slog.NewTextHandler(p.stderr, nil)))
 	if err != nil {
 		return err
 	}
 	defer closeAll()
+	if several != nil {
+		return several.run(service, open, wanted, output)
+	}
 	out := c.Out
 	if out == "" {
-		out = beside(c.File, "-signed.pdf")
+		out = beside(file, "-signed.pdf")
+	}
+	password, err := open.of(p.ctx, file)
+	if err != nil {
+		return err
 	}
 	result, err := service.Do(p.ctx, desktop.Request{
 		Door: desktop.DoorCommandLine, Kind: desktop.KindSign,
-		Documents: []desktop.Document{desktop.PDFFile(c.File, out, desktop.FileOptions{Overwrite: c.Force})},
-		Output: desktop.Output{
-			Format: signing.PAdES, Baseline: level, Services: services, Reason: c.Reason, Location: c.Location,
-		},
+		Documents:  []desktop.Document{desktop.PDFFile(file, out, desktop.FileOptions{Overwrite: c.Force, Password: password})},
+		Output:     output,
 		Credential: desktop.Wanted{Reader: wanted.Reader, CertificateSHA256: wanted.CertificateSHA256},
 		Locale:     c.Lang,
 	})
@@ -85,6 +121,15 @@ func (c *signCommand) Run(p *program) error {
 		return err
 	}
 	return c.print(p, result, out)
+}
+
+// template is what a mark says by default.
+func (c *signCommand) template() (string, error) {
+	texts, err := newTexts()
+	if err != nil {
+		return "", err
+	}
+	return texts.MarkTemplate(c.Lang), nil
 }
 
 func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
@@ -96,7 +141,7 @@ func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
 	}
 	sum := sha256.Sum256(s.Certificate.Raw)
 	return p.printJSON(signReport{
-		File: c.File, Output: out, Format: signing.PAdES, Baseline: signed.Baseline,
+		File: c.Files[0], Output: out, Format: signing.PAdES, Baseline: signed.Baseline,
 		Algorithm: signed.Algorithm, SHA256: hex.EncodeToString(signed.SHA256[:]),
 		Holder: desktop.HolderOf(s.Certificate).Name, Certificate: hex.EncodeToString(sum[:]), Time: s.Finished,
 	})

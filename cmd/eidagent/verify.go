@@ -22,6 +22,8 @@ type verifyCommand struct {
 	Online  bool     `help:"Ask the authorities that the certificates name, where the document does not say."`
 	Local   []string `name:"allow-local" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
 	JSON    bool     `name:"json" help:"Print the report as JSON."`
+	unlocking
+	asking
 }
 
 // verifyReport is the JSON of this command: the verdict on the whole, then what
@@ -61,6 +63,11 @@ func (c *verifyCommand) Run(p *program) error {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
+		return err
+	}
+	open := c.passwords(c.manager)
+	defer open.wipe()
+	if o.Password, err = open.of(p.ctx, c.File); err != nil {
 		return err
 	}
 	report, err := pades.Verify(p.ctx, f, info.Size(), o)
