@@ -98,6 +98,9 @@ func (p *passwords) next(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	secret, err := manager.DocumentPassword(ctx, filepath.Base(name))
+	if errors.Is(err, desktop.ErrNoPrompt) {
+		return nil, pdf.ErrEncrypted
+	}
 	if err != nil {
 		return nil, err
 	}
