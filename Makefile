@@ -31,6 +31,9 @@ INTEROP_NEEDS := $(TEST_NEEDS) mvn=maven javac=default-jdk-headless chromium=chr
 	/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so|/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so=libengine-pkcs11-openssl \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
 
+BENCH_NEEDS := $(TEST_NEEDS) python3=python3 \
+	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
+
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 # go test packages run side by side; each that needs a card has a pcscd of its own.
@@ -118,10 +121,10 @@ fuzz: setup-build
 	done
 
 .PHONY: bench
-bench: setup-build
+bench: setup-bench
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
-.PHONY: setup-build setup-demo setup-test setup-interop
+.PHONY: setup-build setup-demo setup-test setup-interop setup-bench
 setup-build:
 	$(call install,$(BUILD_NEEDS))
 setup-demo:
@@ -130,6 +133,13 @@ setup-test:
 	$(call install,$(TEST_NEEDS))
 setup-interop:
 	$(call install,$(INTEROP_NEEDS))
+# pyHanko is a peer of the benchmarks and a judge of make interop.
+setup-bench:
+	$(call install,$(BENCH_NEEDS))
+	@if ! .cache/python/bin/python -c 'import pyhanko' 2>/dev/null; then \
+		python3 -m venv .cache/python; \
+		.cache/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement fixtures/interop/testdata/requirements.txt; \
+	fi
 
 .PHONY: clean
 clean:

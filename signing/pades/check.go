@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -19,6 +20,11 @@ type Output interface {
 // new signature verifies and covers the whole file, and the earlier signatures
 // are judged as before. Every failure matches ErrCheck.
 func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
+	return p.check(ctx, src, out, nil)
+}
+
+// check is Check with what is known of the beginning of the output.
+func (p *Plan) check(ctx context.Context, src io.ReaderAt, out Output, beginning *copied) error {
 	size, err := out.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheck, err)
@@ -33,7 +39,7 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheck, err)
 	}
-	after := &verifier{doc: doc, src: out, hashOnly: p.Field}
+	after := &verifier{doc: doc, src: out, hashOnly: p.Field, beginning: beginning}
 	report, err := after.report(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheck, err)
@@ -47,10 +53,14 @@ func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 		}
 		earlier[s.Field] = s
 	}
-	// The message digest was made while the source was read. That it holds for
-	// the output proves that the earlier bytes are those of the source.
+	// The message digest was made while the source was read, or of an output that
+	// was compared with it. That it holds proves that the earlier bytes are those of
+	// the source.
 	if own == nil || own.Integrity != Intact || own.Coverage != WholeFile || own.Indication == TotalFailed {
 		return failed("the new signature does not verify over the whole file")
+	}
+	if len(earlier) == 0 && !slices.ContainsFunc(report.Warnings, func(f Finding) bool { return f.Code == findRemoved }) {
+		return nil // there was none to harm
 	}
 	before, err := openForSigning(ctx, src, p.SourceSize, p.password)
 	if err != nil {

@@ -2,9 +2,7 @@ package pades_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
-	"io"
 	"testing"
 	"time"
 
@@ -92,32 +90,4 @@ func TestVerifyReadsWhatPdfsignSigns(t *testing.T) {
 			}
 		})
 	}
-}
-
-const benchmarkSize = 10 << 20 // bytes
-
-func BenchmarkSign10MB(b *testing.B) {
-	file, cred := pdfs.Noise(benchmarkSize), today(b)
-	var ours, peer time.Duration
-	b.Run("eidbridge", func(b *testing.B) {
-		b.ReportAllocs()
-		b.SetBytes(int64(len(file)))
-		for b.Loop() {
-			if _, err := pades.Sign(context.Background(), bytes.NewReader(file), int64(len(file)), io.Discard, cred, pades.Options{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		ours = b.Elapsed() / time.Duration(b.N)
-	})
-	b.Run("pdfsign", func(b *testing.B) {
-		b.ReportAllocs()
-		b.SetBytes(int64(len(file)))
-		for b.Loop() {
-			pdfsignSign(b, file, cred, pdfsign.PAdES_B_B)
-		}
-		peer = b.Elapsed() / time.Duration(b.N)
-		if ours > 0 {
-			b.ReportMetric(float64(peer)/float64(ours), "times-eidbridge")
-		}
-	})
 }

@@ -15,7 +15,7 @@ import (
 // called once at most, and only when nothing speaks against signing. On an error
 // dst may hold part of the document; SignFile is the way to a file.
 func Sign(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cred signing.Credential, o Options) (*Result, error) {
-	made, err := signTo(ctx, src, size, dst, cred, o)
+	made, err := signTo(ctx, src, size, stream{dst}, cred, o)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ type made struct {
 	shortfall error
 }
 
-func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cred signing.Credential, o Options) (*made, error) {
+func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred signing.Credential, o Options) (*made, error) {
 	if cred.Signer == nil {
 		return nil, refuse(RefusedKey, "", "the credential has no key")
 	}
@@ -46,8 +46,8 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, cre
 	if err != nil {
 		return nil, err
 	}
-	h := l.template.Algorithm.Digest.New()
-	if err := copySource(ctx, io.MultiWriter(dst, h), src, size); err != nil {
+	h, err := dst.copySource(ctx, l.template.Algorithm.Digest, src, size)
+	if err != nil {
 		return nil, fmt.Errorf("copying the document: %w", err)
 	}
 	plan, err := l.plan(h)

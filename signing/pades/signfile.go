@@ -8,7 +8,7 @@ import (
 )
 
 // SignFile signs the file in and puts the result in place as out. It writes
-// beside out, checks what it wrote by reading it again, and links it to its name
+// beside out, checks what it wrote by reading it back, and links it to its name
 // only then, so that a failure at any moment leaves in and an earlier out as
 // they were. The output takes the permissions of the input.
 //
@@ -24,11 +24,12 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 		return nil, err
 	}
 	defer target.Discard()
-	made, err := signTo(ctx, src, info.Size(), target.Writer(), cred, o)
+	written := &file{File: target, w: target.Writer()}
+	made, err := signTo(ctx, src, info.Size(), written, cred, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := made.plan.Check(ctx, src, target); err != nil {
+	if err := made.plan.check(ctx, src, target, written.copied); err != nil {
 		return nil, err
 	}
 	result, err := raiseFile(ctx, target, made, o)

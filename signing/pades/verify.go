@@ -92,12 +92,14 @@ type verifier struct {
 	// hashOnly names the one field whose signed bytes are digested; empty means
 	// all of them.
 	hashOnly string
-	signed   []signedField
-	changes  map[int]changeSet // by index of the signed revision
-	loaded   bool
-	judge    *validation.Judge
-	stored   int // newest revision with validation data, -1
-	stamps   []stampedRevision
+	// beginning is the digest of what src begins with, if it is known.
+	beginning *copied
+	signed    []signedField
+	changes   map[int]changeSet // by index of the signed revision
+	loaded    bool
+	judge     *validation.Judge
+	stored    int // newest revision with validation data, -1
+	stamps    []stampedRevision
 }
 
 // signedField is a signature field with its value.

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package outfile
+
+// Writeback would begin to write a range to the disk; this system has no call for
+// that.
+func (f *File) Writeback(offset, length int64) {}
