@@ -47,6 +47,19 @@ type Refreshing struct {
 // little before the first use.
 func (r *Refreshing) Retries(firstUse time.Time) bool { return r.Now.Sub(firstUse).Abs() < r.Grace }
 
+// Issuing is the last step of a login: its code, and all that goes with it.
+type Issuing struct {
+	// Login is at its final state; From is the state that the store must find.
+	Login *Transaction
+	From  State
+	Code  Hash
+	Grant *Grant
+	// Session, if not nil, is opened with the code, or takes the place of the session
+	// of the same ID whose cookie Renews names.
+	Session *Session
+	Renews  Hash
+}
+
 // Participant is a client that took part in a session, as logout notices name
 // it.
 type Participant struct {

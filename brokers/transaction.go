@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/eidbridge/eidbridge/levels"
@@ -11,7 +12,9 @@ import (
 
 // State is where a login is. The states form one machine:
 //
-//	choosing ──► departed ──► returning ──► authenticated ──► completed
+//	                               ┌─ (brought by the browser itself) ─┐
+//	                               │                                   ▼
+//	choosing ──► departed ──► returning ──► authenticated ───────► completed
 //	   ▲  ▲          │            │               │
 //	   │  └──────────┘ (another   │               │
 //	   │                 method)  │               │
@@ -46,7 +49,7 @@ func steps(from State) []State {
 	case Departed:
 		return []State{Departed, Returning, Abandoned}
 	case Returning:
-		return []State{Authenticated, Choosing, Abandoned}
+		return []State{Authenticated, Completed, Choosing, Abandoned}
 	case Authenticated:
 		return []State{Completed, Choosing, Abandoned}
 	case Completed, Abandoned:
@@ -184,6 +187,27 @@ func (t *Transaction) RelayState() string {
 		return ""
 	}
 	return t.Departure.Request.RelayState
+}
+
+// NewRelayState makes the handle of a departure: it finds its login, and the
+// random part makes it another one for every departure.
+func (t *Transaction) NewRelayState(random string) string { return t.ID + "." + random }
+
+// RelayedID is the ID of the login that a relay state names. The login itself
+// knows whether it awaits exactly this answer.
+func RelayedID(relayState string) string {
+	id, _, _ := strings.Cut(relayState, ".")
+	return id
+}
+
+// Ended is what is kept of a login after its code was issued: that it is over,
+// and in which browser.
+func (t *Transaction) Ended() *Transaction {
+	return &Transaction{
+		ID: t.ID, State: t.State, Revision: t.Revision, BrowserHash: t.BrowserHash, Pushed: t.Pushed, Upstream: t.Upstream, Method: t.Method,
+		Request:  AuthorizationRequest{ClientID: t.Request.ClientID, UILocales: t.Request.UILocales},
+		Attempts: t.Attempts, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, ExpiresAt: t.ExpiresAt,
+	}
 }
 
 // Step moves the transaction in memory and returns the state it left, which the

@@ -23,8 +23,6 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		run  func(*testing.T, Store)
 	}{
 		{"a transaction is found until it expires", transactionLives},
-		{"a relay state finds only the awaited departure", relayState},
-		{"two transactions never share a relay state", relayStateIsUnique},
 		{"of many who advance one does", advanceOnce},
 		{"an old revision cannot advance", advanceOldRevision},
 		{"a code is issued with the step or not at all", issueCode},
@@ -94,38 +92,6 @@ func transactionLives(t *testing.T, s Store) {
 	wantErr(t, err, brokers.ErrNotFound)
 }
 
-func relayState(t *testing.T, s Store) {
-	ctx := context.Background()
-	tx := departed("a", "first")
-	must(t, s.SaveTransaction(ctx, tx))
-	tx.Departure = &brokers.Departure{Request: brokers.AuthenticationRequest{RelayState: "second"}}
-	must(t, s.Advance(ctx, tx, brokers.Departed))
-	_, err := s.TransactionByRelayState(ctx, "first", noon())
-	wantErr(t, err, brokers.ErrNotFound)
-	got, err := s.TransactionByRelayState(ctx, "second", noon())
-	must(t, err)
-	if got.ID != "a" || got.Revision != 1 {
-		t.Errorf("got %+v", got)
-	}
-	_, err = s.TransactionByRelayState(ctx, "second", noon().Add(time.Hour))
-	wantErr(t, err, brokers.ErrNotFound)
-	got.State = brokers.Returning
-	must(t, s.Advance(ctx, got, brokers.Departed))
-	_, err = s.TransactionByRelayState(ctx, "second", noon())
-	wantErr(t, err, brokers.ErrNotFound)
-	_, err = s.TransactionByRelayState(ctx, "", noon())
-	wantErr(t, err, brokers.ErrNotFound)
-}
-
-func relayStateIsUnique(t *testing.T, s Store) {
-	ctx := context.Background()
-	must(t, s.SaveTransaction(ctx, departed("a", "same")))
-	wantErr(t, s.SaveTransaction(ctx, departed("b", "same")), brokers.ErrConflict)
-	must(t, s.SaveTransaction(ctx, departed("b", "other")))
-	b := departed("b", "same")
-	wantErr(t, s.Advance(ctx, b, brokers.Departed), brokers.ErrConflict)
-}
-
 // race runs f in so many goroutines at once and returns the errors.
 func race(n int, f func(int) error) []error {
 	errs := make([]error, n)
@@ -193,7 +159,7 @@ func issue(t *testing.T, s Store, name string) brokers.Hash {
 	must(t, s.SaveTransaction(ctx, tx))
 	tx.State = brokers.Completed
 	code := brokers.HashOf(name)
-	must(t, s.IssueCode(ctx, tx, brokers.Authenticated, code, grant(name)))
+	must(t, s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: code, Grant: grant(name)}))
 	return code
 }
 
@@ -210,7 +176,7 @@ func issueCode(t *testing.T, s Store) {
 	oneWinner(t, race(8, func(i int) error {
 		tx := authenticated("a")
 		tx.State = brokers.Completed
-		return s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(fmt.Sprint(i)), grant("a"))
+		return s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(fmt.Sprint(i)), Grant: grant("a")})
 	}), brokers.ErrConflict)
 	redeemable := 0
 	for i := range 8 {
@@ -225,7 +191,7 @@ func issueCode(t *testing.T, s Store) {
 	must(t, s.SaveTransaction(ctx, authenticated("c")))
 	tx := authenticated("c")
 	tx.State = brokers.Completed
-	wantErr(t, s.IssueCode(ctx, tx, brokers.Authenticated, code, grant("c")), brokers.ErrConflict)
+	wantErr(t, s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: code, Grant: grant("c")}), brokers.ErrConflict)
 	got, err := s.Transaction(ctx, "c", noon())
 	must(t, err)
 	if got.State != brokers.Authenticated || tx.Revision != 0 {
@@ -300,8 +266,8 @@ func sessionLives(t *testing.T, s Store) {
 	ctx := context.Background()
 	cookie := brokers.HashOf("cookie")
 	session := &brokers.Session{ID: "a", CookieHash: cookie, ExpiresAt: noon().Add(time.Hour)}
-	must(t, s.SaveSession(ctx, session))
-	wantErr(t, s.SaveSession(ctx, session), brokers.ErrConflict)
+	must(t, openSession(ctx, s, session))
+	wantErr(t, openSession(ctx, s, session), brokers.ErrConflict)
 	got, err := s.Session(ctx, cookie, noon())
 	must(t, err)
 	if got.ID != "a" || got.CookieHash != cookie {
@@ -326,7 +292,7 @@ func purge(t *testing.T, s Store) {
 	redeemed, _ := issue(t, s, "redeemed"), issue(t, s, "unredeemed")
 	_, err := s.RedeemCode(ctx, redeemed, brokers.HashOf("token"), until(noon().Add(time.Hour)), noon())
 	must(t, err)
-	must(t, s.SaveSession(ctx, &brokers.Session{CookieHash: brokers.HashOf("c"), ExpiresAt: noon().Add(time.Hour)}))
+	must(t, openSession(ctx, s, &brokers.Session{CookieHash: brokers.HashOf("c"), ExpiresAt: noon().Add(time.Hour)}))
 
 	n, err := s.Purge(ctx, noon(), 100)
 	must(t, err)
@@ -342,8 +308,8 @@ func purge(t *testing.T, s Store) {
 		}
 		total += n
 	}
-	if total != 13 { // 5 and 2 transactions, 5 assertions, 1 grant
-		t.Errorf("%d records were removed, want 13", total)
+	if total != 15 { // 5, 2 and 1 transactions, 5 assertions, 2 grants
+		t.Errorf("%d records were removed, want 15", total)
 	}
 	_, _, err = s.AccessToken(ctx, brokers.HashOf("token"), noon().Add(time.Minute))
 	must(t, err)

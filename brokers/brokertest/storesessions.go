@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"testing"
 	"time"
@@ -9,15 +10,32 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
+// openSession opens a session with a login of its own.
+func openSession(ctx context.Context, s Store, session *brokers.Session) error {
+	return renewSession(ctx, s, brokers.Hash{}, session)
+}
+
+// renewSession puts a session in the place of the one with the old cookie.
+func renewSession(ctx context.Context, s Store, old brokers.Hash, session *brokers.Session) error {
+	tx := authenticated(rand.Text())
+	if err := s.SaveTransaction(ctx, tx); err != nil {
+		return err
+	}
+	tx.State = brokers.Completed
+	return s.IssueCode(ctx, &brokers.Issuing{
+		Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(tx.ID), Grant: grant(tx.ID), Session: session, Renews: old,
+	})
+}
+
 func session(id, cookie string) *brokers.Session {
 	return &brokers.Session{ID: id, CookieHash: brokers.HashOf(cookie), CreatedAt: noon(), ExpiresAt: noon().Add(time.Hour)}
 }
 
 func sessionRenewed(t *testing.T, s Store) {
 	ctx := context.Background()
-	must(t, s.SaveSession(ctx, session("a", "first")))
-	wantErr(t, s.SaveSession(ctx, session("a", "of the same ID")), brokers.ErrConflict)
-	must(t, s.RenewSession(ctx, brokers.HashOf("first"), session("a", "second")))
+	must(t, openSession(ctx, s, session("a", "first")))
+	wantErr(t, openSession(ctx, s, session("a", "of the same ID")), brokers.ErrConflict)
+	must(t, renewSession(ctx, s, brokers.HashOf("first"), session("a", "second")))
 	_, err := s.Session(ctx, brokers.HashOf("first"), noon())
 	wantErr(t, err, brokers.ErrNotFound)
 	got, err := s.Session(ctx, brokers.HashOf("second"), noon())
@@ -26,8 +44,8 @@ func sessionRenewed(t *testing.T, s Store) {
 		t.Errorf("got %+v", got)
 	}
 	oneWinner(t, race(8, func(i int) error {
-		return s.RenewSession(ctx, brokers.HashOf("second"), session("a", string(rune('a'+i))))
-	}), brokers.ErrNotFound)
+		return renewSession(ctx, s, brokers.HashOf("second"), session("a", string(rune('a'+i))))
+	}), brokers.ErrConflict)
 }
 
 // issueIn issues and redeems a code in a session.
@@ -38,7 +56,7 @@ func issueIn(t *testing.T, s Store, name, client, session string) error {
 	tx.State = brokers.Completed
 	g := grant(name)
 	g.Request.ClientID, g.Session, g.SessionID = client, session, "sid of "+client
-	if err := s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(name), g); err != nil {
+	if err := s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(name), Grant: g}); err != nil {
 		return err
 	}
 	_, err := s.RedeemCode(ctx, brokers.HashOf(name), brokers.HashOf(name+" a0"), until(noon().Add(time.Minute)), noon())
@@ -47,8 +65,8 @@ func issueIn(t *testing.T, s Store, name, client, session string) error {
 
 func sessionEnds(t *testing.T, s Store) {
 	ctx := context.Background()
-	must(t, s.SaveSession(ctx, session("a", "cookie")))
-	must(t, s.SaveSession(ctx, session("b", "other cookie")))
+	must(t, openSession(ctx, s, session("a", "cookie")))
+	must(t, openSession(ctx, s, session("b", "other cookie")))
 	for _, c := range [][3]string{{"1", "portal", "a"}, {"2", "portal", "a"}, {"3", "museum", "a"}, {"4", "portal", "b"}, {"5", "portal", ""}} {
 		must(t, issueIn(t, s, c[0], c[1], c[2]))
 	}
@@ -79,7 +97,7 @@ func sessionEnds(t *testing.T, s Store) {
 
 func codeOfEndedSession(t *testing.T, s Store) {
 	ctx := context.Background()
-	must(t, s.SaveSession(ctx, session("a", "cookie")))
+	must(t, openSession(ctx, s, session("a", "cookie")))
 	_, err := s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon())
 	must(t, err)
 	wantErr(t, issueIn(t, s, "1", "portal", "a"), brokers.ErrConflict)
@@ -87,7 +105,7 @@ func codeOfEndedSession(t *testing.T, s Store) {
 
 func noticeLease(t *testing.T, s Store) {
 	ctx := context.Background()
-	must(t, s.SaveSession(ctx, session("a", "cookie")))
+	must(t, openSession(ctx, s, session("a", "cookie")))
 	must(t, issueIn(t, s, "1", "portal", "a"))
 	_, err := s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon().Add(10*time.Minute))
 	must(t, err)
@@ -131,7 +149,7 @@ func pushedLives(t *testing.T, s Store) {
 		tx := authenticated(string(rune('a' + i)))
 		must(t, s.SaveTransaction(ctx, tx))
 		tx.State, tx.Pushed = brokers.Completed, handle
-		return s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(tx.ID), grant(tx.ID))
+		return s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(tx.ID), Grant: grant(tx.ID)})
 	}), brokers.ErrConflict)
 	_, err = s.Pushed(ctx, handle, noon())
 	wantErr(t, err, brokers.ErrNotFound)

@@ -209,7 +209,7 @@ func TestCodesBoundToAKey(t *testing.T) {
 		a := object(t, r.send("POST", "/par", r.request(), append(headers, "Authorization", basic())...).body)
 		b := newBrowser(t)
 		departure := r.open(b, "client_id", "portal", "request_uri", a["request_uri"].(string)).location(t)
-		return b.get(b.get(r.callback(departure)).location(t).String()).location(t).Query().Get("code")
+		return b.back(r, r.callback(departure)).location(t).Query().Get("code")
 	}
 	for name, code := range map[string]func() string{
 		"dpop_jkt": func() string { return r.login(newBrowser(t), []string{"dpop_jkt", k.thumbprint()}).Get("code") },

@@ -77,7 +77,7 @@ func TestCookiesAreBoundToTheHost(t *testing.T) {
 	r := newRig(t, options{client: func(c *provider.Client) { c.SingleSignOn = true }})
 	b := newBrowser(t)
 	start := r.authorize(b)
-	done := b.get(b.get(r.callback(start.location(t))).location(t).String())
+	done := b.back(r, r.callback(start.location(t)))
 	cookies := append(start.Cookies(), done.Cookies()...)
 	if len(cookies) != 3 {
 		t.Fatalf("got cookies %v", cookies)
@@ -196,7 +196,7 @@ func TestChoosingAgainForgetsTheEarlierDeparture(t *testing.T) {
 	if a := b.get(r.callback(first)); a.StatusCode != http.StatusBadRequest {
 		t.Errorf("the earlier departure was answered: %d", a.StatusCode)
 	}
-	if b.get(b.get(r.callback(second)).location(t).String()).location(t).Query().Get("code") == "" {
+	if b.back(r, r.callback(second)).location(t).Query().Get("code") == "" {
 		t.Error("the later departure gives no code")
 	}
 	b = newBrowser(t)

@@ -16,7 +16,7 @@ import (
 )
 
 // callback takes an upstream's answer. A GET brings the browser's cookie and is
-// checked against it before anything happens. A POST from another site does not
+// checked against it before anything happens; such a login ends here. A POST from another site does not
 // (SameSite=Lax), so its answer is checked and kept, and the cookie is asked for
 // on the page it is then sent to.
 func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
@@ -72,9 +72,9 @@ func (p *Provider) awaited(r *http.Request, upstream brokers.Upstream) (t *broke
 	case relayState == "" || len(relayState) > maxRelayState:
 		return nil, "relay_state", nil
 	}
-	t, err = p.cfg.Store.TransactionByRelayState(r.Context(), relayState, p.cfg.Now())
+	t, err = p.cfg.Store.Transaction(r.Context(), brokers.RelayedID(relayState), p.cfg.Now())
 	switch {
-	case errors.Is(err, brokers.ErrNotFound):
+	case errors.Is(err, brokers.ErrNotFound), err == nil && !brokers.HashOf(relayState).Matches(t.RelayState()):
 		return nil, "unsolicited", nil
 	case err != nil:
 		return nil, "", err
@@ -92,15 +92,17 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream broke
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishTimeout)
 	defer cancel()
 	event, err := upstream.Finish(ctx, r.WithContext(ctx), t.Departure)
-	p.conclude(ctx, w, r, upstream, t, event, err)
+	here := r.Method == http.MethodGet // with the cookie, see awaited
+	p.conclude(ctx, w, r, upstream, t, event, err, here)
 }
 
-// conclude goes on from what an upstream said of a login that is returning.
-func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, err error) {
+// conclude goes on from what an upstream said of a login that is returning. If it
+// is here that the right browser asks, the login ends here too.
+func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, err error, here bool) {
 	var rejected *brokers.RejectedError
 	switch {
 	case err == nil:
-		p.judge(ctx, w, r, upstream, t, event)
+		p.judge(ctx, w, r, upstream, t, event, here)
 	case errors.Is(err, brokers.ErrCancelled):
 		p.record(ctx, "login.cancelled", "cancelled", slog.String("login", t.ID), slog.String("upstream", t.Upstream))
 		p.backToChoice(ctx, w, r, t, brokers.OutcomeCancelled, "")
@@ -167,7 +169,7 @@ func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, upstream broke
 // judge decides whether a checked answer is enough. The upstream's level is
 // bounded by what the method can reach, and compared anew with what the request
 // requires.
-func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent) {
+func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, here bool) {
 	now := p.cfg.Now()
 	event.Subject.Key = nationalid.Canonical(event.Subject.Key, p.cfg.Equivalences)
 	if reason := implausible(event, t, now); reason != "" {
@@ -202,6 +204,11 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	t.Event = event
+	if here && p.sameBrowser(r, t) {
+		p.record(ctx, "login.authenticated", "ok", attributes...)
+		p.complete(w, r.WithContext(ctx), t, nil)
+		return
+	}
 	if !p.returnTo(ctx, t, brokers.Authenticated, brokers.OutcomeNone, "") {
 		p.fault(w, r, "keeping event", brokers.ErrConflict, nil)
 		return

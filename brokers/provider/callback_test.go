@@ -60,8 +60,7 @@ func TestCallbackRefusesAnswersOfOthers(t *testing.T) {
 			if after := r.reasons()[before:]; c.audit != "" && !slices.Equal(after, []string{"upstream.rejected/" + c.audit}) {
 				t.Errorf("audit has %v, want one entry %s (I-6)", after, c.audit)
 			}
-			resume := b.get(r.callback(departure)).location(t) // I-8
-			if b.get(resume.String()).location(t).Query().Get("code") == "" {
+			if b.back(r, r.callback(departure)).location(t).Query().Get("code") == "" { // I-8
 				t.Error("the login cannot be completed any more")
 			}
 		})
@@ -184,7 +183,7 @@ func TestCancelledLogin(t *testing.T) {
 				page := b.get(departure.String())
 				departure = b.post(departure.String(), url.Values{"token": {page.formToken(t)}, "method": {"fake/b"}, "onward": {"https://idp.example"}}).location(t)
 			}
-			next := b.get(b.get(r.callback(departure, "result", "cancel")).location(t).String()).location(t)
+			next := b.back(r, r.callback(departure, "result", "cancel")).location(t)
 			if c.direct {
 				if next.Query().Get("error") != "access_denied" || next.Query().Get("state") != "the state" {
 					t.Errorf("got %s", next)
@@ -234,7 +233,7 @@ func TestTwoTabsDoNotMix(t *testing.T) {
 		departure *url.URL
 		state     string
 	}{{second, "two"}, {first, "one"}} {
-		back := b.get(b.get(r.callback(c.departure)).location(t).String()).location(t)
+		back := b.back(r, r.callback(c.departure)).location(t)
 		if back.Query().Get("state") != c.state || back.Query().Get("code") == "" {
 			t.Errorf("got %s, want state %s", back, c.state)
 		}
@@ -245,7 +244,13 @@ func TestTwoTabsDoNotMix(t *testing.T) {
 func TestOnlyTheBrowserThatBeganMayResume(t *testing.T) {
 	r := newRig(t, options{})
 	b := newBrowser(t)
-	resume := b.get(r.callback(r.authorize(b).location(t))).location(t).String()
+	callback := r.callback(r.authorize(b).location(t))
+	address, form, _ := strings.Cut(callback, "?")
+	values, err := url.ParseQuery(form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resume := newBrowser(t).post(address, values).location(t).String() // no cookie comes from another site
 	thief := newBrowser(t)
 	u, err := url.Parse(r.server.URL)
 	if err != nil {
@@ -283,13 +288,13 @@ func TestFinishedLoginYieldsNothing(t *testing.T) {
 	b := newBrowser(t)
 	departure := r.authorize(b).location(t)
 	callback := r.callback(departure)
-	resume := b.get(callback).location(t).String()
+	resume := r.server.URL + "/resume/" + loginID(t, r, b)
 	u, err := url.Parse(r.server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cookies := b.client.Jar.Cookies(u)
-	if b.get(resume).location(t).Query().Get("code") == "" {
+	if b.get(callback).location(t).Query().Get("code") == "" {
 		t.Fatal("no code")
 	}
 	b.client.Jar.SetCookies(u, cookies) // as if the browser had kept it

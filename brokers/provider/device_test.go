@@ -88,7 +88,7 @@ func TestDeviceGetsTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := b.get(b.get(r.callback(to, "level", "high")).location(t).String())
+	end := b.back(r, r.callback(to, "level", "high"))
 	if end.StatusCode != http.StatusOK || !strings.Contains(end.body, "Go back to your device") {
 		t.Fatalf("%d %s", end.StatusCode, end.body)
 	}

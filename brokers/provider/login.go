@@ -209,10 +209,11 @@ func (p *Provider) destinations(ctx context.Context, o offer) []string {
 
 // send starts the upstream and moves the transaction, in memory only.
 func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, language string) error {
-	relayState, err := p.random(16)
+	secret, err := p.random(16)
 	if err != nil {
 		return err
 	}
+	relayState := t.NewRelayState(secret)
 	request := brokers.AuthenticationRequest{
 		Method: o.method.ID, Level: ask(&t.Request, o.method), ForceAuthn: t.Request.ForceAuthn(),
 		Locale: language, LoginHint: t.Request.Hint, RelayState: relayState,

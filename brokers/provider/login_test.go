@@ -28,8 +28,7 @@ func TestLoginWithAnotherLibrarysRelyingParty(t *testing.T) {
 			if departure.Host != "idp.example" || departure.Query().Get("level") != "low" {
 				t.Fatalf("the upstream is %s", departure)
 			}
-			resume := b.get(r.callback(departure)).location(t)
-			back := b.get(resume.String()).location(t)
+			back := b.back(r, r.callback(departure)).location(t)
 			if !strings.HasPrefix(back.String(), redirectURI+"&") {
 				t.Fatalf("came back to %s", back)
 			}

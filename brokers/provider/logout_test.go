@@ -270,9 +270,8 @@ func TestStepUpIsByTheSamePerson(t *testing.T) {
 	}
 	r.clock.Add(6 * time.Minute) // high has decayed
 	departure := r.authorize(b, "acr_values", high).location(t)
-	resume := b.get(r.callback(departure, "person", two, "level", "high", "assertion", "c")).location(t)
-	to := b.get(b.get(resume.String()).location(t).String())
-	page := b.get(to.location(t).String())
+	login := r.server.URL + "/login/" + loginID(t, r, b)
+	page := b.get(b.back(r, r.callback(departure, "person", two, "level", "high", "assertion", "c")).location(t).String())
 	if !strings.Contains(page.body, "another person") && !strings.Contains(page.body, "This is another person") {
 		t.Fatalf("got %d %s", page.StatusCode, page.body)
 	}
@@ -281,11 +280,9 @@ func TestStepUpIsByTheSamePerson(t *testing.T) {
 		t.Error("the earlier session ended")
 	}
 	// The other person goes on, and gets a session of their own.
-	action := r.server.URL + "/login/" + strings.Split(resume.Path, "/")[2]
 	method := url.Values{"token": {page.formToken(t)}, "method": {"fake/fake-card"}, "switch": {"yes"}, "onward": {"https://idp.example"}, "lang": {"en"}}
-	departure = b.post(action, method).location(t)
-	resume = b.get(r.callback(departure, "person", two, "level", "high", "assertion", "d")).location(t)
-	other := decodeIDToken(t, r.redeem(b.get(resume.String()).location(t).Query().Get("code")))
+	departure = b.post(login, method).location(t)
+	other := decodeIDToken(t, r.redeem(b.back(r, r.callback(departure, "person", two, "level", "high", "assertion", "d")).location(t).Query().Get("code")))
 	if other["sub"] == first["sub"] || other["sid"] == first["sid"] {
 		t.Errorf("the other person got %v", other)
 	}

@@ -26,8 +26,6 @@ type Transactions interface {
 	SaveTransaction(ctx context.Context, t *brokers.Transaction) error
 	// Transaction loads one that has not expired at now, or ErrNotFound.
 	Transaction(ctx context.Context, id string, now time.Time) (*brokers.Transaction, error)
-	// TransactionByRelayState loads the one that awaits this answer.
-	TransactionByRelayState(ctx context.Context, relayState string, now time.Time) (*brokers.Transaction, error)
 	// Advance stores t, if what is stored is at state from and at t's revision;
 	// otherwise ErrConflict. It increments t.Revision.
 	Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) error
@@ -35,10 +33,10 @@ type Transactions interface {
 
 // Grants are the verbs on codes and tokens.
 type Grants interface {
-	// IssueCode advances t, uses up its pushed request, notes the client in the
-	// grant's session, and stores the grant: all or nothing. ErrConflict if the
-	// pushed request or the session is gone.
-	IssueCode(ctx context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error
+	// IssueCode advances the login, uses up its pushed request, opens or renews the
+	// session, notes the client in it, and stores the grant: all or nothing.
+	// ErrConflict if the pushed request or the session is gone.
+	IssueCode(ctx context.Context, i *brokers.Issuing) error
 	// RedeemCode turns a code into an access token, once. A second time it revokes
 	// the grant and returns it with ErrReplayed. An unknown or expired code is
 	// ErrNotFound.
@@ -62,10 +60,6 @@ type Grants interface {
 // Sessions are the verbs on single sign-on sessions and on the notices of their
 // end.
 type Sessions interface {
-	SaveSession(ctx context.Context, s *brokers.Session) error
-	// RenewSession puts s in the place of the session with the old cookie, of the
-	// same ID; ErrNotFound if that is gone.
-	RenewSession(ctx context.Context, old brokers.Hash, s *brokers.Session) error
 	// Session loads one that has not expired at now, or ErrNotFound.
 	Session(ctx context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error)
 	// EndSession removes one, revokes the grants made in it and queues a notice

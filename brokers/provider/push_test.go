@@ -168,8 +168,7 @@ func TestPushedRequests(t *testing.T) {
 	b := newBrowser(t)
 	r.open(b, "client_id", "portal", "request_uri", uri)
 	departure := r.open(b, "client_id", "portal", "request_uri", uri, "state", "other", "redirect_uri", "https://evil.example", "acr_values", "x").location(t)
-	resume := b.get(r.callback(departure)).location(t)
-	back := b.get(resume.String()).location(t)
+	back := b.back(r, r.callback(departure)).location(t)
 	if back.Query().Get("state") != "the state" || back.Query().Get("code") == "" || !strings.HasPrefix(back.String(), redirectURI) {
 		t.Fatalf("got %s", back)
 	}
@@ -325,7 +324,7 @@ func TestResponseModes(t *testing.T) {
 				a = r.authorize(b, "response_mode", mode, "prompt", "none")
 			} else {
 				departure := r.authorize(b, "response_mode", mode).location(t)
-				a = b.get(b.get(r.callback(departure)).location(t).String())
+				a = b.back(r, r.callback(departure))
 			}
 			got := map[string]string{}
 			if strings.HasPrefix(mode, "form_post") {

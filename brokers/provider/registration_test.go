@@ -66,7 +66,7 @@ func TestRegisteredClientLogsIn(t *testing.T) {
 	if departure.Query().Get("level") != "substantial" {
 		t.Errorf("the level of the template does not hold: %s", departure)
 	}
-	code := b.get(b.get(r.callback(departure)).location(t).String()).location(t).Query().Get("code")
+	code := b.back(r, r.callback(departure)).location(t).Query().Get("code")
 	a := r.redeem(code, "basic", id+":"+password)
 	tokens := object(t, a.body)
 	if a.StatusCode != http.StatusOK || tokens["refresh_token"] == nil {

@@ -69,8 +69,7 @@ func TestRequestsAlternateBetweenReplicas(t *testing.T) {
 		b := newBrowser(t)
 		uri := r.pushed("scope", "openid name offline_access")
 		departure := r.open(b, "client_id", "portal", "request_uri", uri).location(t)
-		resume := b.get(r.callback(departure)).location(t)
-		tokens := r.redeem(b.get(resume.String()).location(t).Query().Get("code"))
+		tokens := r.redeem(b.back(r, r.callback(departure)).location(t).Query().Get("code"))
 		if tokens.StatusCode != http.StatusOK {
 			t.Fatalf("trial %d: %d %s", trial, tokens.StatusCode, tokens.body)
 		}

@@ -90,7 +90,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 			p.otherPerson(w, r, t)
 			return
 		}
-		if fresh, err = p.openSession(r, t.Event, now); err != nil {
+		if fresh, err = p.freshSession(r, t.Event, now); err != nil {
 			p.fault(w, r, "opening session", err, t)
 			return
 		}
@@ -109,16 +109,16 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	}
 	from, err := t.Step(brokers.Completed, now)
 	if err == nil {
-		hash := brokers.HashOf(code)
+		issuing := &brokers.Issuing{Login: t.Ended(), From: from, Code: brokers.HashOf(code), Grant: grant}
 		if t.Request.Device {
-			hash = t.Device
+			issuing.Code = t.Device
 		}
-		err = p.cfg.Store.IssueCode(r.Context(), t, from, hash, grant)
+		if fresh != nil {
+			issuing.Session, issuing.Renews = fresh.Session, fresh.renews
+		}
+		err = p.cfg.Store.IssueCode(r.Context(), issuing)
 	}
 	if err != nil {
-		if fresh != nil { // nobody will ever have its cookie
-			_ = p.endSession(r, fresh.Session, "undone") // it expires anyway
-		}
 		p.fault(w, r, "issuing code", err, nil)
 		return
 	}

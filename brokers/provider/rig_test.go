@@ -285,8 +285,17 @@ func (r *rig) callback(departure *url.URL, change ...string) string {
 func (r *rig) login(b *browser, authorization []string, answers ...string) url.Values {
 	b.t.Helper()
 	departure := r.authorize(b, authorization...).location(b.t)
-	resume := b.get(r.callback(departure, answers...)).location(b.t)
-	return b.get(resume.String()).location(b.t).Query()
+	return b.back(r, r.callback(departure, answers...)).location(b.t).Query()
+}
+
+// back follows an upstream's answer as far as the broker's own pages lead.
+func (b *browser) back(r *rig, callback string) answer {
+	b.t.Helper()
+	a := b.get(callback)
+	for a.StatusCode == http.StatusSeeOther && strings.HasPrefix(a.Header.Get("Location"), r.server.URL+"/resume/") {
+		a = b.get(a.Header.Get("Location"))
+	}
+	return a
 }
 
 // redeem is a token request with all that is required.

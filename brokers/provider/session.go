@@ -11,11 +11,13 @@ import (
 	"github.com/eidbridge/eidbridge/levels"
 )
 
-// opened is a session that a login opened or renewed, with its new cookie. The
-// cookie is set when the code has been issued.
+// opened is a session that a login opens or renews, with its new cookie. It is
+// kept, and the cookie set, when the code is issued.
 type opened struct {
 	*brokers.Session
 	secret string
+	// renews is the hash of the old cookie.
+	renews brokers.Hash
 }
 
 // session is the session of the browser, or nil.
@@ -34,10 +36,10 @@ func (p *Provider) session(r *http.Request) *brokers.Session {
 	return session
 }
 
-// openSession makes a session for a login, always with a new cookie: a login
+// freshSession makes a session for a login, always with a new cookie: a login
 // never continues an earlier one. A session of the same person goes on under its
 // ID, with one more proof; one of another person ends.
-func (p *Provider) openSession(r *http.Request, event *brokers.AuthenticationEvent, now time.Time) (*opened, error) {
+func (p *Provider) freshSession(r *http.Request, event *brokers.AuthenticationEvent, now time.Time) (*opened, error) {
 	secret, err := p.random(32)
 	if err != nil {
 		return nil, err
@@ -48,14 +50,9 @@ func (p *Provider) openSession(r *http.Request, event *brokers.AuthenticationEve
 		current.CookieHash, current.ExpiresAt = hash, now.Add(p.cfg.Lifetimes.Session)
 		current.Events = append([]brokers.AuthenticationEvent{*event}, current.Events...)
 		current.Events = current.Events[:min(len(current.Events), maxEvents)]
-		err := p.cfg.Store.RenewSession(r.Context(), old, current)
-		if err == nil {
-			return &opened{current, secret}, nil
-		}
-		if !errors.Is(err, brokers.ErrNotFound) {
-			return nil, err
-		}
-	} else if current != nil {
+		return &opened{current, secret, old}, nil
+	}
+	if current != nil {
 		if err := p.endSession(r, current, "replaced"); err != nil {
 			return nil, fmt.Errorf("ending earlier session: %w", err)
 		}
@@ -64,11 +61,10 @@ func (p *Provider) openSession(r *http.Request, event *brokers.AuthenticationEve
 	if err != nil {
 		return nil, err
 	}
-	session := &brokers.Session{
+	return &opened{Session: &brokers.Session{
 		ID: id, CookieHash: hash, Events: []brokers.AuthenticationEvent{*event},
 		CreatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Session),
-	}
-	return &opened{session, secret}, p.cfg.Store.SaveSession(r.Context(), session)
+	}, secret: secret}, nil
 }
 
 // endSession ends a session and everything granted in it, and has everybody who

@@ -264,7 +264,7 @@ func TestFAPIProfile(t *testing.T) {
 		a := r.push(r.request(), auth()...)
 		b := newBrowser(t)
 		departure := r.open(b, "client_id", "portal", "request_uri", object(t, a.body)["request_uri"].(string)).location(t)
-		return b.get(b.get(r.callback(departure)).location(t).String()).location(t).Query().Get("code")
+		return b.back(r, r.callback(departure)).location(t).Query().Get("code")
 	}
 	if a := r.call("/token", codeForm(code()), auth()...); object(t, a.body)["error"] != "invalid_dpop_proof" {
 		t.Errorf("a bearer token: %s", a.body)

@@ -13,7 +13,6 @@ import (
 type Memory struct {
 	mu           sync.Mutex
 	transactions map[string]*memoryTransaction
-	relayStates  map[string]string
 	grants       map[brokers.Hash]*memoryGrant
 	accessTokens map[brokers.Hash]*memoryToken
 	refresh      map[brokers.Hash]*memoryRefresh
@@ -30,11 +29,10 @@ type Memory struct {
 }
 
 type memoryTransaction struct {
-	state      brokers.State
-	revision   int
-	relayState string
-	data       []byte
-	expiresAt  time.Time
+	state     brokers.State
+	revision  int
+	data      []byte
+	expiresAt time.Time
 }
 
 // memoryBlob is a record that expires.
@@ -47,7 +45,6 @@ type memoryBlob struct {
 func NewMemory() *Memory {
 	return &Memory{
 		transactions: map[string]*memoryTransaction{},
-		relayStates:  map[string]string{},
 		grants:       map[brokers.Hash]*memoryGrant{},
 		accessTokens: map[brokers.Hash]*memoryToken{},
 		refresh:      map[brokers.Hash]*memoryRefresh{},
@@ -71,37 +68,26 @@ func (m *Memory) SaveTransaction(_ context.Context, t *brokers.Transaction) erro
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	relay := t.RelayState()
-	if _, taken := m.transactions[t.ID]; taken || (relay != "" && m.relayStates[relay] != "") {
+	if m.transactions[t.ID] != nil {
 		return brokers.ErrConflict
 	}
-	m.transactions[t.ID] = &memoryTransaction{t.State, t.Revision, relay, data, t.ExpiresAt}
-	if relay != "" {
-		m.relayStates[relay] = t.ID
-	}
+	m.transactions[t.ID] = &memoryTransaction{t.State, t.Revision, data, t.ExpiresAt}
 	return nil
 }
 
 // Transaction loads a transaction that has not expired.
 func (m *Memory) Transaction(_ context.Context, id string, now time.Time) (*brokers.Transaction, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	row, ok := m.transactions[id]
-	if !ok || !now.Before(row.expiresAt) {
-		return nil, brokers.ErrNotFound
+	var data []byte
+	if ok && now.Before(row.expiresAt) {
+		data = row.data
 	}
-	return decode[brokers.Transaction](row.data)
-}
-
-// TransactionByRelayState loads the transaction that awaits this answer.
-func (m *Memory) TransactionByRelayState(ctx context.Context, relayState string, now time.Time) (*brokers.Transaction, error) {
-	m.mu.Lock()
-	id, ok := m.relayStates[relayState]
 	m.mu.Unlock()
-	if !ok {
+	if data == nil {
 		return nil, brokers.ErrNotFound
 	}
-	return m.Transaction(ctx, id, now)
+	return decode[brokers.Transaction](data)
 }
 
 // Advance stores t if the stored one is still at from and at t's revision.
@@ -120,16 +106,8 @@ func (m *Memory) advance(t *brokers.Transaction, from brokers.State, data []byte
 	if !ok || row.state != from || row.revision != t.Revision {
 		return brokers.ErrConflict
 	}
-	relay := t.RelayState()
-	if owner := m.relayStates[relay]; relay != "" && owner != "" && owner != t.ID {
-		return brokers.ErrConflict
-	}
-	delete(m.relayStates, row.relayState)
-	if relay != "" {
-		m.relayStates[relay] = t.ID
-	}
 	t.Revision++
-	*row = memoryTransaction{t.State, t.Revision, relay, data, t.ExpiresAt}
+	*row = memoryTransaction{t.State, t.Revision, data, row.expiresAt}
 	return nil
 }
 
@@ -212,8 +190,7 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	blobEnd := func(b memoryBlob) time.Time { return b.expiresAt }
-	removed := purge(m.transactions, now, most, func(t *memoryTransaction) time.Time { return t.expiresAt },
-		func(_ string, t *memoryTransaction) { delete(m.relayStates, t.relayState) })
+	removed := purge(m.transactions, now, most, func(t *memoryTransaction) time.Time { return t.expiresAt }, nil)
 	removed += purge(m.grants, now, most, func(g *memoryGrant) time.Time { return g.expiresAt }, func(_ brokers.Hash, g *memoryGrant) {
 		for _, hash := range g.access {
 			delete(m.accessTokens, hash)

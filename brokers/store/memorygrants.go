@@ -36,9 +36,11 @@ type memoryRefresh struct {
 	next   brokers.Hash
 }
 
-// IssueCode advances t, uses up its pushed request, stores the grant behind the
-// code and notes who takes part in the session: all or nothing.
-func (m *Memory) IssueCode(_ context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error {
+// IssueCode advances the login, uses up its pushed request, opens or renews the
+// session, stores the grant behind the code and notes who takes part in the
+// session: all or nothing.
+func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
+	t, g := i.Login, i.Grant
 	data, err := next(t)
 	if err != nil {
 		return err
@@ -47,25 +49,58 @@ func (m *Memory) IssueCode(_ context.Context, t *brokers.Transaction, from broke
 	if err != nil {
 		return err
 	}
+	var opened []byte
+	if i.Session != nil {
+		if opened, err = encode(i.Session); err != nil {
+			return err
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, taken := m.grants[code]
+	_, taken := m.grants[i.Code]
 	_, pushed := m.pushed[t.Pushed]
-	session := m.sessionIDs[g.Session]
-	if taken || t.Pushed != (brokers.Hash{}) && !pushed || g.Session != "" && session == nil {
+	if taken || t.Pushed != (brokers.Hash{}) && !pushed || !m.mayOpen(i) {
 		return brokers.ErrConflict
 	}
-	if err := m.advance(t, from, data); err != nil {
+	if err := m.advance(t, i.From, data); err != nil {
 		return err
 	}
 	delete(m.pushed, t.Pushed)
+	m.open(i, opened)
 	row := &memoryGrant{data: grant, codeExpiresAt: g.CodeExpiresAt, expiresAt: g.CodeExpiresAt}
-	m.grants[code] = row
-	if session != nil {
+	m.grants[i.Code] = row
+	if session := m.sessionIDs[g.Session]; session != nil {
 		session.grants = append(session.grants, row)
 		session.participants[g.Request.ClientID] = participant(g)
 	}
 	return nil
+}
+
+// mayOpen reports whether the session of a code can be had: a new one is new, one
+// that is renewed and one that is used are there.
+func (m *Memory) mayOpen(i *brokers.Issuing) bool {
+	renewed := m.sessions[i.Renews]
+	switch {
+	case i.Session == nil:
+		return i.Grant.Session == "" || m.sessionIDs[i.Grant.Session] != nil
+	case i.Renews != brokers.Hash{}:
+		return renewed != nil && renewed.id == i.Session.ID
+	}
+	return m.sessions[i.Session.CookieHash] == nil && m.sessionIDs[i.Session.ID] == nil
+}
+
+func (m *Memory) open(i *brokers.Issuing, data []byte) {
+	s := i.Session
+	if s == nil {
+		return
+	}
+	row := m.sessions[i.Renews]
+	if row == nil {
+		row = &memorySession{id: s.ID, participants: map[string]brokers.Participant{}}
+	}
+	delete(m.sessions, i.Renews)
+	row.data, row.expiresAt = data, s.ExpiresAt
+	m.sessions[s.CookieHash], m.sessionIDs[s.ID] = row, row
 }
 
 // RedeemCode turns a code into a token, once. A second time revokes the grant.

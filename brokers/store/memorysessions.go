@@ -23,40 +23,6 @@ type memoryNotice struct {
 	due, expiresAt time.Time
 }
 
-// SaveSession inserts a new session.
-func (m *Memory) SaveSession(_ context.Context, s *brokers.Session) error {
-	data, err := encode(s)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.sessions[s.CookieHash] != nil || m.sessionIDs[s.ID] != nil {
-		return brokers.ErrConflict
-	}
-	row := &memorySession{id: s.ID, data: data, expiresAt: s.ExpiresAt, participants: map[string]brokers.Participant{}}
-	m.sessions[s.CookieHash], m.sessionIDs[s.ID] = row, row
-	return nil
-}
-
-// RenewSession puts a session in the place of the one with the old cookie.
-func (m *Memory) RenewSession(_ context.Context, old brokers.Hash, s *brokers.Session) error {
-	data, err := encode(s)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	row, ok := m.sessions[old]
-	if !ok {
-		return brokers.ErrNotFound
-	}
-	delete(m.sessions, old)
-	row.data, row.expiresAt = data, s.ExpiresAt
-	m.sessions[s.CookieHash] = row
-	return nil
-}
-
 // Session loads a session that has not expired.
 func (m *Memory) Session(_ context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error) {
 	m.mu.Lock()

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,16 +40,36 @@ func OpenPostgres(ctx context.Context, connection string, connections int) (*Pos
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	p := &Postgres{&database{
-		dialect: dialect{numbered: true, skipLocked: "FOR UPDATE SKIP LOCKED", share: "FOR SHARE", unique: postgresUnique},
-		writer:  db, reader: db,
+		dialect: dialect{
+			numbered: true, skipLocked: "FOR UPDATE SKIP LOCKED", share: "FOR SHARE", unique: postgresUnique, compound: true,
+			lazily: "RETURNING set_config('synchronous_commit', 'off', true)", // for this transaction only
+		},
+		reader: db, statements: map[string]*sql.Stmt{},
 	}}
+	p.write = func(ctx context.Context, several bool, f writing) error { return p.perform(ctx, db, several, f) }
 	if err := migratePostgres(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), p.Close())
 	}
-	if err := p.prepare(ctx); err != nil {
+	if err := p.dialect.prepare(ctx, db, slices.Concat(writes(), compounds(), reads()), p.statements); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// perform runs one statement by itself, and several in a transaction.
+func (p *Postgres) perform(ctx context.Context, db *sql.DB, several bool, f writing) error {
+	if !several {
+		return f(ctx, func(name string) *sql.Stmt { return p.statements[name] })
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning: %w", err)
+	}
+	defer tx.Rollback()
+	if err := f(ctx, func(name string) *sql.Stmt { return tx.StmtContext(ctx, p.statements[name]) }); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func postgresUnique(err error) bool {

@@ -117,7 +117,7 @@ func TestPostgresReplicasShareOneTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 		tx.State = brokers.Completed
-		if err := replicas[1].IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf(name), &brokers.Grant{CodeExpiresAt: now.Add(time.Minute)}); err != nil {
+		if err := replicas[1].IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(name), Grant: &brokers.Grant{CodeExpiresAt: now.Add(time.Minute)}}); err != nil {
 			t.Fatal(err)
 		}
 		var codes, jtis atomic.Int64

@@ -19,21 +19,43 @@ type dialect struct {
 	// skipLocked keeps two replicas from waiting for each other over the same
 	// rows, share holds a row until the end of the transaction.
 	skipLocked, share string
+	// lazily lets a commit be acknowledged before it is on the disk: for rows that a
+	// login under way can do without.
+	lazily string
+	// compound statements change several tables at once.
+	compound bool
 	// unique reports whether an error is a violated uniqueness.
 	unique func(error) bool
 }
 
+// statements finds a prepared statement by its name.
+type statements func(name string) *sql.Stmt
+
+// writing is something to be written, with the statements of its transaction.
+type writing func(ctx context.Context, statement statements) error
+
 // database is what SQLite and Postgres have in common: the verbs, as prepared
 // statements.
 type database struct {
-	dialect        dialect
-	writer, reader *sql.DB
-	statements     map[string]*sql.Stmt
+	dialect    dialect
+	reader     *sql.DB
+	statements map[string]*sql.Stmt
+	// write runs what writes: one statement, or several that hold together or not at
+	// all.
+	write func(ctx context.Context, several bool, f writing) error
+	// close ends the writer.
+	close func() error
 }
+
+// What database.write is told.
+const (
+	single  = false
+	several = true
+)
 
 // text puts the dialect's words into a statement.
 func (d dialect) text(statement string) string {
-	statement = strings.NewReplacer("{skip locked}", d.skipLocked, "{share}", d.share).Replace(statement)
+	statement = strings.NewReplacer("{skip locked}", d.skipLocked, "{share}", d.share, "{lazily}", d.lazily).Replace(statement)
 	if !d.numbered {
 		return statement
 	}
@@ -47,20 +69,19 @@ func (d dialect) text(statement string) string {
 	return out.String()
 }
 
-// prepare readies all statements, so that a wrong one is noticed at start.
-func (d *database) prepare(ctx context.Context) error {
-	d.statements = map[string]*sql.Stmt{}
-	for _, half := range []struct {
-		db    *sql.DB
-		texts [][2]string
-	}{{d.writer, writes()}, {d.reader, reads()}} {
-		for _, named := range half.texts {
-			stmt, err := half.db.PrepareContext(ctx, d.dialect.text(named[1]))
-			if err != nil {
-				return fmt.Errorf("preparing statement %s: %w", named[0], err)
-			}
-			d.statements[named[0]] = stmt
+// preparer is a pool or a connection.
+type preparer interface {
+	PrepareContext(ctx context.Context, text string) (*sql.Stmt, error)
+}
+
+// prepare readies statements, so that a wrong one is noticed at start.
+func (d dialect) prepare(ctx context.Context, db preparer, texts [][2]string, into map[string]*sql.Stmt) error {
+	for _, named := range texts {
+		stmt, err := db.PrepareContext(ctx, d.text(named[1]))
+		if err != nil {
+			return fmt.Errorf("preparing statement %s: %w", named[0], err)
 		}
+		into[named[0]] = stmt
 	}
 	return nil
 }
@@ -68,26 +89,31 @@ func (d *database) prepare(ctx context.Context) error {
 // Close ends all use of the database.
 func (d *database) Close() error {
 	errs := []error{}
+	if d.close != nil {
+		errs = append(errs, d.close())
+	}
 	if d.reader != nil {
 		errs = append(errs, d.reader.Close())
-	}
-	if d.writer != nil && d.writer != d.reader {
-		errs = append(errs, d.writer.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// transaction runs f in one transaction. Statements that f names are its own.
-func (d *database) transaction(ctx context.Context, f func(statement func(string) *sql.Stmt) error) error {
-	tx, err := d.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("beginning: %w", err)
-	}
-	defer tx.Rollback()
-	if err := f(func(name string) *sql.Stmt { return tx.StmtContext(ctx, d.statements[name]) }); err != nil {
+// exec runs one statement.
+func (d *database) exec(ctx context.Context, name string, args ...any) (result sql.Result, err error) {
+	err = d.write(ctx, single, func(ctx context.Context, statement statements) error {
+		result, err = statement(name).ExecContext(ctx, args...)
 		return err
-	}
-	return tx.Commit()
+	})
+	return result, err
+}
+
+// returning runs one statement that returns a record.
+func returning[T any](ctx context.Context, d *database, name string, args ...any) (record *T, err error) {
+	err = d.write(ctx, single, func(ctx context.Context, statement statements) error {
+		record, err = one[T](statement(name).QueryRowContext(ctx, args...))
+		return err
+	})
+	return record, err
 }
 
 // instead tells a violated uniqueness from other errors.
@@ -139,7 +165,7 @@ func (d *database) SaveTransaction(ctx context.Context, t *brokers.Transaction) 
 	if err != nil {
 		return err
 	}
-	_, err = d.statements["save transaction"].ExecContext(ctx, t.ID, string(t.State), t.Revision, nullable(t.RelayState()), data, millis(t.ExpiresAt))
+	_, err = d.exec(ctx, "save transaction", t.ID, string(t.State), t.Revision, data, millis(t.ExpiresAt))
 	return d.instead(err, brokers.ErrConflict)
 }
 
@@ -148,33 +174,24 @@ func (d *database) Transaction(ctx context.Context, id string, now time.Time) (*
 	return one[brokers.Transaction](d.statements["transaction"].QueryRowContext(ctx, id, millis(now)))
 }
 
-// TransactionByRelayState loads the transaction that awaits this answer.
-func (d *database) TransactionByRelayState(ctx context.Context, relayState string, now time.Time) (*brokers.Transaction, error) {
-	return one[brokers.Transaction](d.statements["by relay state"].QueryRowContext(ctx, relayState, millis(now)))
-}
-
 // Advance stores t if the stored one is still at from and at t's revision.
 func (d *database) Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) error {
-	err := advance(ctx, d.statements["advance"], t, from)
-	if err == nil {
-		t.Revision++
-	}
-	return d.instead(err, brokers.ErrConflict)
-}
-
-func advance(ctx context.Context, stmt *sql.Stmt, t *brokers.Transaction, from brokers.State) error {
 	data, err := next(t)
 	if err != nil {
 		return err
 	}
-	return changed(stmt.ExecContext(ctx, string(t.State), nullable(t.RelayState()), data, millis(t.ExpiresAt), t.ID, string(from), t.Revision))
+	err = changed(d.exec(ctx, "advance lazily", string(t.State), data, t.ID, string(from), t.Revision))
+	if err == nil {
+		t.Revision++
+	}
+	return err
 }
 
 // UseAssertionID records an assertion as used until a time; ErrReplayed if it
 // was recorded before.
 func (d *database) UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error {
 	key := assertionHash(issuer, id)
-	_, err := d.statements["use assertion"].ExecContext(ctx, key[:], millis(until))
+	_, err := d.exec(ctx, "use assertion", key[:], millis(until))
 	return d.instead(err, brokers.ErrReplayed)
 }
 
@@ -183,7 +200,7 @@ func (d *database) UseAssertionID(ctx context.Context, issuer, id string, until 
 func (d *database) Purge(ctx context.Context, now time.Time, most int) (int, error) {
 	removed := 0
 	for _, name := range purges() {
-		result, err := d.statements[name].ExecContext(ctx, millis(now), most)
+		result, err := d.exec(ctx, name, millis(now), most)
 		if err != nil {
 			return removed, fmt.Errorf("purging: %w", err)
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"time"
 
@@ -15,7 +14,7 @@ func (d *database) SaveDevice(ctx context.Context, r *brokers.DeviceRequest) err
 	if err != nil {
 		return err
 	}
-	_, err = d.statements["save device"].ExecContext(ctx, r.Code[:], r.UserCode[:], data, millis(r.ExpiresAt))
+	_, err = d.exec(ctx, "save device", r.Code[:], r.UserCode[:], data, millis(r.ExpiresAt))
 	return d.instead(err, brokers.ErrConflict)
 }
 
@@ -26,19 +25,19 @@ func (d *database) Device(ctx context.Context, userCode brokers.Hash, now time.T
 
 // TakeDevice takes a request up, once; a second time is ErrNotFound.
 func (d *database) TakeDevice(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error) {
-	return one[brokers.DeviceRequest](d.statements["take device"].QueryRowContext(ctx, userCode[:], millis(now)))
+	return returning[brokers.DeviceRequest](ctx, d, "take device", userCode[:], millis(now))
 }
 
 // DenyDevice has the device told that it gets nothing.
 func (d *database) DenyDevice(ctx context.Context, code brokers.Hash) error {
-	_, err := d.statements["deny device"].ExecContext(ctx, code[:])
+	_, err := d.exec(ctx, "deny device", code[:])
 	return err
 }
 
 // PollDevice notes that a device asked, or ErrNotFound.
 func (d *database) PollDevice(ctx context.Context, code brokers.Hash, now time.Time, interval time.Duration) (*brokers.Poll, error) {
 	var poll *brokers.Poll
-	err := d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+	err := d.write(ctx, several, func(ctx context.Context, statement statements) error {
 		var before int64
 		if err := statement("polled").QueryRowContext(ctx, code[:]).Scan(&before); err != nil {
 			return missing(err)
@@ -72,7 +71,7 @@ func (d *database) SaveRegistration(ctx context.Context, r *brokers.Registration
 	if err != nil {
 		return err
 	}
-	_, err = d.statements["save client"].ExecContext(ctx, r.ID, data)
+	_, err = d.exec(ctx, "save client", r.ID, data)
 	return d.instead(err, brokers.ErrConflict)
 }
 
@@ -87,7 +86,7 @@ func (d *database) ReplaceRegistration(ctx context.Context, r *brokers.Registrat
 	if err != nil {
 		return err
 	}
-	err = changed(d.statements["replace client"].ExecContext(ctx, data, r.ID))
+	err = changed(d.exec(ctx, "replace client", data, r.ID))
 	if errors.Is(err, brokers.ErrConflict) {
 		return brokers.ErrNotFound
 	}
@@ -96,6 +95,6 @@ func (d *database) ReplaceRegistration(ctx context.Context, r *brokers.Registrat
 
 // DeleteRegistration removes a client. One that is not there is no error.
 func (d *database) DeleteRegistration(ctx context.Context, id string) error {
-	_, err := d.statements["delete client"].ExecContext(ctx, id)
+	_, err := d.exec(ctx, "delete client", id)
 	return err
 }

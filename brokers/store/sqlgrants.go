@@ -5,55 +5,104 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
-// IssueCode advances t, uses up its pushed request, stores the grant behind the
-// code and notes who takes part in the session: all or nothing.
-func (d *database) IssueCode(ctx context.Context, t *brokers.Transaction, from brokers.State, code brokers.Hash, g *brokers.Grant) error {
-	data, err := encode(g)
+// IssueCode advances the login, uses up its pushed request, opens or renews the
+// session, stores the grant behind the code and notes who takes part in the
+// session: all or nothing.
+func (d *database) IssueCode(ctx context.Context, i *brokers.Issuing) error {
+	rows, err := issued(i)
 	if err != nil {
 		return err
 	}
-	err = d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
-		if err := advance(ctx, statement("advance"), t, from); err != nil {
-			return err
+	if d.dialect.compound && i.Login.Pushed == (brokers.Hash{}) && i.Renews == (brokers.Hash{}) {
+		switch {
+		case i.Session != nil && i.Grant.Session == i.Session.ID:
+			err = changed(d.exec(ctx, "issue with session", slices.Concat(rows.login, rows.session, rows.participant, rows.grant)...))
+			return d.instead(err, brokers.ErrConflict)
+		case i.Session == nil && i.Grant.Session == "":
+			err = changed(d.exec(ctx, "issue", slices.Concat(rows.login, rows.grant)...))
+			return d.instead(err, brokers.ErrConflict)
 		}
-		if t.Pushed != (brokers.Hash{}) {
-			if err := changed(statement("use pushed").ExecContext(ctx, t.Pushed[:])); err != nil {
-				return err
-			}
-		}
-		if g.Session != "" {
-			if err := takePart(ctx, statement, g); err != nil {
-				return err
-			}
-		}
-		_, err := statement("insert grant").ExecContext(ctx, code[:], millis(g.CodeExpiresAt), nullable(g.Session), data, millis(g.CodeExpiresAt))
-		return err
-	})
-	if err == nil {
-		t.Revision++
 	}
+	err = d.write(ctx, several, func(ctx context.Context, statement statements) error { return issue(ctx, statement, i, rows) })
 	return d.instead(err, brokers.ErrConflict)
 }
 
+// issuedRows are the values of what is written with a code.
+type issuedRows struct {
+	login, session, participant, grant []any
+}
+
+func issued(i *brokers.Issuing) (rows issuedRows, err error) {
+	t, g := i.Login, i.Grant
+	login, errLogin := next(t)
+	grant, errGrant := encode(g)
+	part, errPart := encode(participant(g))
+	if err := errors.Join(errLogin, errGrant, errPart); err != nil {
+		return rows, err
+	}
+	rows.login = []any{string(t.State), login, t.ID, string(i.From), t.Revision}
+	rows.grant = []any{i.Code[:], millis(g.CodeExpiresAt), nullable(g.Session), grant, millis(g.CodeExpiresAt)}
+	if i.Session == nil {
+		return rows, nil
+	}
+	session, err := encode(i.Session)
+	rows.session = []any{i.Session.CookieHash[:], i.Session.ID, session, millis(i.Session.ExpiresAt)}
+	rows.participant = []any{g.Session, g.Request.ClientID, part, millis(i.Session.ExpiresAt)}
+	return rows, err
+}
+
+// issue writes it all, one statement after the other.
+func issue(ctx context.Context, statement statements, i *brokers.Issuing, rows issuedRows) error {
+	if err := changed(statement("advance").ExecContext(ctx, rows.login...)); err != nil {
+		return err
+	}
+	if i.Login.Pushed != (brokers.Hash{}) {
+		if err := changed(statement("use pushed").ExecContext(ctx, i.Login.Pushed[:])); err != nil {
+			return err
+		}
+	}
+	if i.Renews != (brokers.Hash{}) {
+		if err := changed(statement("leave session").ExecContext(ctx, i.Renews[:], i.Session.ID)); err != nil {
+			return err
+		}
+	}
+	if i.Session != nil {
+		if _, err := statement("save session").ExecContext(ctx, rows.session...); err != nil {
+			return err
+		}
+	}
+	if i.Grant.Session != "" {
+		if err := takePart(ctx, statement, i.Grant, rows.participant); err != nil {
+			return err
+		}
+	}
+	_, err := statement("insert grant").ExecContext(ctx, rows.grant...)
+	return err
+}
+
 // takePart notes a client in a session, which must not have ended.
-func takePart(ctx context.Context, statement func(string) *sql.Stmt, g *brokers.Grant) error {
-	session, err := one[brokers.Session](statement("hold session").QueryRowContext(ctx, g.Session))
-	if errors.Is(err, brokers.ErrNotFound) {
-		return brokers.ErrConflict
+func takePart(ctx context.Context, statement statements, g *brokers.Grant, row []any) error {
+	if row == nil {
+		session, err := one[brokers.Session](statement("hold session").QueryRowContext(ctx, g.Session))
+		if errors.Is(err, brokers.ErrNotFound) {
+			return brokers.ErrConflict
+		}
+		if err != nil {
+			return err
+		}
+		data, err := encode(participant(g))
+		if err != nil {
+			return err
+		}
+		row = []any{g.Session, g.Request.ClientID, data, millis(session.ExpiresAt)}
 	}
-	if err != nil {
-		return err
-	}
-	data, err := encode(participant(g))
-	if err != nil {
-		return err
-	}
-	_, err = statement("take part").ExecContext(ctx, g.Session, g.Request.ClientID, data, millis(session.ExpiresAt))
+	_, err := statement("take part").ExecContext(ctx, row...)
 	return err
 }
 
@@ -64,11 +113,11 @@ func (d *database) RedeemCode(ctx context.Context, code, access brokers.Hash, to
 		return nil, err
 	}
 	end := millis(token.ExpiresAt)
-	g, err := one[brokers.Grant](d.statements["redeem"].QueryRowContext(ctx, millis(now), access[:], end, data, end, end, code[:], millis(now)))
+	g, err := returning[brokers.Grant](ctx, d, "redeem", millis(now), access[:], end, data, end, end, code[:], millis(now))
 	if !errors.Is(err, brokers.ErrNotFound) {
 		return g, err
 	}
-	g, err = one[brokers.Grant](d.statements["revoke replayed"].QueryRowContext(ctx, millis(now), code[:]))
+	g, err = returning[brokers.Grant](ctx, d, "revoke replayed", millis(now), code[:])
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +150,14 @@ func pair(row *sql.Row, more ...any) (*brokers.Grant, *brokers.Token, error) {
 // SaveRefreshToken adds the first refresh token to the grant of a code that was
 // redeemed; ErrNotFound if it has been revoked.
 func (d *database) SaveRefreshToken(ctx context.Context, code, refresh brokers.Hash, token brokers.Token) error {
-	return d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+	return d.write(ctx, several, func(ctx context.Context, statement statements) error {
 		return addRefreshToken(ctx, statement, code[:], refresh, token)
 	})
 }
 
 // addRefreshToken lengthens the life of the grant, which locks it, and adds the
 // token.
-func addRefreshToken(ctx context.Context, statement func(string) *sql.Stmt, code []byte, refresh brokers.Hash, token brokers.Token) error {
+func addRefreshToken(ctx context.Context, statement statements, code []byte, refresh brokers.Hash, token brokers.Token) error {
 	data, err := encode(token)
 	if err != nil {
 		return err
@@ -120,7 +169,7 @@ func addRefreshToken(ctx context.Context, statement func(string) *sql.Stmt, code
 	return err
 }
 
-func lengthen(ctx context.Context, statement func(string) *sql.Stmt, code []byte, end time.Time) error {
+func lengthen(ctx context.Context, statement statements, code []byte, end time.Time) error {
 	err := changed(statement("lengthen").ExecContext(ctx, millis(end), millis(end), code))
 	if errors.Is(err, brokers.ErrConflict) {
 		return brokers.ErrNotFound
@@ -142,7 +191,7 @@ func (d *database) RefreshToken(ctx context.Context, refresh brokers.Hash, now t
 // grant and is ErrReplayed.
 func (d *database) Refresh(ctx context.Context, r brokers.Refreshing) error {
 	replayed := false
-	err := d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+	err := d.write(ctx, several, func(ctx context.Context, statement statements) error {
 		code, err := useRefreshToken(ctx, statement, r)
 		if errors.Is(err, brokers.ErrNotFound) {
 			replayed, err = answerAgain(ctx, statement, r)
@@ -172,7 +221,7 @@ func (d *database) Refresh(ctx context.Context, r brokers.Refreshing) error {
 	return err
 }
 
-func useRefreshToken(ctx context.Context, statement func(string) *sql.Stmt, r brokers.Refreshing) (code []byte, err error) {
+func useRefreshToken(ctx context.Context, statement statements, r brokers.Refreshing) (code []byte, err error) {
 	if r.Next != (brokers.Hash{}) {
 		err = statement("rotate").QueryRowContext(ctx, millis(r.Now), r.Caller[:], r.Next[:], r.Old[:], millis(r.Now)).Scan(&code)
 		return code, missing(err)
@@ -186,7 +235,7 @@ func useRefreshToken(ctx context.Context, statement func(string) *sql.Stmt, r br
 }
 
 // answerAgain judges the second use of a refresh token.
-func answerAgain(ctx context.Context, statement func(string) *sql.Stmt, r brokers.Refreshing) (replayed bool, err error) {
+func answerAgain(ctx context.Context, statement statements, r brokers.Refreshing) (replayed bool, err error) {
 	var code, caller, successor []byte
 	var usedAt int64
 	var successorUsed, revoked sql.NullInt64
@@ -207,6 +256,6 @@ func answerAgain(ctx context.Context, statement func(string) *sql.Stmt, r broker
 // RevokeByToken revokes the grant of an access or refresh token. One that is not
 // there is no error.
 func (d *database) RevokeByToken(ctx context.Context, token brokers.Hash, now time.Time) error {
-	_, err := d.statements["revoke by token"].ExecContext(ctx, millis(now), token[:], token[:], token[:])
+	_, err := d.exec(ctx, "revoke by token", millis(now), token[:], token[:], token[:])
 	return err
 }

@@ -22,7 +22,7 @@ import (
 // machine takes.
 type SQLite struct {
 	// SQLite has one writer at a time, so writes queue for the one connection of
-	// the writer instead of polling for the file lock.
+	// the writer instead of polling for the file lock, and share commits (batches).
 	*database
 }
 
@@ -36,12 +36,14 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	s := &SQLite{&database{dialect: dialect{unique: sqliteUnique}}}
-	if s.writer, err = sql.Open("sqlite", dataSource(path, "_txlock", "immediate")); err != nil {
+	s := &SQLite{&database{dialect: dialect{unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
+	writer, err := sql.Open("sqlite", dataSource(path, "_txlock", "immediate"))
+	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	s.writer.SetMaxOpenConns(1)
-	if err := migrateSQLite(ctx, s.writer); err != nil {
+	s.close = writer.Close
+	writer.SetMaxOpenConns(1)
+	if err := migrateSQLite(ctx, writer); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), s.Close())
 	}
 	if s.reader, err = sql.Open("sqlite", dataSource(path, "_pragma", "query_only(1)")); err != nil {
@@ -50,7 +52,12 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	readers := max(2, runtime.GOMAXPROCS(0))
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	if err := s.prepare(ctx); err != nil {
+	b, err := startBatches(ctx, writer, s.dialect)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.write, s.close = b.write, b.close
+	if err := s.dialect.prepare(ctx, s.reader, reads(), s.statements); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

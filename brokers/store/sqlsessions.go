@@ -9,32 +9,6 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
-// SaveSession inserts a new session.
-func (d *database) SaveSession(ctx context.Context, s *brokers.Session) error {
-	data, err := encode(s)
-	if err != nil {
-		return err
-	}
-	_, err = d.statements["save session"].ExecContext(ctx, s.CookieHash[:], s.ID, data, millis(s.ExpiresAt))
-	return d.instead(err, brokers.ErrConflict)
-}
-
-// RenewSession puts a session in the place of the one with the old cookie.
-func (d *database) RenewSession(ctx context.Context, old brokers.Hash, s *brokers.Session) error {
-	data, err := encode(s)
-	if err != nil {
-		return err
-	}
-	err = d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
-		if _, err := one[brokers.Session](statement("end session").QueryRowContext(ctx, old[:])); err != nil {
-			return err
-		}
-		_, err := statement("save session").ExecContext(ctx, s.CookieHash[:], s.ID, data, millis(s.ExpiresAt))
-		return err
-	})
-	return d.instead(err, brokers.ErrConflict)
-}
-
 // Session loads a session that has not expired.
 func (d *database) Session(ctx context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error) {
 	return one[brokers.Session](d.statements["session"].QueryRowContext(ctx, cookie[:], millis(now)))
@@ -44,7 +18,7 @@ func (d *database) Session(ctx context.Context, cookie brokers.Hash, now time.Ti
 // notice for everybody who took part into the outbox, all in one step.
 func (d *database) EndSession(ctx context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error) {
 	var list []brokers.Participant
-	err := d.transaction(ctx, func(statement func(string) *sql.Stmt) error {
+	err := d.write(ctx, several, func(ctx context.Context, statement statements) error {
 		session, err := one[brokers.Session](statement("end session").QueryRowContext(ctx, cookie[:]))
 		if errors.Is(err, brokers.ErrNotFound) {
 			return nil
@@ -96,13 +70,20 @@ func all[T any](rows *sql.Rows) ([]T, error) {
 
 // DueNotices takes notices whose time has come. Until the lease ends nobody else
 // gets them.
-func (d *database) DueNotices(ctx context.Context, now, lease time.Time, most int) ([]brokers.Notice, error) {
-	rows, err := d.statements["due notices"].QueryContext(ctx, millis(lease), millis(now), millis(now), most)
-	if err != nil {
-		return nil, err
-	}
+func (d *database) DueNotices(ctx context.Context, now, lease time.Time, most int) (list []brokers.Notice, err error) {
+	err = d.write(ctx, single, func(ctx context.Context, statement statements) error {
+		rows, err := statement("due notices").QueryContext(ctx, millis(lease), millis(now), millis(now), most)
+		if err != nil {
+			return err
+		}
+		list, err = dueNotices(rows)
+		return err
+	})
+	return list, err
+}
+
+func dueNotices(rows *sql.Rows) (list []brokers.Notice, err error) {
 	defer rows.Close()
-	var list []brokers.Notice
 	for rows.Next() {
 		var n brokers.Notice
 		var data []byte
@@ -121,13 +102,13 @@ func (d *database) DueNotices(ctx context.Context, now, lease time.Time, most in
 
 // PostponeNotice sets when a notice is due again.
 func (d *database) PostponeNotice(ctx context.Context, id int64, due time.Time) error {
-	_, err := d.statements["postpone notice"].ExecContext(ctx, millis(due), id)
+	_, err := d.exec(ctx, "postpone notice", millis(due), id)
 	return err
 }
 
 // SettleNotice removes a notice that was delivered or given up.
 func (d *database) SettleNotice(ctx context.Context, id int64) error {
-	_, err := d.statements["settle notice"].ExecContext(ctx, id)
+	_, err := d.exec(ctx, "settle notice", id)
 	return err
 }
 
@@ -137,7 +118,7 @@ func (d *database) Push(ctx context.Context, handle brokers.Hash, r *brokers.Pus
 	if err != nil {
 		return err
 	}
-	_, err = d.statements["push"].ExecContext(ctx, handle[:], data, millis(r.ExpiresAt))
+	_, err = d.exec(ctx, "push", handle[:], data, millis(r.ExpiresAt))
 	return d.instead(err, brokers.ErrConflict)
 }
 
@@ -148,7 +129,7 @@ func (d *database) Pushed(ctx context.Context, handle brokers.Hash, now time.Tim
 
 // SaveReceipt keeps a level receipt. The first of an ID stays.
 func (d *database) SaveReceipt(ctx context.Context, id string, receipt []byte, until time.Time) error {
-	_, err := d.statements["save receipt"].ExecContext(ctx, id, receipt, millis(until))
+	_, err := d.exec(ctx, "save receipt", id, receipt, millis(until))
 	return err
 }
 

@@ -4,9 +4,9 @@ package store
 // finds it.
 func writes() [][2]string {
 	list := [][2]string{
-		{"save transaction", `INSERT INTO transactions (id, state, revision, relay_state, data, expires_at) VALUES (?, ?, ?, ?, ?, ?)`},
-		{"advance", `UPDATE transactions SET state = ?, revision = revision + 1, relay_state = ?, data = ?, expires_at = ?
-			WHERE id = ? AND state = ? AND revision = ?`},
+		{"save transaction", `INSERT INTO transactions (id, state, revision, data, expires_at) VALUES (?, ?, ?, ?, ?) {lazily}`},
+		{"advance", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ?`},
+		{"advance lazily", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ? {lazily}`},
 		{"insert grant", `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) VALUES (?, ?, ?, ?, ?)`},
 		{"use pushed", `DELETE FROM pushed_requests WHERE hash = ?`},
 		{"hold session", `SELECT data FROM sessions WHERE id = ? {share}`},
@@ -32,6 +32,7 @@ func writes() [][2]string {
 			WHERE r.hash = ? AND r.used_at IS NOT NULL`},
 		{"use assertion", `INSERT INTO assertions (hash, expires_at) VALUES (?, ?)`},
 		{"save session", `INSERT INTO sessions (cookie_hash, id, data, expires_at) VALUES (?, ?, ?, ?)`},
+		{"leave session", `DELETE FROM sessions WHERE cookie_hash = ? AND id = ?`},
 		{"end session", `DELETE FROM sessions WHERE cookie_hash = ? RETURNING data`},
 		{"end participation", `DELETE FROM participants WHERE session_id = ? RETURNING data`},
 		{"insert notice", `INSERT INTO notices (data, due_at, expires_at) VALUES (?, ?, ?)`},
@@ -58,10 +59,23 @@ func writes() [][2]string {
 	return list
 }
 
+// compounds are those that change several tables at once.
+func compounds() [][2]string {
+	const login = `WITH login AS (UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ? RETURNING 1)`
+	const grant = `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at)
+		SELECT ?::bytea, ?::bigint, ?::text, ?::bytea, ?::bigint FROM login`
+	return [][2]string{
+		{"issue", login + grant},
+		{"issue with session", login + `, opened AS (INSERT INTO sessions (cookie_hash, id, data, expires_at)
+				SELECT ?::bytea, ?::text, ?::bytea, ?::bigint FROM login RETURNING 1),
+			part AS (INSERT INTO participants (session_id, client_id, data, expires_at) SELECT ?::text, ?::text, ?::bytea, ?::bigint FROM opened)
+			` + grant},
+	}
+}
+
 func reads() [][2]string {
 	return [][2]string{
 		{"transaction", `SELECT data FROM transactions WHERE id = ? AND expires_at > ?`},
-		{"by relay state", `SELECT data FROM transactions WHERE relay_state = ? AND expires_at > ?`},
 		{"first token", `SELECT data, token_data FROM grants WHERE token_hash = ? AND token_expires_at > ? AND revoked_at IS NULL`},
 		{"further token", `SELECT g.data, a.data FROM access_tokens a JOIN grants g ON g.code_hash = a.code_hash
 			WHERE a.hash = ? AND a.expires_at > ? AND g.revoked_at IS NULL`},

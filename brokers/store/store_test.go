@@ -109,13 +109,13 @@ func TestSQLiteKeepsNoSecretInClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx.State = brokers.Completed
-	if err := s.IssueCode(ctx, tx, brokers.Authenticated, brokers.HashOf("canary-code"), &brokers.Grant{CodeExpiresAt: now.Add(time.Minute)}); err != nil {
+	if err := s.IssueCode(ctx, &brokers.Issuing{
+		Login: tx, From: brokers.Authenticated, Code: brokers.HashOf("canary-code"), Grant: &brokers.Grant{CodeExpiresAt: now.Add(time.Minute)},
+		Session: &brokers.Session{CookieHash: brokers.HashOf("canary-session"), ExpiresAt: now.Add(time.Minute)},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.RedeemCode(ctx, brokers.HashOf("canary-code"), brokers.HashOf("canary-token"), brokers.Token{ExpiresAt: now.Add(time.Minute)}, now); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.SaveSession(ctx, &brokers.Session{CookieHash: brokers.HashOf("canary-session"), ExpiresAt: now.Add(time.Minute)}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*"))

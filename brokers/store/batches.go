@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// maxBatch is how many writings share a commit at most.
+const maxBatch = 64
+
+var errClosed = errors.New("the store is closed")
+
+// batches writes through one connection of SQLite. What waits while a commit is
+// under way shares the next one; nobody waits for company. Each writing holds or
+// fails by itself.
+type batches struct {
+	db         *sql.DB
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	queue      chan *batched
+	closing    chan struct{}
+	ended      chan struct{}
+	once       sync.Once
+}
+
+type batched struct {
+	f       writing
+	several bool
+	done    chan error
+}
+
+// startBatches takes the pool's only connection for itself.
+func startBatches(ctx context.Context, db *sql.DB, d dialect) (*batches, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("opening database: %w", err)
+	}
+	b := &batches{
+		db: db, conn: conn, statements: map[string]*sql.Stmt{},
+		queue: make(chan *batched, maxBatch), closing: make(chan struct{}), ended: make(chan struct{}),
+	}
+	frame := [][2]string{
+		{"begin", "BEGIN IMMEDIATE"}, {"commit", "COMMIT"}, {"rollback", "ROLLBACK"},
+		{"savepoint", "SAVEPOINT writing"}, {"undo", "ROLLBACK TO writing"}, {"release", "RELEASE writing"},
+	}
+	for _, texts := range [][][2]string{frame, writes()} {
+		if err := d.prepare(ctx, conn, texts, b.statements); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	go b.run()
+	return b, nil
+}
+
+// write waits for its turn and for the commit. Once queued it is not given up: an
+// interrupted statement would undo those of others.
+func (b *batches) write(ctx context.Context, several bool, f writing) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w := &batched{f, several, make(chan error, 1)}
+	select {
+	case b.queue <- w:
+	case <-b.closing:
+		return errClosed
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-b.ended:
+	}
+	select { // the last batch may have had it
+	case err := <-w.done:
+		return err
+	default:
+		return errClosed
+	}
+}
+
+// close lets the batch under way finish. It may be called again.
+func (b *batches) close() (err error) {
+	b.once.Do(func() {
+		close(b.closing)
+		<-b.ended
+		err = errors.Join(b.conn.Close(), b.db.Close())
+	})
+	return err
+}
+
+func (b *batches) run() {
+	defer close(b.ended)
+	var batch []*batched
+	for {
+		select {
+		case w := <-b.queue:
+			batch = append(batch[:0], w)
+		case <-b.closing:
+			return
+		}
+		for more := true; more && len(batch) < maxBatch; {
+			select {
+			case w := <-b.queue:
+				batch = append(batch, w)
+			default:
+				more = false
+			}
+		}
+		b.perform(batch)
+	}
+}
+
+func (b *batches) statement(name string) *sql.Stmt { return b.statements[name] }
+
+// perform commits a batch and tells each writing how it went.
+func (b *batches) perform(batch []*batched) {
+	ctx := context.Background()
+	if len(batch) == 1 && !batch[0].several { // a statement is a transaction by itself
+		batch[0].done <- batch[0].f(ctx, b.statement)
+		return
+	}
+	tell := func(err error) {
+		for _, w := range batch {
+			w.done <- err
+		}
+	}
+	if _, err := b.statement("begin").ExecContext(ctx); err != nil {
+		tell(fmt.Errorf("beginning: %w", err))
+		return
+	}
+	errs := make([]error, len(batch))
+	var broken error
+	for i, w := range batch {
+		if errs[i] = b.one(ctx, w); errors.Is(errs[i], errBroken) {
+			broken = errs[i]
+			break
+		}
+	}
+	if broken == nil {
+		_, broken = b.statement("commit").ExecContext(ctx)
+	}
+	if broken != nil {
+		_, _ = b.statement("rollback").ExecContext(ctx) // SQLite may have done it already
+		tell(fmt.Errorf("committing: %w", broken))
+		return
+	}
+	for i, w := range batch {
+		w.done <- errs[i]
+	}
+}
+
+var errBroken = errors.New("a writing could not be undone")
+
+// one runs a writing of a batch. A statement that fails undoes itself; several
+// are undone to where they began.
+func (b *batches) one(ctx context.Context, w *batched) error {
+	if !w.several {
+		return w.f(ctx, b.statement)
+	}
+	if _, err := b.statement("savepoint").ExecContext(ctx); err != nil {
+		return errors.Join(errBroken, err)
+	}
+	err := w.f(ctx, b.statement)
+	if err != nil {
+		if _, undone := b.statement("undo").ExecContext(ctx); undone != nil {
+			return errors.Join(errBroken, err, undone)
+		}
+	}
+	if _, released := b.statement("release").ExecContext(ctx); released != nil {
+		return errors.Join(errBroken, released)
+	}
+	return err
+}
