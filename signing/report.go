@@ -193,6 +193,8 @@ type TimeStamp struct {
 	// Time is the latest time that the token can mean: genTime and accuracy.
 	Time      *time.Time `json:"time,omitempty"`
 	Authority string     `json:"authority,omitempty"`
+	// File is the file of a container that holds the time-stamp.
+	File string `json:"file,omitempty"`
 	// Field, Coverage, Revision and ByteRange are those of a document time-stamp.
 	Field     string   `json:"field,omitempty"`
 	Coverage  Coverage `json:"coverage,omitempty"`
@@ -230,10 +232,16 @@ type Signer struct {
 type VerifyOptions struct {
 	// Roots are the trust anchors; nil or empty means there are none.
 	Roots []*x509.Certificate
+	// Responders are trusted to answer about any certificate (RFC 6960 4.2.2.2), as
+	// the OCSP services of a trusted list are.
+	Responders []*x509.Certificate
 	// Intermediates may help to build a path; they are not trusted.
 	Intermediates []*x509.Certificate
 	// Time is the moment of validation; zero means now.
 	Time time.Time
+	// Existed is a time at which the signatures are known to have existed, by proof
+	// that is not in the document; nil for none.
+	Existed *time.Time
 	// Password opens an encrypted document.
 	Password []byte
 	// Material is validation data beside that of the document.

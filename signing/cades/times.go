@@ -159,7 +159,7 @@ func (e *examination) archive(raw []byte) *archive {
 // counterProof is what archive time-stamps of this signature prove about one of
 // its countersignatures.
 func (e *examination) counterProof(raw []byte) *validation.Proof {
-	proof := validation.Proof{Best: e.v.judge.Options.Now()}
+	proof := validation.Begin(e.v.judge.Options)
 	for i := range e.out.TimeStamps {
 		t := &e.out.TimeStamps[i]
 		if t.Kind != signing.ArchiveStamp || t.Indication != signing.TotalPassed {

@@ -139,7 +139,7 @@ func (v *verifier) examine(ctx context.Context, si *cms.SignerInfo, parent, dept
 		Format: signing.CAdES, Integrity: signing.Unknown, Countersigns: parent,
 		Findings: []signing.Finding{}, TimeStamps: []signing.TimeStamp{},
 	}}
-	e.proof = validation.Proof{Best: v.judge.Options.Now()}
+	e.proof = validation.Begin(v.judge.Options)
 	if inherited != nil {
 		e.proof = *inherited
 	}

@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing/cms"
@@ -131,8 +132,56 @@ func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Optio
 	case isUnhandled:
 		return nil, fmt.Errorf("%w: %w", ErrRule, unhandled)
 	default:
-		return nil, ErrNoPath
+		return findOld(certificate, candidates, o)
 	}
+}
+
+// findOld finds paths with certificates that were signed over SHA-1 when that was
+// believed, which crypto/x509 no longer looks at. Rules that such certificates
+// seldom carry are not applied: one with name constraints is left out.
+func findOld(certificate *x509.Certificate, candidates []*x509.Certificate, o Options) ([]*x509.Certificate, error) {
+	failure := ErrNoPath
+	var up func(path []*x509.Certificate) []*x509.Certificate
+	checks := 0
+	up = func(path []*x509.Certificate) []*x509.Certificate {
+		last := path[len(path)-1]
+		if o.Time.Before(last.NotBefore) || o.Time.After(last.NotAfter) {
+			failure = fmt.Errorf("%w: %s", ErrValidity, "an old certificate")
+			return nil
+		}
+		for _, anchor := range o.Anchors {
+			if issued(last, anchor) {
+				return append(path, anchor)
+			}
+		}
+		if len(path) == maxLength {
+			return nil
+		}
+		for _, c := range candidates {
+			if checks++; checks > maxChecks {
+				return nil
+			}
+			if slices.ContainsFunc(path, c.Equal) || !c.IsCA || len(c.PermittedDNSDomains)+len(c.ExcludedDNSDomains) > 0 || !issued(last, c) {
+				continue
+			}
+			if found := up(append(slices.Clone(path), c)); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	if path := up([]*x509.Certificate{certificate}); path != nil {
+		return path, nil
+	}
+	return nil, failure
+}
+
+// maxChecks bounds the certificates that findOld looks at.
+const maxChecks = 256
+
+func issued(c, issuer *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, issuer.RawSubject) &&
+		(issuer.KeyUsage == 0 || issuer.KeyUsage&x509.KeyUsageCertSign != 0) && cms.CheckCertificate(c, issuer) == nil
 }
 
 // top returns the certificate whose issuer is missing.

@@ -3,8 +3,10 @@ package cms
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -47,6 +49,32 @@ func (si *SignerInfo) AddUnsigned(oid OID, value []byte) error {
 // CRLs carry it. The algorithm is a raw AlgorithmIdentifier. SHA-1 and shorter
 // digests are refused with ErrAlgorithm.
 func VerifyValue(key crypto.PublicKey, algorithm, message, value []byte) error {
+	return verifyOther(key, algorithm, message, value, false)
+}
+
+// SHA1Trusted is the time until which signatures of authorities over SHA-1 are
+// believed: certificates, OCSP answers and lists that are older were made when
+// nobody could make two that collide. Signatures of persons end in 2012
+// (TS 119 312).
+func SHA1Trusted() time.Time { return time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// VerifyOldValue is VerifyValue for what was signed before SHA1Trusted.
+func VerifyOldValue(key crypto.PublicKey, algorithm, message, value []byte) error {
+	return verifyOther(key, algorithm, message, value, true)
+}
+
+// CheckCertificate tells whether an issuer signed a certificate, over SHA-1 only
+// if that was before SHA1Trusted.
+func CheckCertificate(c, issuer *x509.Certificate) error {
+	in := cryptobyte.String(c.Raw)
+	var certificate, algorithm cryptobyte.String
+	if !in.ReadASN1(&certificate, asn1.SEQUENCE) || !certificate.SkipASN1(asn1.SEQUENCE) || !certificate.ReadASN1Element(&algorithm, asn1.SEQUENCE) {
+		return formatError("certificate")
+	}
+	return verifyOther(issuer.PublicKey, algorithm, c.RawTBSCertificate, c.Signature, c.NotBefore.Before(SHA1Trusted()))
+}
+
+func verifyOther(key crypto.PublicKey, algorithm, message, value []byte, old bool) error {
 	in := cryptobyte.String(algorithm)
 	id, ok := readAlgorithm(&in)
 	if !ok || !in.Empty() {
@@ -55,6 +83,9 @@ func VerifyValue(key crypto.PublicKey, algorithm, message, value []byte) error {
 	a, err := id.signatureAlgorithm(0)
 	if err != nil {
 		return err
+	}
+	if a.Scheme != Ed25519 && a.Digest == crypto.SHA1 && old {
+		return verifyValue(key, a, message, value)
 	}
 	if a.Scheme != Ed25519 && (a.Digest == 0 || a.Digest == crypto.SHA1 || a.Digest == crypto.SHA224) {
 		return fmt.Errorf("digest of a signature: %w", ErrAlgorithm)

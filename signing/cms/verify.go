@@ -89,7 +89,7 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 	}
 	v.Raw, v.Bound, err = d.findSigner(si, extra)
 	if v.Raw != nil {
-		if c, err := x509.ParseCertificate(v.Raw); err == nil {
+		if c, err := ParseCertificate(v.Raw); err == nil {
 			v.Certificate = c
 		}
 	}

@@ -13,6 +13,7 @@ package crl
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -252,10 +253,18 @@ func (l *List) Verify(certificate, issuer *x509.Certificate) error {
 	if err := l.scope.covers(certificate); err != nil {
 		return err
 	}
-	if err := cms.VerifyValue(issuer.PublicKey, l.algorithm, l.tbs, l.value); err != nil {
+	if err := l.verify()(issuer.PublicKey, l.algorithm, l.tbs, l.value); err != nil {
 		return wrong("%v", err)
 	}
 	return nil
+}
+
+// verify is the check of the signature, which is milder with old lists.
+func (l *List) verify() func(key crypto.PublicKey, algorithm, message, value []byte) error {
+	if l.ThisUpdate.Before(cms.SHA1Trusted()) {
+		return cms.VerifyOldValue
+	}
+	return cms.VerifyValue
 }
 
 // Lookup returns the entry of a serial number, nil when it is not listed.

@@ -14,8 +14,10 @@ import (
 )
 
 // Parse reads an OCSPResponse (RFC 6960 4.2.1), verifies it, and takes the
-// answer about the certificate from it.
-func Parse(raw []byte, certificate, issuer *x509.Certificate) (*Response, error) {
+// answer about the certificate from it. Beside the issuer and those whom it
+// certified, responders that the caller trusts for themselves may have signed it
+// (RFC 6960 4.2.2.2, first case).
+func Parse(raw []byte, certificate, issuer *x509.Certificate, trusted ...*x509.Certificate) (*Response, error) {
 	if len(raw) > fetch.MaxOCSP {
 		return nil, wrong("%d bytes", len(raw))
 	}
@@ -44,10 +46,14 @@ func Parse(raw []byte, certificate, issuer *x509.Certificate) (*Response, error)
 	if err := r.readExtensions(&inner); err != nil {
 		return nil, err
 	}
-	if err := r.findResponder(wrapped, tag, responderID, issuer); err != nil {
+	if err := r.findResponder(wrapped, tag, responderID, issuer, trusted); err != nil {
 		return nil, err
 	}
-	if err := cms.VerifyValue(r.Responder.PublicKey, algorithm, data, value); err != nil {
+	verify := cms.VerifyValue
+	if r.ProducedAt.Before(cms.SHA1Trusted()) {
+		verify = cms.VerifyOldValue
+	}
+	if err := verify(r.Responder.PublicKey, algorithm, data, value); err != nil {
 		return nil, wrong("%v", err)
 	}
 	return r, r.findAnswer(list, certificate, issuer)
@@ -115,7 +121,7 @@ func readExtension(list *cryptobyte.String) (oid cms.OID, critical bool, value c
 
 // findResponder finds who the ResponderID names: the issuer, or a certificate in
 // the answer that the issuer signed for this purpose (RFC 6960 4.2.2.2).
-func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cryptobyte.String, issuer *x509.Certificate) error {
+func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cryptobyte.String, issuer *x509.Certificate, trusted []*x509.Certificate) error {
 	named := func(c *x509.Certificate) bool {
 		switch tag {
 		case explicit(1):
@@ -132,6 +138,12 @@ func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cry
 		r.Responder = issuer
 		return nil
 	}
+	for _, c := range trusted {
+		if named(c) && !r.ProducedAt.Before(c.NotBefore) && !r.ProducedAt.After(c.NotAfter) {
+			r.Responder, r.Delegated, r.NoCheck = c, true, true
+			return nil
+		}
+	}
 	var list cryptobyte.String
 	if wrapped != nil && (!wrapped.ReadASN1(&list, asn1.SEQUENCE) || !wrapped.Empty()) {
 		return wrong("certificates")
@@ -141,7 +153,7 @@ func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cry
 		if n == maxCertificates || !list.ReadASN1Element(&raw, asn1.SEQUENCE) {
 			return wrong("certificates")
 		}
-		c, err := x509.ParseCertificate(raw)
+		c, err := cms.ParseCertificate(raw)
 		if err != nil || !named(c) {
 			continue
 		}
@@ -166,7 +178,7 @@ func delegated(c, issuer *x509.Certificate, at time.Time) error {
 	switch {
 	case !signs:
 		return wrong("its responder was not certified for OCSP")
-	case !bytes.Equal(c.RawIssuer, issuer.RawSubject) || issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil:
+	case !bytes.Equal(c.RawIssuer, issuer.RawSubject) || cms.CheckCertificate(c, issuer) != nil:
 		return wrong("its responder was not certified by the issuer")
 	case at.Before(c.NotBefore) || at.After(c.NotAfter):
 		return wrong("the certificate of its responder was not valid then")

@@ -75,6 +75,10 @@ type Finding struct {
 
 const certificateHold = 6
 
+// skew is how far the clocks of those who made a time-stamp and an answer may be
+// apart. Some ask for both at once.
+const skew = 10 * time.Second
+
 // Exempt tells whether a certificate says of itself that it is never revoked:
 // noRevAvail (RFC 9608), validity-assured (EN 319 412-1 5.2), ocsp-nocheck.
 func Exempt(c *x509.Certificate) bool {
@@ -91,9 +95,15 @@ func Exempt(c *x509.Certificate) bool {
 // A piece that says good speaks about the time when it was issued after it, or
 // is still in force then. A revocation counts whatever the age of the piece.
 func (m *Material) Look(certificate, issuer *x509.Certificate, at time.Time) Finding {
+	return m.LookTrusting(certificate, issuer, at, nil)
+}
+
+// LookTrusting is Look that also takes OCSP answers of responders that the caller
+// trusts for themselves, as those on a trusted list are.
+func (m *Material) LookTrusting(certificate, issuer *x509.Certificate, at time.Time, responders []*x509.Certificate) Finding {
 	var best Finding
 	consider := func(f Finding) {
-		covers := !f.ThisUpdate.Before(at) || !f.NextUpdate.IsZero() && !f.NextUpdate.Before(at)
+		covers := !f.ThisUpdate.Before(at.Add(-skew)) || !f.NextUpdate.IsZero() && !f.NextUpdate.Before(at)
 		if f.State == Unknown || f.State == Good && !covers {
 			return
 		}
@@ -102,7 +112,7 @@ func (m *Material) Look(certificate, issuer *x509.Certificate, at time.Time) Fin
 		}
 	}
 	for _, raw := range m.OCSPs[:min(maxPieces, len(m.OCSPs))] {
-		if r, err := ocsp.Parse(raw, certificate, issuer); err == nil {
+		if r, err := ocsp.Parse(raw, certificate, issuer, responders...); err == nil {
 			consider(fromOCSP(r))
 		}
 	}

@@ -1,14 +1,23 @@
 package validation
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/certpath"
+	"github.com/eidbridge/eidbridge/signing/cms"
+	"github.com/eidbridge/eidbridge/signing/ocsp"
 	"github.com/eidbridge/eidbridge/signing/revocation"
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Signer judges the path of the signing certificate and its revocation as of the
@@ -28,6 +37,15 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 		return false
 	}
 	path, err := j.Path(ctx, c, candidates, proof.Best)
+	known := proof.Best // the time about which revocation must be known
+	outside := errors.Is(err, certpath.ErrValidity)
+	if outside {
+		// Whether the certificate was revoked comes before its validity; any answer
+		// from when it was valid counts (EN 319 102-1 5.2.6.4).
+		if valid, failure := j.Path(ctx, c, candidates, c.NotAfter); failure == nil {
+			path, err, known = valid, nil, c.NotBefore
+		}
+	}
 	if err != nil {
 		sub, code, text := pathFailure(err)
 		out.Fail(signing.Indeterminate, sub, code, "%s", text)
@@ -41,7 +59,7 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 		if revocation.Exempt(c) {
 			continue
 		}
-		f := j.look(ctx, path, i, proof.Best)
+		f := j.look(ctx, path, i, known)
 		switch {
 		case f.State == revocation.Good, f.State != revocation.Unknown && proof.Timed && f.At.After(proof.Best):
 			if i == 0 {
@@ -59,7 +77,24 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 			out.Fail(signing.Indeterminate, signing.RevokedNoPOE, signing.FindRevoked, "the certificate was revoked on %s, and nothing proves that the signature was made before", f.At.UTC().Format(time.DateTime))
 		}
 	}
+	if !answered && !j.Options.WithoutRevocation {
+		// Before acceptance, which comes after the path (EN 319 102-1 5.2.6.4).
+		out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevocation, "nothing says whether the certificate had been revoked")
+	}
+	if outside {
+		sub, code, text := pathFailure(certpath.ErrValidity)
+		out.Fail(signing.Indeterminate, sub, code, "%s", text)
+	}
+	for _, c := range path[:max(0, len(path)-1)] {
+		if weakSignature(c) && proof.Best.After(cms.SHA1Trusted()) {
+			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the certificate %q is signed over SHA-1, which is no longer reliable", c.Subject.CommonName)
+		}
+	}
 	return answered
+}
+
+func weakSignature(c *x509.Certificate) bool {
+	return c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1
 }
 
 // Accept is the part of signature acceptance (5.2.8) that looks at key usage and
@@ -118,4 +153,47 @@ func (j *Judge) Conclude(out *signing.Signature, answered bool) {
 	default:
 		out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevocation, "nothing says whether the certificate had been revoked")
 	}
+}
+
+// TimeMark looks for an OCSP answer about the signing certificate whose nonce is
+// the digest of the signature value: the time-mark of BDOC 2 (its section 6.2),
+// which proves that the signature existed when the answer was made. Only an answer
+// that the certificate is good is a time-mark.
+func (j *Judge) TimeMark(c *x509.Certificate, candidates []*x509.Certificate, value []byte) (at time.Time, marked bool) {
+	path := upward(c, slices.Concat(candidates, j.given, j.Options.Roots, j.Options.Intermediates))
+	if len(path) < 2 {
+		return at, false
+	}
+	for _, raw := range j.embedded.OCSPs {
+		r, err := ocsp.Parse(raw, c, path[1], j.Options.Responders...)
+		if err == nil && r.Status == ocsp.Good && marks(r.Nonce, value) && (!marked || r.ProducedAt.Before(at)) {
+			at, marked = r.ProducedAt, true
+		}
+	}
+	return at, marked
+}
+
+// marks tells whether a nonce is a DigestInfo (RFC 8017 9.2) of the value, or its
+// bare SHA-256.
+func marks(nonce, value []byte) bool {
+	sum := sha256.Sum256(value)
+	if bytes.Equal(nonce, sum[:]) {
+		return true
+	}
+	in := cryptobyte.String(nonce)
+	var info, digest cryptobyte.String
+	if !in.ReadASN1(&info, asn1.SEQUENCE) || !in.Empty() {
+		return false
+	}
+	algorithm, ok := cms.ReadAlgorithm(&info)
+	if !ok || !info.ReadASN1(&digest, asn1.OCTET_STRING) || !info.Empty() {
+		return false
+	}
+	hash, err := algorithm.Digest()
+	if err != nil || !hash.Available() || hash == crypto.SHA1 {
+		return false
+	}
+	h := hash.New()
+	h.Write(value)
+	return bytes.Equal(digest, h.Sum(nil))
 }

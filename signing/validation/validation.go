@@ -64,7 +64,7 @@ func (j *Judge) Given() []*x509.Certificate { return j.given }
 func Certificates(raw [][]byte) []*x509.Certificate {
 	var all []*x509.Certificate
 	for _, der := range raw {
-		if c, err := x509.ParseCertificate(der); err == nil {
+		if c, err := cms.ParseCertificate(der); err == nil {
 			all = append(all, c)
 		}
 	}
@@ -78,6 +78,15 @@ type Proof struct {
 	Best time.Time
 	// Timed tells that a time-stamp proves it.
 	Timed bool
+}
+
+// Begin is what is known before the time-stamps of a signature are looked at.
+func Begin(o signing.VerifyOptions) Proof {
+	p := Proof{Best: o.Now()}
+	if o.Existed != nil {
+		p.Before(*o.Existed)
+	}
+	return p
 }
 
 // Before takes a further proof of existence at a time.
@@ -116,14 +125,14 @@ func pathFailure(err error) (sub signing.SubIndication, code, text string) {
 
 // look looks a certificate of a path up, and asks when that is allowed.
 func (j *Judge) look(ctx context.Context, path []*x509.Certificate, i int, at time.Time) revocation.Finding {
-	f := j.material.Look(path[i], path[i+1], at)
+	f := j.material.LookTrusting(path[i], path[i+1], at, j.Options.Responders)
 	if f.State != revocation.Unknown || j.Options.Fetch == nil || j.asked[string(path[i].Raw)] {
 		return f
 	}
 	j.asked[string(path[i].Raw)] = true
 	found, _ := (&revocation.Collector{Fetch: j.Options.Fetch, Clock: j.Options.Now}).Collect(ctx, path[i:i+2])
 	j.material.Add(found)
-	return j.material.Look(path[i], path[i+1], at)
+	return j.material.LookTrusting(path[i], path[i+1], at, j.Options.Responders)
 }
 
 // Token judges path and revocation of a token that fits its data
@@ -241,17 +250,17 @@ func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates 
 		return false
 	}
 	for i, c := range path[:len(path)-1] {
-		if !revocation.Exempt(c) && j.embedded.Look(c, path[i+1], at).State == revocation.Unknown {
+		if !revocation.Exempt(c) && j.embedded.LookTrusting(c, path[i+1], at, j.Options.Responders).State == revocation.Unknown {
 			return false
 		}
 	}
 	return true
 }
 
-// HasIssuer tells whether the document holds an issuer of a certificate, or the
-// certificate is its own.
-func (j *Judge) HasIssuer(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, c.RawSubject) || len(upward(c, j.given)) > 1
+// HasIssuer tells whether the document, or what else is given, holds an issuer of
+// a certificate, or the certificate is its own.
+func (j *Judge) HasIssuer(c *x509.Certificate, more ...*x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) || len(upward(c, slices.Concat(more, j.given))) > 1
 }
 
 // upward follows the issuers of a certificate as far as they are at hand.
@@ -260,7 +269,7 @@ func upward(c *x509.Certificate, candidates []*x509.Certificate) []*x509.Certifi
 	path := []*x509.Certificate{c}
 	for len(path) < most && !bytes.Equal(c.RawIssuer, c.RawSubject) {
 		i := slices.IndexFunc(candidates, func(issuer *x509.Certificate) bool {
-			return bytes.Equal(issuer.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(issuer) == nil
+			return bytes.Equal(issuer.RawSubject, c.RawIssuer) && cms.CheckCertificate(c, issuer) == nil
 		})
 		if i < 0 {
 			break

@@ -69,7 +69,7 @@ func (e *examination) identify() signer {
 	case other.certificate != nil:
 		e.out.Integrity = signing.Intact
 		e.describe(other.certificate)
-		e.out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, signing.FindBinding, "the certificate whose key made the signature is not the one that the signature names")
+		e.out.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindBinding, "the certificate whose key made the signature is not the one that the signature names")
 	case len(candidates) == 0 || own == 0:
 		e.out.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindNoCertificate, "the signature does not carry the certificate of the signer")
 	default:

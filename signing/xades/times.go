@@ -19,6 +19,8 @@ type times struct {
 	// stamps are the tokens that are about what they should be about, archive those
 	// of them that are archive time-stamps.
 	stamps, archive []*tsp.Token
+	// marked tells that a time-mark takes the place of a time-stamp.
+	marked bool
 	// unfound are entries of manifests whose data is not at hand.
 	unfound []string
 }
@@ -27,7 +29,7 @@ type times struct {
 // is judged as of the time that a later one proves (EN 319 102-1 5.6), and finds
 // the best-signature-time.
 func (e *examination) judgeTimes(ctx context.Context) error {
-	e.proof = validation.Proof{Best: e.v.options.Now()}
+	e.proof = validation.Begin(e.v.options.VerifyOptions)
 	held := readStamps(e.s.Element)
 	judged := make([]signing.TimeStamp, len(held))
 	for i, h := range slices.Backward(held) {
@@ -74,6 +76,7 @@ func (e *examination) judgeTimes(ctx context.Context) error {
 		}
 		judged[i] = t
 	}
+	e.timeMark()
 	content := e.content(ctx)
 	for _, t := range append(content, judged...) {
 		if t.Indication != signing.TotalPassed && len(t.Findings) > 0 {
@@ -86,6 +89,20 @@ func (e *examination) judgeTimes(ctx context.Context) error {
 		e.out.BestTime = &at
 	}
 	return nil
+}
+
+// policyTimeMark is the policy of BDOC 2 with time-marks.
+const policyTimeMark = "urn:oid:1.3.6.1.4.1.10015.1000.3.2.1"
+
+// timeMark takes the time-mark of Estonian signatures that have no time-stamp.
+func (e *examination) timeMark() {
+	if len(e.times.stamps) > 0 || e.properties.policy != policyTimeMark || e.signer == nil {
+		return
+	}
+	if at, marked := e.v.judge.TimeMark(e.signer, validation.Certificates(e.s.Certificates), e.s.Value); marked {
+		e.times.marked = true
+		e.proof.Before(at)
+	}
 }
 
 // content judges the time-stamps over the data (EN 319 132-1 5.2.8). They prove
@@ -172,32 +189,20 @@ func (e *examination) covered(object *xmldsig.Element) bool {
 
 // level finds the baseline level from what is in the document (EN 319 132-1 6.3):
 // what it carries, not whether that is relied on.
-func (e *examination) level(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate) {
+func (e *examination) level(c *x509.Certificate, candidates []*x509.Certificate) {
 	if !e.baseline(c) {
 		return
 	}
 	e.out.Baseline = signing.BaselineB
-	if len(e.times.stamps) == len(e.times.archive) {
+	if len(e.times.stamps) == len(e.times.archive) && !e.times.marked {
 		return
 	}
 	e.out.Baseline = signing.BaselineT
-	at := e.v.options.Now()
-	for _, t := range e.times.stamps {
-		if t.Time.Before(at) {
-			at = t.Time
-		}
-	}
-	if !e.v.judge.Documented(ctx, c, candidates, at) {
+	// Whether the material is complete depends on where paths end, which the
+	// document does not say; path and revocation are judged apart.
+	held := readMaterial(e.s.Element)
+	if len(held.OCSPs)+len(held.CRLs) == 0 || !e.v.judge.HasIssuer(c, candidates...) {
 		return
-	}
-	// The newest time-stamp speaks for itself; the others need material.
-	for i, t := range e.times.stamps {
-		if i == 0 && len(e.times.archive) > 0 {
-			continue
-		}
-		if !e.v.judge.Documented(ctx, t.Certificate, t.Certificates, t.Time) {
-			return
-		}
 	}
 	e.out.Baseline = signing.BaselineLT
 	if len(e.times.archive) > 0 {

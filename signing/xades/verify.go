@@ -2,6 +2,7 @@ package xades
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -113,6 +114,7 @@ type examination struct {
 	outcomes   []xmldsig.Outcome
 	proof      validation.Proof
 	times      times
+	signer     *x509.Certificate
 	// answered tells that revocation is known for the whole path.
 	answered bool
 	// departs says why the signature is of no baseline level; empty if it is.
@@ -147,6 +149,7 @@ func (e *examination) run(ctx context.Context) error {
 	if e.out.Integrity != signing.Intact || e.out.Indication != "" {
 		return nil
 	}
+	e.signer = signer.certificate
 	if err := e.judgeTimes(ctx); err != nil {
 		return err
 	}
@@ -154,7 +157,7 @@ func (e *examination) run(ctx context.Context) error {
 	candidates := validation.Certificates(e.s.Certificates)
 	e.answered = e.v.judge.Signer(ctx, &e.out, c, candidates, e.proof)
 	e.accept(signer)
-	e.level(ctx, c, candidates)
+	e.level(c, candidates)
 	e.v.judge.Conclude(&e.out, e.answered)
 	return nil
 }

@@ -1,0 +1,101 @@
+package cms
+
+import (
+	"crypto/x509"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// ParseCertificate reads a certificate as crypto/x509 does, and takes one fault
+// that cards in use have: an RSA modulus whose first octet of zero is missing, so
+// that it reads as negative (Estonian cards of 2011 to 2014). The certificate
+// keeps its bytes, so that its signature and digest are those of its issuer.
+func ParseCertificate(raw []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(raw)
+	if err == nil {
+		return c, nil
+	}
+	patched, tbs, spki, ok := patchModulus(raw)
+	if !ok {
+		return nil, err
+	}
+	if c, failure := x509.ParseCertificate(patched); failure == nil {
+		c.Raw, c.RawTBSCertificate, c.RawSubjectPublicKeyInfo = raw, tbs, spki
+		return c, nil
+	}
+	return nil, err
+}
+
+// patchModulus puts the missing octet into the modulus of an RSA key.
+func patchModulus(raw []byte) (patched, tbs, spki []byte, ok bool) {
+	in := cryptobyte.String(raw)
+	var certificate, whole, body, before, key cryptobyte.String
+	if !in.ReadASN1(&certificate, asn1.SEQUENCE) || !in.Empty() || !certificate.ReadASN1Element(&whole, asn1.SEQUENCE) {
+		return nil, nil, nil, false
+	}
+	tbs = whole
+	inner := whole
+	if !inner.ReadASN1(&body, asn1.SEQUENCE) {
+		return nil, nil, nil, false
+	}
+	begin := body
+	// version, serial number, algorithm, issuer, validity, subject
+	if !body.SkipOptionalASN1(explicit(0)) || !body.SkipASN1(asn1.INTEGER) {
+		return nil, nil, nil, false
+	}
+	for range 4 {
+		if !body.SkipASN1(asn1.SEQUENCE) {
+			return nil, nil, nil, false
+		}
+	}
+	before = begin[:len(begin)-len(body)]
+	if !body.ReadASN1Element(&key, asn1.SEQUENCE) {
+		return nil, nil, nil, false
+	}
+	fixed, ok := patchKey(key)
+	if !ok {
+		return nil, nil, nil, false
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddBytes(before)
+			b.AddBytes(fixed)
+			b.AddBytes(body)
+		})
+		b.AddBytes(certificate)
+	})
+	patched, err := b.Bytes()
+	return patched, tbs, key, err == nil
+}
+
+func patchKey(key cryptobyte.String) ([]byte, bool) {
+	var body, algorithm, numbers, modulus cryptobyte.String
+	var bits []byte
+	if !key.ReadASN1(&body, asn1.SEQUENCE) || !body.ReadASN1Element(&algorithm, asn1.SEQUENCE) || !body.ReadASN1BitStringAsBytes(&bits) {
+		return nil, false
+	}
+	in := cryptobyte.String(bits)
+	if !in.ReadASN1(&numbers, asn1.SEQUENCE) || !numbers.ReadASN1(&modulus, asn1.INTEGER) || len(modulus) == 0 || modulus[0] < 0x80 {
+		return nil, false
+	}
+	var inner, b cryptobyte.Builder
+	inner.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.INTEGER, func(b *cryptobyte.Builder) {
+			b.AddUint8(0)
+			b.AddBytes(modulus)
+		})
+		b.AddBytes(numbers)
+	})
+	octets, err := inner.Bytes()
+	if err != nil {
+		return nil, false
+	}
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(algorithm)
+		b.AddASN1BitString(octets)
+	})
+	fixed, err := b.Bytes()
+	return fixed, err == nil
+}

@@ -1,0 +1,82 @@
+package trustlist_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing/trustlist"
+)
+
+const list = `<TrustServiceStatusList xmlns="http://uri.etsi.org/02231/v2#"><SchemeInformation><TSLSequenceNumber>7</TSLSequenceNumber><SchemeTerritory>EE</SchemeTerritory></SchemeInformation>
+<TrustServiceProviderList><TrustServiceProvider><TSPServices><TSPService><ServiceInformation>
+<ServiceTypeIdentifier>http://uri.etsi.org/TrstSvc/Svctype/CA/QC</ServiceTypeIdentifier><ServiceName><Name xml:lang="et">Nimi</Name><Name xml:lang="en">Name</Name></ServiceName>
+<ServiceStatus>http://uri.etsi.org/TrstSvc/TrustedList/Svcstatus/withdrawn</ServiceStatus><StatusStartingTime>2022-01-01T00:00:00Z</StatusStartingTime></ServiceInformation>
+<ServiceHistory><ServiceHistoryInstance><ServiceTypeIdentifier>http://uri.etsi.org/TrstSvc/Svctype/CA/QC</ServiceTypeIdentifier>
+<ServiceStatus>http://uri.etsi.org/TrstSvc/TrustedList/Svcstatus/granted</ServiceStatus><StatusStartingTime>2018-01-01T00:00:00Z</StatusStartingTime></ServiceHistoryInstance></ServiceHistory>
+</TSPService></TSPServices></TrustServiceProvider></TrustServiceProviderList></TrustServiceStatusList>`
+
+func TestServicesAreGrantedForATime(t *testing.T) {
+	l, err := trustlist.Parse([]byte(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Territory != "EE" || l.Sequence != "7" || len(l.Services) != 1 {
+		t.Fatalf("%+v", l)
+	}
+	s := l.Services[0]
+	if s.Name != "Name" || s.Type != trustlist.CAQC || len(s.States) != 2 {
+		t.Errorf("%+v", s)
+	}
+	for year, want := range map[int]bool{2017: false, 2018: true, 2021: true, 2022: false, 2025: false} {
+		if got := s.Granted(time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)); got != want {
+			t.Errorf("%d: granted %t, want %t", year, got, want)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for name, raw := range map[string]string{
+		"something else": `<a/>`, "no XML": `x`, "no time": `<TrustServiceStatusList xmlns="http://uri.etsi.org/02231/v2#"><TSPService><ServiceInformation><StatusStartingTime>today</StatusStartingTime></ServiceInformation></TSPService></TrustServiceStatusList>`,
+		"doctype": `<!DOCTYPE a [<!ENTITY b "c">]><TrustServiceStatusList xmlns="http://uri.etsi.org/02231/v2#"/>`,
+	} {
+		if _, err := trustlist.Parse([]byte(raw)); !errors.Is(err, trustlist.ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCorpusLists(t *testing.T) {
+	folder := os.Getenv("EIDBRIDGE_CORPUS")
+	if folder == "" {
+		folder = filepath.Join("..", "..", "..", "shared", "corpus")
+	}
+	for name, least := range map[string]int{"EE_T.xml": 25, "EE.xml": 5, "ES.xml": 30, "NL.xml": 5} {
+		raw, err := os.ReadFile(filepath.Join(folder, "trust", "tl", name))
+		if err != nil {
+			t.Skip("the corpus is not beside the checkout")
+		}
+		l, err := trustlist.Parse(raw)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if n := len(l.Granted(time.Date(2023, 12, 1, 0, 0, 0, 0, time.UTC), trustlist.CAQC)); n < least/5 || len(l.Services) < least {
+			t.Errorf("%s: %d services, %d granted", name, len(l.Services), n)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(list))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		l, err := trustlist.Parse(raw)
+		if err != nil && !errors.Is(err, trustlist.ErrFormat) && !errors.Is(err, trustlist.ErrLimit) {
+			t.Fatalf("untyped error: %v", err)
+		}
+		if l != nil {
+			l.Granted(time.Now(), trustlist.CAQC)
+		}
+	})
+}
