@@ -25,6 +25,7 @@ type properties struct {
 	time         *time.Time
 	formats      map[string]string // media type by identifier of the reference
 	policy       string
+	policyDigest []byte // empty if the property has none
 	commitments  []signing.Commitment
 	roles        []string
 	place        string
@@ -104,6 +105,11 @@ func (p *properties) readSignature(s *xmldsig.Element) {
 		case "SignaturePolicyIdentifier":
 			if id := c.Find(c.Space, "SignaturePolicyId", "SigPolicyId", "Identifier"); id != nil {
 				p.policy = strings.TrimSpace(id.Text)
+				if value := c.Find(c.Space, "SignaturePolicyId", "SigPolicyHash"); value != nil {
+					if v := value.Child(xmldsig.Namespace, "DigestValue"); v != nil {
+						p.policyDigest, _ = xmldsig.Base64(v.Text)
+					}
+				}
 			} else if c.Child(c.Space, "SignaturePolicyImplied") != nil {
 				p.policy = "implied"
 			}

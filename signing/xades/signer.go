@@ -115,6 +115,9 @@ func (e *examination) accept(s signer) {
 		e.departs = d
 		e.out.Note(findEncoding, "%s", d)
 	}
+	if known, ok := publishedPolicies()[e.properties.policy]; ok && string(known) != string(e.properties.policyDigest) {
+		e.out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, findPolicy, "the digest of the policy is not that of the document that was published")
+	}
 	if e.properties.policy != "" {
 		e.out.Note(findPolicy, "the signature names a policy, whose rules are not examined")
 	}
