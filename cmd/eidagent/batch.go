@@ -87,7 +87,7 @@ func (c *signCommand) newBatch(p *program) (*batchRun, error) {
 		return nil, explainBatch(err)
 	}
 	if c.Out != "" {
-		if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		if err := os.MkdirAll(c.Out, 0o750); err != nil {
 			return nil, err
 		}
 	}
@@ -108,7 +108,7 @@ func (c *signCommand) newBatch(p *program) (*batchRun, error) {
 		if _, err := os.Lstat(item.Out); err == nil && !c.Force {
 			taken = append(taken, item.Out)
 		}
-		if err := os.MkdirAll(filepath.Dir(item.Out), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Dir(item.Out), 0o750); err != nil {
 			return nil, errors.Join(err, b.manifest.Close())
 		}
 	}
@@ -137,7 +137,7 @@ func explainBatch(err error) error {
 
 // run signs what is left, with one consent.
 func (b *batchRun) run(service *desktop.Service, open *passwords, wanted cardreader.Selection, output desktop.Output) error {
-	defer b.manifest.Close()
+	defer func() { _ = b.manifest.Close() }()
 	var documents []desktop.Document
 	var asked []*batchFile
 	for _, f := range b.todo {

@@ -171,7 +171,7 @@ func (c *signCommand) preview(p *program, file string, f desktop.FileOptions, so
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(c.Preview, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o666)
+	out, err := os.OpenFile(c.Preview, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func TestDrawRefuses(t *testing.T) {
 	}{
 		{"nothing", appearance.Mark{}, 100, 50, appearance.ErrEmpty},
 		{"lines without values", appearance.Mark{Text: "Reason: {reason}\n{place}"}, 100, 50, appearance.ErrEmpty},
-		{"unknown place", appearance.Mark{Text: "{nmae}"}, 100, 50, appearance.ErrTemplate},
+		{"unknown place", appearance.Mark{Text: "{holder}"}, 100, 50, appearance.ErrTemplate},
 		{"open brace", appearance.Mark{Text: "{name"}, 100, 50, appearance.ErrTemplate},
 		{"closing brace", appearance.Mark{Text: "a } b"}, 100, 50, appearance.ErrTemplate},
 		{"too long", appearance.Mark{Text: strings.Repeat("a ", 1500)}, 100, 50, appearance.ErrTemplate},

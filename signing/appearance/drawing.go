@@ -46,7 +46,7 @@ type box struct{ x, y, w, h float64 }
 func (m *Mark) Draw(width, height float64) (*Drawing, error) {
 	for _, side := range []float64{width, height} {
 		// The comparison is false for NaN (threats P-50).
-		if !(side >= 2 && side <= MaxSide) { //nolint:staticcheck // the positive form would let NaN pass
+		if !(side >= 2 && side <= MaxSide) {
 			return nil, fmt.Errorf("%w: %.4g by %.4g points", ErrSize, width, height)
 		}
 	}

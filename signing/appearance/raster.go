@@ -32,7 +32,8 @@ func (d *Drawing) WritePNG(w io.Writer, dpi float64) error {
 func (d *Drawing) Image(dpi float64) (image.Image, error) {
 	scale := dpi / 72
 	w, h := int(math.Ceil(d.width*scale)), int(math.Ceil(d.height*scale))
-	if !(w >= 1 && h >= 1 && w <= maxPreview && h <= maxPreview) { //nolint:staticcheck // as in Draw
+	// The comparisons are false for NaN.
+	if !(scale > 0 && d.width*scale <= maxPreview && d.height*scale <= maxPreview) || w < 1 || h < 1 {
 		return nil, fmt.Errorf("%w: a preview of %d by %d pixels", ErrSize, w, h)
 	}
 	out := image.NewRGBA(image.Rect(0, 0, w, h))

@@ -196,7 +196,7 @@ func TestBatchGoesOnWhereItEnded(t *testing.T) {
 	if m, err = batch.OpenManifest(name); err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	defer func() { _ = m.Close() }()
 	if _, done := m.Done(items[9]); !done {
 		t.Error("the line after the broken one is lost")
 	}
@@ -227,7 +227,7 @@ func TestManifestIsRelative(t *testing.T) {
 	if m, err = batch.OpenManifest(filepath.Join(second, batch.ManifestName)); err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	defer func() { _ = m.Close() }()
 	if _, done := m.Done(batch.Item{In: filepath.Join(second, "a.pdf"), Out: filepath.Join(second, "a-signed.pdf")}); !done {
 		t.Error("not found after the move")
 	}
@@ -259,7 +259,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer m.Close()
+		defer func() { _ = m.Close() }()
 		if _, done := m.Done(batch.Item{In: "a.pdf", Out: "b.pdf"}); done {
 			t.Error("files that do not exist are done")
 		}

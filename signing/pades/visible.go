@@ -401,10 +401,15 @@ func (l *layout) putNewField() error {
 	var lists []annotated
 	for i, m := range places {
 		ref := l.update.Reserve()
-		kind, body := "Annot", []byte("<<\n/Type /Annot\n/Subtype /Stamp\n/F 708") // print, read only, locked
+		kind := "Annot"
+		if l.claims.part == 1 { // which is of PDF 1.4 and does not know that type
+			kind = "Figure"
+		}
+		body := []byte("<<\n/Type /Annot\n/Subtype /Stamp\n/F 708") // print, read only, locked
 		if i == 0 {
 			l.fieldObject = ref
-			kind, body = "Form", pdf.AppendText([]byte("<<\n/FT /Sig\n/T "), l.field)
+			kind = "Form"
+			body = pdf.AppendText([]byte("<<\n/FT /Sig\n/T "), l.field)
 			body = fmt.Appendf(body, "\n/V %s\n/Type /Annot\n/Subtype /Widget\n/F 132", l.signature)
 			if l.target.lock != nil { // table 235: the lock is an indirect object
 				lock := l.update.Reserve()
