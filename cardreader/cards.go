@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/eidbridge/eidbridge/cardreader/apdu"
 )
 
 // Cards is what is inserted, seen through one service with a list of drivers.
@@ -328,4 +330,10 @@ func (m *metered) Transmit(ctx context.Context, command []byte) ([]byte, error) 
 		return nil, ErrCardRemoved
 	}
 	return answer, err
+}
+
+// TakesExtended implements apdu.Extender for a transport that is one.
+func (m *metered) TakesExtended(ctx context.Context) bool {
+	e, ok := m.transport.(apdu.Extender)
+	return ok && e.TakesExtended(ctx)
 }

@@ -246,6 +246,79 @@ func TestAnswerThatNobodyReadsIsNotFetched(t *testing.T) {
 	}
 }
 
+// extending is a card and reader that claim to take extended lengths.
+type extending struct{ transmitter }
+
+func (extending) TakesExtended(context.Context) bool { return true }
+
+// Threat C-08: the claim is wrong, the card answers 6700. The data goes once more by
+// chaining, and no further.
+func TestExtendedLengthFallsBackToChainingOnce(t *testing.T) {
+	data := bytes.Repeat([]byte{0x5A}, 300)
+	for _, test := range []struct {
+		name           string
+		takes, refuses bool
+		command        apdu.Command
+		sent           []int // bytes of each command
+		want           bool
+	}{
+		{"taken", true, false, apdu.Command{INS: 0x2A, Data: data}, []int{7 + 300}, true},
+		{"long answer taken", true, false, apdu.Command{INS: 0xB0, Ne: 512}, []int{7}, true},
+		{"not claimed", false, false, apdu.Command{INS: 0x2A, Data: data}, []int{5 + 255, 5 + 45}, true},
+		{"claimed and refused", true, true, apdu.Command{INS: 0x2A, Data: data}, []int{7 + 300, 5 + 255, 5 + 45}, true},
+		{"long answer refused", true, true, apdu.Command{INS: 0xB0, Ne: 512}, []int{7, 5}, true},
+		{"short is never repeated", true, true, apdu.Command{INS: 0x20, Data: []byte("1234")}, []int{9}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var sent []int
+			card := transmitter(func(_ context.Context, raw []byte) ([]byte, error) {
+				sent = append(sent, len(raw))
+				if test.refuses && len(raw) > 5 && raw[4] == 0 {
+					return []byte{0x67, 0x00}, nil
+				}
+				return []byte{0x90, 0x00}, nil
+			})
+			var to apdu.Transmitter = card
+			if test.takes {
+				to = extending{card}
+			}
+			if _, err := apdu.Do(t.Context(), to, test.command); (err == nil) != test.want {
+				t.Error(err)
+			}
+			if fmt.Sprint(sent) != fmt.Sprint(test.sent) {
+				t.Errorf("sent %v, want %v", sent, test.sent)
+			}
+		})
+	}
+	// A card that refuses every length ends the matter.
+	n := 0
+	stubborn := extending{func(context.Context, []byte) ([]byte, error) { n++; return []byte{0x67, 0x00}, nil }}
+	var status *apdu.StatusError
+	if _, err := apdu.Do(t.Context(), stubborn, apdu.Command{INS: 0x2A, Data: data}); !errors.As(err, &status) || n != 2 {
+		t.Errorf("%v after %d commands", err, n)
+	}
+}
+
+func TestCapabilitiesAreReadFromTheAnswerToReset(t *testing.T) {
+	for atr, want := range map[string]bool{
+		"3BDB960080B1FE451F830012233F536549440F900020": false, // Estonian card of 2018
+		"3B84800173000040":           false, // no category in front
+		"3B8580018073000040B1":       true,
+		"3B85800180730000807B":       false,
+		"3B8680010073000040AA":       false, // the object reaches into the status
+		"3B888001007300004007900032": true,
+		"3B8F8001":                   false, "3B": false, "": false, "3BFF": false,
+	} {
+		raw, err := hex.DecodeString(atr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := apdu.ExtendedLengths(raw); got != want {
+			t.Errorf("%s: %v", atr, got)
+		}
+	}
+}
+
 func TestChainSplitsLongData(t *testing.T) {
 	data := bytes.Repeat([]byte{1, 2, 3, 4, 5}, 110) // 550 bytes
 	var joined []byte

@@ -34,11 +34,22 @@ func Do(ctx context.Context, t Transmitter, c Command) ([]byte, error) {
 // Exchange sends one command and returns the final answer, whatever its status
 // word. It collects 61xx with GET RESPONSE and follows one 6Cxx, with every
 // transmission protocol, since cards and virtual readers use them under T=1 as
-// well. Data that does not fit a short command is sent by command chaining.
+// well. What does not fit a short command is sent in the extended form where t is
+// an Extender that says yes, and otherwise, or when the card refuses the length
+// (6700) all the same, by command chaining and 61xx.
 //
-// A command without Ne is never sent a second time: a VERIFY must not be
+// A short command without Ne is never sent a second time: a VERIFY must not be
 // repeated because a card says so.
 func Exchange(ctx context.Context, t Transmitter, c Command) (Response, error) {
+	if len(c.Data) > MaxShortData || c.Ne > MaxShortNe {
+		if e, ok := t.(Extender); ok && e.TakesExtended(ctx) {
+			r, err := collect(ctx, t, c)
+			if err != nil || r.SW != SWWrongLength {
+				return r, err
+			}
+		}
+		c.Ne = min(c.Ne, MaxShortNe)
+	}
 	parts := Chain(c)
 	for _, part := range parts[:len(parts)-1] {
 		r, err := send(ctx, t, part)

@@ -26,6 +26,8 @@ const (
 	propertyMaxPIN  = 0x07
 	propertyVendor  = 0x0B
 	propertyProduct = 0x0C
+	// propertyMaxAPDU is the most data that the reader takes in one APDU, in bytes.
+	propertyMaxAPDU = 0x0A
 )
 
 // falsePad tells readers that announce keys they do not have: OMNIKEY 3x21 and
@@ -79,6 +81,29 @@ func (c *connection) PINPad(ctx context.Context) (cardreader.PINPad, error) {
 	}
 	pad.min, pad.max = properties[propertyMinPIN], properties[propertyMaxPIN]
 	return pad, nil
+}
+
+// TakesExtended implements apdu.Extender: under T=1, with a card that says so, and a
+// reader that does not say otherwise.
+func (c *connection) TakesExtended(ctx context.Context) bool {
+	if c.broken != nil || c.handle.protocol() != protocolT1 || !apdu.ExtendedLengths(c.answer) {
+		return false
+	}
+	answer, err := c.ask(ctx, func() ([]byte, error) { return c.handle.control(getFeatures, nil) })
+	if err != nil {
+		return c.broken == nil
+	}
+	features, err := parseFeatures(answer)
+	code, known := features[featureProperties]
+	if err != nil || !known {
+		return err == nil
+	}
+	if answer, err = c.ask(ctx, func() ([]byte, error) { return c.handle.controlCode(code, nil) }); err != nil {
+		return false
+	}
+	properties, err := parseProperties(answer)
+	most, told := properties[propertyMaxAPDU]
+	return err == nil && (!told || most > apdu.MaxShortNe)
 }
 
 // ask sends a control command. Only a call that did not come back breaks the

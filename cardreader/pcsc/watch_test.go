@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -97,4 +98,38 @@ func TestWatchStartsWithoutAnyReader(t *testing.T) {
 	f.set(func() { f.names = []string{"a"}; f.states["a"] = slot{now: 0x12} })
 	expect(t, next, "reader-added a")
 	stop()
+}
+
+// Threat C-20: 200 insertions and removals, some of them only told by the counter,
+// while others connect. Nothing is missed, and goroutines, contexts and connections
+// return to what they were.
+func TestStormOfInsertionsLeavesNothingBehind(t *testing.T) {
+	f := newFakeSystem()
+	f.names = []string{"a"}
+	f.states["a"] = slot{now: 0x12}
+	f.handle = newFakeHandle()
+	before := runtime.NumGoroutine()
+	next, stop := watching(t, f)
+	expect(t, next, "reader-added a")
+	service := newService(f)
+	for cycle := range uint32(200) {
+		// The counter wraps round on the way (16 bits).
+		counter := (0xFFC0 + 2*cycle) << 16
+		f.set(func() { f.states["a"] = slot{now: counter | 0x22, atr: []byte{0x3B}} })
+		expect(t, next, "card-inserted a")
+		conn, err := service.Connect(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.set(func() { f.states["a"] = slot{now: counter + 1<<16 | 0x12} })
+		expect(t, next, "card-removed a")
+		if err := conn.Close(cycle%2 == 0); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	eventually(t, func() bool { return runtime.NumGoroutine() <= before })
+	if n := f.open(); n != 0 {
+		t.Errorf("%d contexts left open", n)
+	}
 }
