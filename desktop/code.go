@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/advisory"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -84,6 +85,9 @@ func CodeOf(err error) Code {
 		default:
 			return CodePINWrong
 		}
+	}
+	if _, ok := errors.AsType[*advisory.ForbiddenError](err); ok {
+		return CodeNoCertificate
 	}
 	if isDocumentError(err) {
 		return CodeFormatUnsupported

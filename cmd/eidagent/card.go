@@ -83,7 +83,7 @@ func (c *cardInfoCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	report := describe(slot, time.Now())
+	report := p.describe(slot, time.Now())
 	if c.JSON {
 		err = p.printJSON(report)
 	} else {

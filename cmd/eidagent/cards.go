@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/advisory"
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
 )
@@ -51,6 +52,8 @@ type (
 		Valid     bool             `json:"valid"`
 		Qualified bool             `json:"qualified"`
 		SHA256    string           `json:"sha256"`
+		// Warnings are what a key policy says of the chip.
+		Warnings []string `json:"warnings,omitzero"`
 	}
 	errorReport struct {
 		Code    desktop.Code `json:"code"`
@@ -70,7 +73,7 @@ func (c *cardsCommand) Run(p *program) error {
 	}
 	report := cardsReport{Readers: []readerReport{}}
 	for _, slot := range slots {
-		report.Readers = append(report.Readers, describe(slot, time.Now()))
+		report.Readers = append(report.Readers, p.describe(slot, time.Now()))
 	}
 	if c.JSON {
 		err = p.printJSON(report)
@@ -100,7 +103,10 @@ func missing(slots []cardreader.Inserted) error {
 	return err
 }
 
-func describe(slot cardreader.Inserted, now time.Time) readerReport {
+// describe makes the report of one slot. A policy that cannot be read has stopped
+// the command before.
+func (p *program) describe(slot cardreader.Inserted, now time.Time) readerReport {
+	policy, _ := p.keyPolicy()
 	r := readerReport{
 		Name: slot.Reader.Name, State: slot.Reader.State, ATR: hex.EncodeToString(slot.Reader.ATR),
 		Certificates: []certificateReport{}, PINs: []cardreader.PINStatus{},
@@ -116,6 +122,7 @@ func describe(slot cardreader.Inserted, now time.Time) readerReport {
 			NotBefore: c.Certificate.NotBefore.UTC(), NotAfter: h.NotAfter,
 			Valid:     !now.Before(c.Certificate.NotBefore) && !now.After(c.Certificate.NotAfter),
 			Qualified: h.Qualified, SHA256: hex.EncodeToString(sum[:]),
+			Warnings: warnings(policy.About(slot.Info.Family, c.Certificate)),
 		})
 	}
 	r.PINs = append(r.PINs, slot.PINs...)
@@ -124,6 +131,18 @@ func describe(slot cardreader.Inserted, now time.Time) readerReport {
 		r.Error = &errorReport{Code: desktop.CodeOf(slot.Err), Message: e.message, Hints: e.hints}
 	}
 	return r
+}
+
+func warnings(rules []advisory.Rule) []string {
+	var texts []string
+	for _, rule := range rules {
+		text := rule.ID + ": " + rule.Reason
+		if rule.Forbid {
+			text += " (not used)"
+		}
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 // masked keeps the last three characters.
@@ -164,6 +183,9 @@ func (c cardsReport) writeTable(w io.Writer) error {
 				fmt.Fprintf(t, "  PIN\t%s\n", k.PIN)
 			}
 			fmt.Fprintf(t, "  SHA-256\t%s\n", k.SHA256)
+			for _, warning := range k.Warnings {
+				fmt.Fprintf(t, "  WARNING\t%s\n", prompt.Quote(warning, 300))
+			}
 		}
 		for _, s := range r.PINs {
 			fmt.Fprintf(t, "%s\t%s\n", s.ID, tries(s))

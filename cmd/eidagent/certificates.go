@@ -75,7 +75,7 @@ func (c *certificatesCommand) Run(p *program) error {
 		if wanted.Reader != "" && slot.Reader.Name != wanted.Reader {
 			continue
 		}
-		for i, r := range describe(slot, time.Now()).Certificates {
+		for i, r := range p.describe(slot, time.Now()).Certificates {
 			credential := slot.Credentials[i]
 			if wanted.Usage != "" && wanted.Usage != r.Usage || wanted.CertificateSHA256 != "" && wanted.CertificateSHA256 != r.SHA256 {
 				continue

@@ -35,7 +35,7 @@ type desk struct {
 func newDesk(t *testing.T, env ...string) *desk {
 	t.Helper()
 	d := &desk{t: t, dir: t.TempDir()}
-	d.env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(d.dir, "data"), "LANG=en_GB.UTF-8", "DISPLAY=", "WAYLAND_DISPLAY=")
+	d.env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(d.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(d.dir, "config"), "LANG=en_GB.UTF-8", "DISPLAY=", "WAYLAND_DISPLAY=")
 	d.env = append(d.env, env...)
 	d.write("contract.pdf", pdfs.Classic())
 	return d

@@ -199,3 +199,61 @@ func commandWithPIN(exchanges []cards.Exchange) int {
 	}
 	return 0
 }
+
+// Threat C-38: what the administrator's policy says of a chip is shown with the
+// card, and a key that it forbids asks for no PIN.
+func TestKeyPolicyWarnsAndForbids(t *testing.T) {
+	d := newDesk(t)
+	address := emulated(t, nil)
+	write := func(forbid string) {
+		d.write("policy.json", []byte(`{"rules":[{"id":"CVE-2024-45678","reason":"the chip leaks its key","family":"EstEID 2018"`+forbid+`}]}`))
+	}
+	write("")
+	d.wants(d.run(exitDone, nil, "--vpcd", address, "--key-policy", "policy.json", "cards"), "WARNING", "CVE-2024-45678: the chip leaks its key\n")
+	d.run(exitDone, strings.NewReader(pin2), "--vpcd", address, "--key-policy", "policy.json", "sign", "--pin-fd", "0", "--out", "warned.pdf", "contract.pdf")
+	write(`,"forbid":true`)
+	d.wants(d.run(exitDone, nil, "--vpcd", address, "--key-policy", "policy.json", "cards", "--json"), `"CVE-2024-45678: the chip leaks its key (not used)"`)
+	d.wants(d.run(exitRefused, strings.NewReader(pin2), "--vpcd", address, "--key-policy", "policy.json", "sign", "--pin-fd", "0", "--out", "forbidden.pdf", "contract.pdf"),
+		"CVE-2024-45678", "nothing was signed", "hint: ")
+	d.nothing("forbidden.pdf")
+	d.write("policy.json", []byte(`{"rules":[{"id":"X"}]}`))
+	d.wants(d.run(exitUsage, nil, "--vpcd", address, "--key-policy", "policy.json", "cards"), "malformed key policy")
+}
+
+// Threat C-49: the phrase is in the agent's questions, and nowhere that a page sees.
+func TestPhraseIsChosenAndForgotten(t *testing.T) {
+	d := newDesk(t)
+	d.wants(d.run(exitUsage, strings.NewReader("short\n"), "phrase"), "6 to 28")
+	d.wants(d.run(exitUsage, strings.NewReader("with\x1b[2Jcontrol\n"), "phrase"), "printable")
+	d.wants(d.run(exitDone, strings.NewReader("blue whale under the stairs\n"), "phrase"), "shows your phrase")
+	info, err := os.Stat(filepath.Join(d.dir, "config", "eidbridge", "phrase"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	c := d.command("--vpcd", emulated(t, nil), "sign", "contract.pdf")
+	terminal, err := pty.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	buffer := make([]byte, 4096)
+	for answered := false; ; {
+		n, err := terminal.Read(buffer)
+		_, _ = d.Write(buffer[:n])
+		if !answered && strings.Contains(d.printed.String(), "Enter alone refuses") {
+			answered = true
+			if _, err := io.WriteString(terminal, "\r"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = c.Wait()
+	d.wants(d.printed.String(), "Your phrase: blue whale under the stairs")
+	d.run(exitDone, nil, "phrase", "--clear")
+	if _, err := os.Stat(filepath.Join(d.dir, "config", "eidbridge", "phrase")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}

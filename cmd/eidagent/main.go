@@ -51,6 +51,7 @@ type program struct {
 	Extend  extendCommand  `cmd:"" help:"Raise a signed PDF to a higher baseline level, or renew it."`
 	Verify  verifyCommand  `cmd:"" help:"Check the signatures of a PDF."`
 	Run     runCommand     `cmd:"" help:"Serve portals on the loopback address."`
+	Phrase  phraseCommand  `cmd:"" help:"Choose the words by which you know the agent's own windows."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	Host    hostCommand    `cmd:"" name:"pkcs11-host" hidden:"" help:"Load a PKCS #11 module for another eidagent."`
 

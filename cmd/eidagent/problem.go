@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/advisory"
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs11"
@@ -52,6 +53,11 @@ func explain(err error) *problem {
 	}
 	if e, ok := errors.AsType[*cardreader.PINError](err); ok {
 		return explainPIN(e)
+	}
+	if e, ok := errors.AsType[*advisory.ForbiddenError](err); ok {
+		return &problem{exit: exitRefused, message: e.Error() + ": nothing was signed", hints: []string{
+			"The administrator's key policy says so. The PIN was not asked for. Use another card, or ask the card's issuer for a new one.",
+		}}
 	}
 	if p := explainDocument(err); p != nil {
 		return p

@@ -96,4 +96,11 @@ func (c *runCommand) rules() (origins.Rules, error) {
 	return rules, nil
 }
 
-func newTexts() (*prompt.Texts, error) { return prompt.NewTexts(os.Getenv) }
+// newTexts are the catalogues, with the person's phrase.
+func newTexts() (*prompt.Texts, error) {
+	texts, err := prompt.NewTexts(os.Getenv)
+	if err == nil {
+		texts.Phrase, err = readPhrase(os.Getenv)
+	}
+	return texts, err
+}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/advisory"
 	"github.com/eidbridge/eidbridge/cardreader/cwa14890"
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/esteid"
@@ -56,6 +57,7 @@ type where struct {
 	PKCS11   []string    `name:"pkcs11" sep:"none" placeholder:"MODULE" help:"Use the keys of this PKCS #11 module in place of the inserted cards (absolute path, may be repeated)."`
 	P12      []string    `name:"p12" sep:"none" placeholder:"FILE" help:"Use the keys of this PKCS #12 file in place of the inserted cards (may be repeated; PEM for tests)."`
 	Trace    string      `placeholder:"FILE" help:"Append what goes over the line to cards to this file; PINs, keys and personal data are left out."`
+	Policy   string      `name:"key-policy" placeholder:"FILE" help:"Warn of keys on chips that are known to be weak, or do not use them, as this file says (JSON)."`
 	NoKeypad bool        `name:"no-keypad" help:"Ask for PINs on this computer even where the reader has keys of its own, for readers whose keys do not work."`
 	DNIeKeys string      `name:"dnie-keys" placeholder:"FILE" help:"Terminal keys and root for the DNIe, in place of the published ones (JSON; for the laboratory)."`
 }
@@ -116,8 +118,38 @@ func (p *program) dnie(ask *questions) (cardreader.Driver, error) {
 	return dnie.Driver{Roots: roots, KeySets: sets, CAN: ask, Now: time.Now, Rand: rand.Reader}, nil
 }
 
-// source is what --pkcs11 and --p12 name, else the inserted cards.
+// source is what --pkcs11 and --p12 name, else the inserted cards, with the keys
+// that the policy forbids refusing.
 func (p *program) source(ask *questions) (cardreader.Source, error) {
+	policy, err := p.keyPolicy()
+	if err != nil {
+		return nil, err
+	}
+	source, err := p.sources(ask)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Source(source), nil
+}
+
+// keyPolicy reads what --key-policy names.
+func (p *program) keyPolicy() (advisory.Policy, error) {
+	if p.Policy == "" {
+		return advisory.Policy{}, nil
+	}
+	file, err := os.Open(p.Policy)
+	if err != nil {
+		return advisory.Policy{}, err
+	}
+	defer file.Close()
+	policy, err := advisory.Parse(file)
+	if err != nil {
+		return advisory.Policy{}, &problem{exit: exitUsage, message: fmt.Sprintf("--key-policy %s: %v", p.Policy, err)}
+	}
+	return policy, nil
+}
+
+func (p *program) sources(ask *questions) (cardreader.Source, error) {
 	var named cardreader.Sources
 	for _, path := range p.PKCS11 {
 		named = append(named, &pkcs11.Module{Path: path, Host: moduleHost})

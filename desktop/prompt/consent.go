@@ -30,7 +30,7 @@ func fitting(room int, compose func(cut func(s string, max int) string) string) 
 // (agent-protocols 8).
 func (p phrases) consentText(c desktop.Consent, room int) string {
 	return fitting(room, func(cut func(string, int) string) string {
-		var lines []string
+		lines := p.recognised()
 		switch {
 		case !c.Origin.IsZero():
 			lines = append(lines, p.say("ask_site", who(c.Origin, cut)))
@@ -81,7 +81,7 @@ func (p phrases) holderText(h desktop.Holder, cut func(string, int) string) stri
 // room for long lines, else its first bytes as for a single document.
 func (p phrases) batchTexts(c desktop.Consent, room int, whole bool) []string {
 	var pages []string
-	page := p.count("ask_batch", len(c.Documents), values{})
+	page := strings.Join(append(p.recognised(), p.count("ask_batch", len(c.Documents), values{})), "\n")
 	add := func(line string) {
 		if room > 0 && len(escape(page+"\n"+line)) > room {
 			pages, page = append(pages, page), line

@@ -23,7 +23,7 @@ func (p phrases) changeAtReaderText(q desktop.SecretQuestion, room int) string {
 	return fitting(room, func(cut func(string, int) string) string {
 		name := cut(q.Name, maxNameText)
 		places := values{"Name": name, "Reader": name, "PIN": Quote(q.Status.ID, maxPINName), "Target": Quote(q.Target, maxPINName)}
-		lines := []string{p.operation(q, places), p.say("change_at_reader", places)}
+		lines := append(p.recognised(), p.operation(q, places), p.say("change_at_reader", places))
 		if q.Status.TriesLeft >= 0 {
 			lines = append(lines, p.count("tries", q.Status.TriesLeft, values{"PIN": places["PIN"]}))
 		}
@@ -48,7 +48,7 @@ func (p phrases) secretText(q desktop.SecretQuestion, room int) string {
 	return fitting(room, func(cut func(string, int) string) string {
 		name := cut(q.Name, maxNameText)
 		places := values{"Name": name, "PIN": Quote(q.Status.ID, maxPINName), "Target": Quote(q.Target, maxPINName)}
-		var lines []string
+		lines := p.recognised()
 		add := func(id string) { lines = append(lines, p.say(id, places)) }
 		switch q.Kind {
 		case desktop.SecretPassword:

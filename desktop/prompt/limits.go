@@ -29,5 +29,6 @@ const (
 	maxIssuerText    = 40
 	maxPurposeText   = 60
 	maxReferenceText = 24
-	maxReaderText    = 40
+	maxReaderText    = 32
+	maxPhrase        = 28
 )

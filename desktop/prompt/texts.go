@@ -19,6 +19,10 @@ type Texts struct {
 	bundle *i18n.Bundle
 	// system are the desktop's languages, best first, as BCP 47.
 	system []string
+	// Phrase is what the person has chosen to know the agent's own windows by
+	// (threat C-49): every question for a PIN shows it, and no page can. Empty for
+	// none.
+	Phrase string
 }
 
 // NewTexts reads the catalogues. getenv (os.Getenv outside tests) gives the
@@ -56,7 +60,10 @@ func fromPOSIX(locale string) string {
 }
 
 // phrases are the texts in one language.
-type phrases struct{ localizer *i18n.Localizer }
+type phrases struct {
+	localizer *i18n.Localizer
+	personal  string
+}
 
 // in chooses the language: the request's, else the desktop's, else English. A
 // locale that a page made up falls through.
@@ -65,7 +72,7 @@ func (t *Texts) in(locale string) phrases {
 	if _, err := language.Parse(locale); err == nil {
 		wanted = append([]string{locale}, t.system...)
 	}
-	return phrases{localizer: i18n.NewLocalizer(t.bundle, wanted...)}
+	return phrases{localizer: i18n.NewLocalizer(t.bundle, wanted...), personal: t.Phrase}
 }
 
 // MarkTemplate is what a visible signature says when its signer chose no text, as
@@ -79,6 +86,14 @@ type values map[string]any
 // identifier in its place is only for a mistake of ours.
 func (p phrases) say(id string, v values) string {
 	return p.localize(&i18n.LocalizeConfig{MessageID: id, TemplateData: v})
+}
+
+// recognised is the line by which a person knows that a question is the agent's.
+func (p phrases) recognised() []string {
+	if p.personal == "" {
+		return nil
+	}
+	return []string{p.say("phrase", values{"Phrase": Quote(p.personal, maxPhrase)})}
 }
 
 // count returns the form of a text that fits n.

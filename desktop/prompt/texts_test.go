@@ -70,6 +70,7 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("€%", 3000)
+	texts.Phrase = long
 	o, err := origins.Parse("https://" + strings.Repeat(strings.Repeat("a", 60)+".", 4) + "es:65535")
 	if err != nil {
 		t.Fatal(err)
@@ -270,3 +271,39 @@ func FuzzAssuanAnswer(f *testing.F) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// Threat C-49: a page can draw a window like the agent's, but does not know the
+// phrase that the person chose.
+func TestEveryQuestionForAPINShowsThePersonsPhrase(t *testing.T) {
+	texts, err := NewTexts(func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const phrase = "blue whale under the stairs"
+	limit := room("SETDESC")
+	for _, language := range languages() {
+		for name, question := range map[string]func(phrases) string{
+			"consent":   func(p phrases) string { return p.consentText(desktop.Consent{PIN: "PIN2"}, limit) },
+			"at reader": func(p phrases) string { return p.atReaderText(desktop.Consent{PIN: "PIN2"}, limit) },
+			"batch": func(p phrases) string {
+				return p.batchTexts(desktop.Consent{PIN: "PIN2", Documents: make([]desktop.Description, 2)}, limit, false)[0]
+			},
+			"present value": func(p phrases) string {
+				return p.secretText(desktop.SecretQuestion{Kind: desktop.SecretChecked}, limit)
+			},
+			"personal data": func(p phrases) string {
+				return p.secretText(desktop.SecretQuestion{Kind: desktop.SecretPersonalData}, limit)
+			},
+			"change at reader": func(p phrases) string { return p.changeAtReaderText(desktop.SecretQuestion{}, limit) },
+		} {
+			texts.Phrase = ""
+			without := question(texts.in(language))
+			texts.Phrase = phrase
+			with := question(texts.in(language))
+			first, rest, _ := strings.Cut(with, "\n")
+			if !strings.Contains(first, phrase) || rest != without {
+				t.Errorf("%s: %s: %q", language, name, with)
+			}
+		}
+	}
+}
