@@ -3,6 +3,7 @@ package levels_test
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -155,6 +156,12 @@ func TestMappingIsTheReferenceTable(t *testing.T) {
 		{"tara", "substantial", levels.Substantial, false, ""},
 		{"tara", "high", levels.High, false, ""},
 		{"ee-card", "idcard", levels.High, true, "OJ 2018/C 401/08"},
+		{"es-card", "dnie", levels.High, true, "OJ 2018/C 401/08"},
+		{"es-card", "fnmt", levels.Substantial, false, ""},
+		{"card", "other", levels.Substantial, false, ""},
+		{"franceconnect", "eidas1", levels.Low, false, ""},
+		{"franceconnect", "eidas2", levels.Substantial, false, ""},
+		{"franceconnect", "eidas3", levels.High, false, ""},
 		{"mobile-id", "mobile-id", levels.High, true, "OJ 2018/C 401/08"},
 		{"smart-id", "QUALIFIED", levels.High, false, ""},
 		{"smart-id", "ADVANCED", levels.Low, false, ""},
@@ -257,6 +264,8 @@ func TestTranslateGoesByVocabularyNotByNumber(t *testing.T) {
 		{"eherkenning", "urn:etoegang:core:assurance-class:loa2plus", levels.Low},
 		{"broker", "urn:broker:loa:basic", levels.BelowLow},
 		{"words", "basic", levels.BelowLow},
+		{"nist-ial", "IAL2", levels.Substantial},
+		{"nist-aal", "AAL3", levels.High},
 	} {
 		if l, err := m.Understand(c.vocabulary, c.word); err != nil || l != c.level {
 			t.Errorf("%s %s means %s (%v), want %s", c.vocabulary, c.word, l, err, c.level)
@@ -273,6 +282,7 @@ func TestTranslateGoesByVocabularyNotByNumber(t *testing.T) {
 		{"words", levels.None, ""},
 		{"eherkenning", levels.Low, "urn:etoegang:core:assurance-class:loa2"},
 		{"tara", 25, "substantial"},
+		{"nist-ial", levels.Low, "IAL1"},
 	} {
 		if word, err := m.Translate(c.level, c.vocabulary); word != c.word || (c.word == "") != errors.Is(err, levels.ErrNoClass) {
 			t.Errorf("%s in %s is %q (%v), want %q", c.level, c.vocabulary, word, err, c.word)
@@ -356,6 +366,75 @@ func TestLoadRefusesAmbiguousMappings(t *testing.T) {
 	}
 	if _, err := levels.Load([]byte(scheme(row))); err != nil {
 		t.Errorf("a good mapping: %v", err)
+	}
+}
+
+// Every row of the table is checked above, with nothing left out, and has a source.
+func TestEveryRowHasASourceAndATest(t *testing.T) {
+	text, err := os.ReadFile("levels_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "func TestMappingIsTheReferenceTable")
+	table, _, _ = strings.Cut(table, "\n}\n")
+	m := levels.Default()
+	rows := 0
+	for _, scheme := range m.Schemes() {
+		for _, row := range m.Rows(scheme) {
+			if len(row.Source) < 10 {
+				t.Errorf("%s has source %q", row.Rule, row.Source)
+			}
+			rows++
+		}
+		if !strings.Contains(table, `{"`+scheme+`", `) {
+			t.Errorf("scheme %s is not in the table", scheme)
+		}
+	}
+	// One line of the table is a second spelling of a row.
+	if lines := strings.Count(table, ", levels."); lines != rows+1 {
+		t.Errorf("the table has %d lines for %d rows", lines, rows)
+	}
+}
+
+// NIST splits what a level of ours joins: the words of one question never answer
+// the other (broker.md 8.4, note 1).
+func TestNISTVocabulariesDoNotMix(t *testing.T) {
+	m := levels.Default()
+	for _, word := range m.Words("nist-ial") {
+		if _, err := m.Understand("nist-aal", word.Value); err == nil {
+			t.Errorf("%s answers a question about authenticators", word.Value)
+		}
+	}
+}
+
+func TestWithAddsOneScheme(t *testing.T) {
+	m := levels.Default()
+	own := levels.Row{Rule: "own.gold", Value: "gold", Level: levels.Substantial, Source: "operator's configuration"}
+	with, err := m.With("own", []levels.Row{own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := with.Assess("own", "gold"); err != nil || a.Level != levels.Substantial {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := with.Assess("tara", "high"); err != nil || a.Level != levels.High {
+		t.Errorf("the others: %+v, %v", a, err)
+	}
+	if _, err := m.Assess("own", "gold"); !errors.Is(err, levels.ErrUnknownScheme) {
+		t.Errorf("the mapping itself has changed: %v", err)
+	}
+	notified := own
+	notified.Notified = true
+	for name, wrong := range map[string]func() (*levels.Mapping, error){
+		"scheme that is there":     func() (*levels.Mapping, error) { return m.With("tara", []levels.Row{own}) },
+		"no rows":                  func() (*levels.Mapping, error) { return m.With("own", nil) },
+		"value twice":              func() (*levels.Mapping, error) { return m.With("own", []levels.Row{own, own}) },
+		"no source":                func() (*levels.Mapping, error) { return m.With("own", []levels.Row{{Rule: "r", Value: "v"}}) },
+		"notified by the operator": func() (*levels.Mapping, error) { return m.With("own", []levels.Row{notified}) },
+	} {
+		if _, err := wrong(); err == nil {
+			t.Errorf("%s: taken", name)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -123,6 +124,26 @@ func Load(data []byte) (*Mapping, error) {
 		m.vocabularies[v.ID] = v.Words
 	}
 	return m, nil
+}
+
+// With returns a mapping with one scheme more: the classes of an upstream that an
+// operator describes. Nothing in it is notified, because an operator cannot
+// notify.
+func (m *Mapping) With(scheme string, rows []Row) (*Mapping, error) {
+	if scheme == "" || m.schemes[scheme] != nil || len(rows) == 0 {
+		return nil, fmt.Errorf("scheme %s is unnamed, without classes or listed twice", quote(scheme))
+	}
+	for i, r := range rows {
+		if err := r.check(rows[:i]); err != nil {
+			return nil, fmt.Errorf("scheme %s: %w", scheme, err)
+		}
+		if r.Notified {
+			return nil, fmt.Errorf("scheme %s: row %s claims to be notified", scheme, quote(r.Rule))
+		}
+	}
+	more := &Mapping{version: m.version, schemes: maps.Clone(m.schemes), vocabularies: m.vocabularies}
+	more.schemes[scheme] = slices.Clone(rows)
+	return more, nil
 }
 
 func (r Row) check(earlier []Row) error {
