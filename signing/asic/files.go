@@ -1,0 +1,153 @@
+package asic
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/archive"
+	"github.com/eidbridge/eidbridge/signing/outfile"
+)
+
+// SignFiles puts files into a new container under their base names, signs them,
+// and puts the container in place as out. What was written is checked by reading
+// it again. Beside the errors of Sign it returns signing.ErrExists, ErrOutput and
+// ErrCheck.
+func SignFiles(ctx context.Context, files []string, out string, kind signing.Format, cred signing.Credential, o Options) (*signing.Result, error) {
+	inputs, infos, err := fileInputs(files)
+	if err != nil {
+		return nil, err
+	}
+	return toFile(ctx, out, 0o644, o.Overwrite, infos, func(dst io.Writer) (*signing.Result, error) {
+		return Sign(ctx, dst, kind, inputs, cred, o)
+	})
+}
+
+// CreateFile puts files into a new unsigned container.
+func CreateFile(ctx context.Context, files []string, out string, kind signing.Format, overwrite bool) error {
+	inputs, infos, err := fileInputs(files)
+	if err != nil {
+		return err
+	}
+	_, err = toFile(ctx, out, 0o644, overwrite, infos, func(dst io.Writer) (struct{}, error) {
+		return struct{}{}, Create(ctx, dst, kind, inputs)
+	})
+	return err
+}
+
+func fileInputs(files []string) ([]Input, []fs.FileInfo, error) {
+	var inputs []Input
+	var infos []fs.FileInfo
+	for _, name := range files {
+		in, err := FileInput(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		f, info, err := outfile.Open(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.Close()
+		inputs, infos = append(inputs, in), append(infos, info)
+	}
+	return inputs, infos, nil
+}
+
+// changeFile opens the container in a file and writes a changed one.
+func changeFile[R any](ctx context.Context, in, out string, overwrite bool, change func(*Container, io.Writer) (R, error)) (R, error) {
+	var none R
+	src, info, err := outfile.Open(in)
+	if err != nil {
+		return none, err
+	}
+	defer src.Close()
+	c, err := Open(ctx, src, info.Size(), archive.Limits{})
+	if err != nil {
+		return none, err
+	}
+	return toFile(ctx, out, info.Mode().Perm(), overwrite, []fs.FileInfo{info}, func(dst io.Writer) (R, error) { return change(c, dst) })
+}
+
+// AddSignatureFile adds a signature to the container in the file in.
+func AddSignatureFile(ctx context.Context, in, out string, cred signing.Credential, o Options) (*signing.Result, error) {
+	return changeFile(ctx, in, out, o.Overwrite, func(c *Container, dst io.Writer) (*signing.Result, error) {
+		return c.AddSignature(ctx, dst, cred, o)
+	})
+}
+
+// AddFiles adds files to the container in the file in.
+func AddFiles(ctx context.Context, in, out string, overwrite bool, files ...string) error {
+	inputs, _, err := fileInputs(files)
+	if err != nil {
+		return err
+	}
+	_, err = changeFile(ctx, in, out, overwrite, func(c *Container, dst io.Writer) (struct{}, error) {
+		return struct{}{}, c.Add(ctx, dst, inputs...)
+	})
+	return err
+}
+
+// RemoveFiles removes files from the container in the file in.
+func RemoveFiles(ctx context.Context, in, out string, overwrite bool, names ...string) error {
+	_, err := changeFile(ctx, in, out, overwrite, func(c *Container, dst io.Writer) (struct{}, error) {
+		return struct{}{}, c.Remove(ctx, dst, names...)
+	})
+	return err
+}
+
+// toFile writes an output, checks it as a stranger would, and puts it in place.
+func toFile[R any](ctx context.Context, out string, mode fs.FileMode, overwrite bool, sources []fs.FileInfo, write func(io.Writer) (R, error)) (R, error) {
+	var none R
+	target, err := outfile.Create(out, mode, overwrite, sources...)
+	if err != nil {
+		return none, err
+	}
+	defer target.Discard()
+	result, err := write(target.Writer())
+	if err != nil {
+		return none, err
+	}
+	size, err := target.Seek(0, io.SeekEnd)
+	if err != nil {
+		return none, fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	if err := check(ctx, target, size); err != nil {
+		return none, err
+	}
+	return result, target.Place(ctx)
+}
+
+// check examines a finished container: its structure, and every signature in it.
+// It reads the data files once more.
+func check(ctx context.Context, src io.ReaderAt, size int64) error {
+	report, err := Verify(ctx, src, size, signing.VerifyOptions{})
+	if err != nil {
+		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	for _, s := range report.Signatures {
+		if s.Indication == signing.TotalFailed || s.Integrity != signing.Intact {
+			return fmt.Errorf("%w: the signature in %q does not verify", signing.ErrCheck, s.File)
+		}
+	}
+	return nil
+}
+
+// Extension is what containers are usually called.
+func Extension(kind signing.Format) string {
+	if kind == signing.ASiCS {
+		return ".asics"
+	}
+	return ".asice"
+}
+
+// IsContainer tells by its name whether a file is one.
+func IsContainer(name string) bool {
+	switch filepath.Ext(name) {
+	case ".asice", ".sce", ".bdoc", ".asics", ".scs":
+		return true
+	}
+	return false
+}
