@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/trustservices"
 )
 
 type serveCommand struct {
@@ -22,7 +23,7 @@ type serveCommand struct {
 	Listen   string `help:"Serve one card without any pcscd, for eidagent --vpcd." placeholder:"HOST:PORT"`
 	PKI      string `name:"pki" help:"Folder that receives the trust anchors of the cards' certificates and the DNIe's terminal keys." placeholder:"DIR" type:"path"`
 	Seed     string `help:"Make the same keys and authorities whenever this text is the same: for a trust store that is set up once." placeholder:"TEXT"`
-	Services string `help:"Answer OCSP, CRL and time-stamp requests for the cards' certificates at this address." placeholder:"HOST:PORT"`
+	Services string `help:"Answer OCSP, CRL and time-stamp requests for the cards' certificates at this address, and publish trusted lists there." placeholder:"HOST:PORT"`
 	Control  string `help:"Socket for insert and remove." env:"EIDLAB_CARD" placeholder:"PATH" type:"path"`
 	Env      string `help:"Write the environment variables for other programs to this file once everything is ready." placeholder:"FILE" type:"path"`
 }
@@ -67,7 +68,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 
 func (c *serveCommand) serve(ctx context.Context, country *pki.Country, slots readers, spec *inserting, s streams) error {
 	if c.Services != "" {
-		stop, err := serveHTTP(ctx, c.Services, country.Handler())
+		stop, err := serveHTTP(ctx, c.Services, trustservices.New(country, "http://"+c.Services, nil).Handler())
 		if err != nil {
 			return err
 		}

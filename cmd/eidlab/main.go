@@ -21,6 +21,7 @@ import (
 type commands struct {
 	Demo       demoCommand       `cmd:"" help:"Start everything, let one citizen log in and sign, then keep running for you to try."`
 	Card       cardCommand       `cmd:"" help:"Emulated cards in PC/SC readers, for tests and continuous integration."`
+	Country    countryCommand    `cmd:"" help:"OCSP, CRLs, time-stamps and trusted lists alone, for validators and signers."`
 	C14N       c14nCommand       `cmd:"" name:"c14n" help:"Print the canonical form of an XML document, to compare octets with other programs."`
 	LoadTarget loadTargetCommand `cmd:"" help:"Start a broker whose only upstream approves a numbered person at once, for load and conformance tools."`
 	Pinentry   pinentryCommand   `cmd:"" hidden:"" help:"Answer the agent's prompts in the lab's own walk."`
