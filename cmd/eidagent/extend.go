@@ -13,9 +13,9 @@ import (
 
 // raising names the services that levels above B-B need.
 type raising struct {
-	TSA     []string `name:"tsa" placeholder:"URL" help:"Time-stamping authority; several are tried in order."`
-	Anchors string   `placeholder:"PATH" help:"Where certificate paths end: a PEM file, or a folder of *.pem files."`
-	Local   []string `name:"allow-local" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
+	TSA     []string `name:"tsa" env:"EIDAGENT_TSA" placeholder:"URL" help:"Time-stamping authority; several are tried in order."`
+	Anchors string   `env:"EIDAGENT_ANCHORS" placeholder:"PATH" help:"Where certificate paths end: a PEM file, or a folder of *.pem files."`
+	Local   []string `name:"allow-local" env:"EIDAGENT_ALLOW_LOCAL" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
 }
 
 // services returns whom to ask for a level, nil for B-B.
@@ -25,7 +25,7 @@ func (a *raising) services(level signing.Baseline) (*pades.Services, error) {
 	}
 	if len(a.TSA) == 0 {
 		return nil, &problem{exit: exitUsage, message: "level " + string(level) + " needs a time-stamp", hints: []string{
-			"Name a time-stamping authority with --tsa URL.",
+			"Name a time-stamping authority with --tsa URL, in EIDAGENT_TSA, or as tsa in the configuration file.",
 		}}
 	}
 	client := fetch.New(fetch.Options{Allow: a.Local})
@@ -51,20 +51,27 @@ func (a *raising) services(level signing.Baseline) (*pades.Services, error) {
 	return s, nil
 }
 
-// tellShortfall says that a level was not reached.
-func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string) {
+// baselineOf reads a level in its long or short form: B-LT or LT.
+func baselineOf(level string) signing.Baseline {
+	return signing.Baseline("B-" + strings.TrimPrefix(level, "B-"))
+}
+
+// tellShortfall says that a level was not reached, and returns the exit code that
+// tells so, or nil.
+func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string) error {
 	if shortfall == "" {
-		return
+		return nil
 	}
 	fmt.Fprintf(p.stderr, "eidagent: the document has level %s only: %s\n", reached, shortfall)
 	fmt.Fprintf(p.stderr, "eidagent: hint: Nothing has to be signed again. Later: eidagent extend %s\n", file)
+	return quiet(exitShort)
 }
 
 type extendCommand struct {
 	File  string `arg:"" help:"The signed PDF."`
 	Out   string `short:"o" placeholder:"FILE" help:"Where to write the result (default: FILE-extended.pdf beside it)."`
 	Force bool   `help:"Replace the output file if it exists."`
-	Level string `enum:"B-T,B-LT,B-LTA" default:"B-LTA" help:"Baseline level to reach: B-T, B-LT or B-LTA. A document of level B-LTA is renewed."`
+	Level string `enum:"B-T,B-LT,B-LTA,T,LT,LTA" placeholder:"LEVEL" default:"B-LTA" help:"Baseline level to reach: B-T, B-LT or B-LTA. A document of level B-LTA is renewed."`
 	JSON  bool   `name:"json" help:"Print the result as JSON."`
 	unlocking
 	asking
@@ -79,7 +86,7 @@ type extendReport struct {
 }
 
 func (c *extendCommand) Run(p *program) error {
-	level := signing.Baseline(c.Level)
+	level := baselineOf(c.Level)
 	services, err := c.services(level)
 	if err != nil {
 		return err
@@ -97,12 +104,16 @@ func (c *extendCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	p.tellShortfall(extension.After, extension.Shortfall, filepath.Base(out))
+	short := p.tellShortfall(extension.After, extension.Shortfall, filepath.Base(out))
 	if c.JSON {
-		return p.printJSON(extendReport{File: c.File, Output: out, Extension: extension})
+		err = p.printJSON(extendReport{File: c.File, Output: out, Extension: extension})
+	} else {
+		_, err = fmt.Fprintln(p.stdout, out)
 	}
-	_, err = fmt.Fprintln(p.stdout, out)
-	return err
+	if err != nil {
+		return err
+	}
+	return short
 }
 
 // beside names an output after its input.

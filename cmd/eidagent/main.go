@@ -43,7 +43,8 @@ func main() {
 // program is what commands share.
 type program struct {
 	where
-	Data string `placeholder:"DIR" help:"Folder of journal and pairings (default: ~/.local/share/eidbridge)."`
+	Config kong.ConfigFlag `placeholder:"FILE" env:"EIDAGENT_CONFIG" help:"Options that hold where none is given (default: eidbridge/eidagent.toml in the folder of configurations)."`
+	Data   string          `placeholder:"DIR" help:"Folder of journal and pairings (default: ~/.local/share/eidbridge)."`
 
 	Cards   cardsCommand   `cmd:"" help:"List readers, cards and certificates."`
 	Card    cardCommand    `cmd:"" help:"Look at one card, manage its PINs, find out why it does not work."`
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser, err := kong.New(p,
 		kong.Name("eidagent"), kong.Description("Sign with your national identity card."),
-		kong.Vars{"ports": fmt.Sprint(localapi.Ports())}, kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+		kong.Vars{"ports": fmt.Sprint(localapi.Ports())}, kong.Configuration(readSettings, configFile()), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		return p.fail(err)
 	}

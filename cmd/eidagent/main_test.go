@@ -79,8 +79,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"card":  cmdCard,
-			"exits": cmdExits,
+			"card":       cmdCard,
+			"configured": cmdConfigured,
+			"country":    cmdCountry,
+			"exits":      cmdExits,
+			"fault":      cmdFault,
 		},
 	})
 }

@@ -20,7 +20,7 @@ type signCommand struct {
 	Force    bool     `help:"Replace the output file if it exists."`
 	Reason   string   `placeholder:"TEXT" help:"Reason to put into the signature."`
 	Location string   `placeholder:"TEXT" help:"Place to put into the signature."`
-	Level    string   `enum:"B-B,B-T,B-LT,B-LTA" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
+	Level    string   `enum:"B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" placeholder:"LEVEL" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
 	JSON     bool     `name:"json" help:"Print the result as JSON."`
 	marking
 	batching
@@ -44,7 +44,7 @@ type signReport struct {
 }
 
 func (c *signCommand) Run(p *program) error {
-	level := signing.Baseline(c.Level)
+	level := baselineOf(c.Level)
 	services, err := c.services(level)
 	if err != nil {
 		return err
@@ -134,15 +134,20 @@ func (c *signCommand) template() (string, error) {
 
 func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
 	signed := s.Signed[0]
-	p.tellShortfall(signed.Baseline, signed.Shortfall, filepath.Base(out))
+	short := p.tellShortfall(signed.Baseline, signed.Shortfall, filepath.Base(out))
 	if !c.JSON {
-		_, err := fmt.Fprintln(p.stdout, out)
-		return err
+		if _, err := fmt.Fprintln(p.stdout, out); err != nil {
+			return err
+		}
+		return short
 	}
 	sum := sha256.Sum256(s.Certificate.Raw)
-	return p.printJSON(signReport{
+	if err := p.printJSON(signReport{
 		File: c.Files[0], Output: out, Format: signing.PAdES, Baseline: signed.Baseline,
 		Algorithm: signed.Algorithm, SHA256: hex.EncodeToString(signed.SHA256[:]),
 		Holder: desktop.HolderOf(s.Certificate).Name, Certificate: hex.EncodeToString(sum[:]), Time: s.Finished,
-	})
+	}); err != nil {
+		return err
+	}
+	return short
 }

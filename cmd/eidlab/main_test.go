@@ -106,6 +106,7 @@ func TestWrongUse(t *testing.T) {
 		{"unknown kind", []string{"card", "--kind", "fineid"}, 2, "esteid"},
 		{"nobody", []string{"card", "--person", "1"}, 1, "60001019906"},
 		{"no virtual reader", []string{"card", "--vpcd", "127.0.0.1:1"}, 1, "--own-pcscd"},
+		{"nobody's key", []string{"country", "--listen", "127.0.0.1:0", "--person", "1", "--key", filepath.Join(t.TempDir(), "k")}, 1, "eidlab card persons"},
 		{"no script", []string{"pinentry", "/nonexistent"}, 1, "/nonexistent"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
