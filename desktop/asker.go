@@ -109,8 +109,12 @@ func (a *asker) consent(r cardreader.PINRequest) Consent {
 	if deadline, ok := q.ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline))
 	}
+	mark := ""
+	if q.Output.Visible != nil {
+		mark = q.Output.Visible.Mark.Text
+	}
 	return Consent{
-		Door: q.Door, Origin: q.Origin, Document: a.item.shown, At: a.at, Of: a.of, Purpose: q.Purpose, Reference: q.Reference,
+		Mark: mark, Door: q.Door, Origin: q.Origin, Document: a.item.shown, At: a.at, Of: a.of, Purpose: q.Purpose, Reference: q.Reference,
 		Holder: HolderOf(r.Credential.Certificate), Card: r.Card.Family, Reader: r.Reader,
 		PIN: r.Status.ID, TriesLeft: r.Status.TriesLeft,
 		MinLength: r.Status.MinLength, MaxLength: r.Status.MaxLength,

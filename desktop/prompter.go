@@ -115,9 +115,10 @@ type Consent struct {
 	// At and Of tell which document of a batch that was agreed to Document is, from
 	// 1; Of is 1 for a single one.
 	At, Of int
-	// Purpose and Reference are the asker's own words.
-	Purpose, Reference string
-	Holder             Holder
+	// Purpose and Reference are the asker's own words, and so is Mark: what the
+	// signature will show on a page.
+	Purpose, Reference, Mark string
+	Holder                   Holder
 	// Card is the card's family, Reader the slot's name.
 	Card, Reader string
 	// PIN is the ID of the PIN: "PIN2".

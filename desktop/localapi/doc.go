@@ -49,7 +49,14 @@
 //	201 {"id":"…","state":"created","seq":1,"links":{"self":"/v1/requests/…"}}
 //
 // size and digest may be left out; when present they must match. base64url is
-// taken with and without padding. The credential member narrows the choice:
+// taken with and without padding. output.visible lets the signature show:
+//
+//	{"page":1,"rect":[50,50,250,114],"text":"Signed by {name}\n{time}"}
+//
+// with a page from 1, left, bottom, right and top in points on the page as it is
+// displayed, and a text whose places are {name}, {id} (masked), {issuer}, {time},
+// {reason}, {place} and {level}. The person sees the text with the question; what does
+// not fit is format_unsupported. The credential member narrows the choice:
 // usage "sign", issuer_country, qualified, certificate_sha256.
 //
 //	GET /v1/requests/{id}?wait=25&seq=3

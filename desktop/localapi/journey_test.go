@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -270,4 +271,23 @@ func TestPairingsAreRationed(t *testing.T) {
 			t.Errorf("%d questions at once", n)
 		}
 	})
+}
+
+// A page may ask for a mark; the person sees its text with the question, and the
+// signature shows.
+func TestPageAsksForAMark(t *testing.T) {
+	b := newBench(t)
+	token := b.token(bank, origins.ScopeSign)
+	body := strings.Replace(signBody(), `"level":"B-B"`, `"level":"B-B","visible":{"page":1,"rect":[50,50,250,114],"text":"Agreed by {name}"}`, 1)
+	request := id(t, b.submit(token, "mark-1", body))
+	if got := b.final(token, request); got["state"] != "done" {
+		t.Fatalf("request %v", got)
+	}
+	if shown := b.prompter.consents[0]; shown.Mark != "Agreed by {name}" {
+		t.Errorf("consent %+v", shown)
+	}
+	signed := b.send(message{method: "GET", path: "/v1/requests/" + request + "/documents/1/signed", header: page(bank, token)})
+	if !bytes.Contains(signed.body, []byte("/AP << /N ")) || !bytes.Contains(signed.body, []byte("/FontFile2")) {
+		t.Error("the signature does not show")
+	}
 }

@@ -37,6 +37,9 @@ const (
 	maxName      = 256
 	maxPurpose   = 256
 	maxReference = 64
+	// maxMark bounds the text of a mark, in characters, and maxPage where it is.
+	maxMark = 200
+	maxPage = 1_000_000
 	// maxCountries bounds issuer_country: there are not more two-letter codes.
 	maxCountries = 250
 )

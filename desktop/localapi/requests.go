@@ -159,9 +159,13 @@ func (v *wish) request() (desktop.Request, error) {
 		return desktop.Request{}, invalid("issuer_country is too long.")
 	}
 	o := v.Sign.Output
-	if o.Format != string(signing.PAdES) || o.Level != string(signing.BaselineB) || given(o.Visible) ||
+	if o.Format != string(signing.PAdES) || o.Level != string(signing.BaselineB) ||
 		o.Packaging != "" && o.Packaging != "enveloped" {
 		return desktop.Request{}, unsupported
+	}
+	visible, err := o.visible()
+	if err != nil {
+		return desktop.Request{}, err
 	}
 	shown, err := v.display()
 	if err != nil {
@@ -174,7 +178,7 @@ func (v *wish) request() (desktop.Request, error) {
 	request := desktop.Request{
 		Kind:      desktop.KindSign,
 		Documents: []desktop.Document{desktop.PDFBytes(v.Sign.Documents[0].Name, data)},
-		Output:    desktop.Output{Format: signing.PAdES, Baseline: signing.BaselineB},
+		Output:    desktop.Output{Format: signing.PAdES, Baseline: signing.BaselineB, Visible: visible},
 		Locale:    v.Locale, Purpose: shown.Purpose, Reference: shown.Reference,
 		ExpiresIn:  time.Duration(v.ExpiresIn) * time.Second,
 		Credential: desktop.Wanted{IssuerCountries: v.Credential.IssuerCountry, Qualified: v.Credential.Qualified},

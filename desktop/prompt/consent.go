@@ -42,7 +42,7 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 		lines = append(lines,
 			p.say("document", values{
 				"Name": cut(c.Document.Name, maxNameText),
-				"Type": mediaType(c.Document.MediaType), "Size": size(c.Document.Size),
+				"Type": mediaType(c.Document.MediaType, cut), "Size": size(c.Document.Size),
 			}),
 			p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
 		if c.Purpose != "" {
@@ -50,6 +50,9 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 		}
 		if c.Reference != "" {
 			lines = append(lines, p.say("site_reference", values{"Reference": cut(c.Reference, maxReferenceText)}))
+		}
+		if c.Mark != "" && !c.Origin.IsZero() {
+			lines = append(lines, p.say("site_mark", values{"Text": cut(c.Mark, maxMarkText)}))
 		}
 		lines = append(lines, p.holderText(c.Holder, cut))
 		if c.TriesLeft >= 0 {
@@ -95,7 +98,7 @@ func (p phrases) batchTexts(c desktop.Consent, room int, whole bool) []string {
 			digest = hex.EncodeToString(d.SHA256[:])
 		}
 		add(p.say("batch_item", values{
-			"N": i + 1, "Name": Quote(d.Name, maxNameText), "Type": mediaType(d.MediaType), "Size": size(d.Size), "Digest": digest,
+			"N": i + 1, "Name": Quote(d.Name, maxNameText), "Type": mediaType(d.MediaType, Quote), "Size": size(d.Size), "Digest": digest,
 		}))
 	}
 	add(p.holderText(c.Holder, Quote))
@@ -144,11 +147,11 @@ func who(o origins.Origin, cut func(string, int) string) values {
 	return values{"Domain": cut(domain, maxOriginText), "Origin": Quote(whole, maxOriginText+12)}
 }
 
-func mediaType(s string) string {
+func mediaType(s string, cut func(string, int) string) string {
 	if s == desktop.MediaTypePDF {
 		return "PDF"
 	}
-	return Quote(s, 30)
+	return cut(s, 30)
 }
 
 // size is a length in decimal units, rounded up: "23 kB".

@@ -29,6 +29,7 @@ const (
 	maxIssuerText    = 40
 	maxPurposeText   = 60
 	maxReferenceText = 24
+	maxMarkText      = 40
 	maxReaderText    = 32
 	maxPhrase        = 28
 )

@@ -77,7 +77,7 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 	}
 	c := desktop.Consent{
 		Origin: o, Document: desktop.Description{Name: long, MediaType: long, Size: 1 << 40, SHA256: sha256.Sum256(nil)},
-		Purpose: long, Reference: long,
+		Purpose: long, Reference: long, Mark: long,
 		Holder: desktop.Holder{Name: long, Number: long, Issuer: long, NotAfter: time.Now(), Qualified: true},
 		PIN:    "PIN2", TriesLeft: 255,
 	}
