@@ -151,3 +151,11 @@ func IsContainer(name string) bool {
 	}
 	return false
 }
+
+// ExtendFile extends the container in the file in and puts the result in place as
+// out.
+func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *signing.Services, overwrite bool) (*signing.Extension, error) {
+	return changeFile(ctx, in, out, overwrite, func(c *Container, dst io.Writer) (*signing.Extension, error) {
+		return c.Extend(ctx, dst, level, s)
+	})
+}
