@@ -58,6 +58,8 @@ type Issuing struct {
 	// of the same ID whose cookie Renews names.
 	Session *Session
 	Renews  Hash
+	// Participates notes the client in the session, so that it is told of the end.
+	Participates bool
 }
 
 // Participant is a client that took part in a session, as logout notices name

@@ -56,7 +56,7 @@ func issueIn(t *testing.T, s Store, name, client, session string) error {
 	tx.State = brokers.Completed
 	g := grant(name)
 	g.Request.ClientID, g.Session, g.SessionID = client, session, "sid of "+client
-	if err := s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(name), Grant: g}); err != nil {
+	if err := s.IssueCode(ctx, &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(name), Grant: g, Participates: client != "kiosk"}); err != nil {
 		return err
 	}
 	_, err := s.RedeemCode(ctx, brokers.HashOf(name), brokers.HashOf(name+" a0"), until(noon().Add(time.Minute)), noon())
@@ -67,7 +67,7 @@ func sessionEnds(t *testing.T, s Store) {
 	ctx := context.Background()
 	must(t, openSession(ctx, s, session("a", "cookie")))
 	must(t, openSession(ctx, s, session("b", "other cookie")))
-	for _, c := range [][3]string{{"1", "portal", "a"}, {"2", "portal", "a"}, {"3", "museum", "a"}, {"4", "portal", "b"}, {"5", "portal", ""}} {
+	for _, c := range [][3]string{{"1", "portal", "a"}, {"2", "portal", "a"}, {"3", "museum", "a"}, {"6", "kiosk", "a"}, {"4", "portal", "b"}, {"5", "portal", ""}} {
 		must(t, issueIn(t, s, c[0], c[1], c[2]))
 	}
 	list, err := s.EndSession(ctx, brokers.HashOf("cookie"), noon(), noon().Add(time.Hour))
@@ -80,7 +80,7 @@ func sessionEnds(t *testing.T, s Store) {
 	if !slices.Equal(clients, []string{"museum sid of museum", "portal sid of portal"}) {
 		t.Errorf("took part: %v", clients)
 	}
-	for name, want := range map[string]bool{"1": false, "2": false, "3": false, "4": true, "5": true} {
+	for name, want := range map[string]bool{"1": false, "2": false, "3": false, "6": false, "4": true, "5": true} {
 		if got := live(s, name+" a0", noon()); got != want {
 			t.Errorf("token %s lives: %t", name, got)
 		}

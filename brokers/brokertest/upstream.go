@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -26,8 +27,16 @@ type Upstream struct {
 	Posts bool
 	// Now is the clock for AuthTime, default time.Now.
 	Now func() time.Time
+	// once reads the mapping of levels.
+	once   sync.Once
+	levels *levels.Mapping
 	// Change, if set, may change an event before it is returned.
 	Change func(*brokers.AuthenticationEvent)
+}
+
+func (u *Upstream) mapping() *levels.Mapping {
+	u.once.Do(func() { u.levels = levels.Default() })
+	return u.levels
 }
 
 // ID is the upstream's name.
@@ -104,7 +113,7 @@ func (u *Upstream) Finish(_ context.Context, r *http.Request, d *brokers.Departu
 	if r.Form.Get("relay") != d.Request.RelayState {
 		return nil, &brokers.RejectedError{Reason: "in_response_to"}
 	}
-	assessment, err := levels.Default().Assess("tara", r.Form.Get("level"))
+	assessment, err := u.mapping().Assess("tara", r.Form.Get("level"))
 	if err != nil {
 		return nil, &brokers.RejectedError{Reason: "level_unknown", Err: err}
 	}

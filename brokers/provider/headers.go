@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -12,7 +13,7 @@ import (
 func (p *Provider) protect(next http.Handler) http.Handler {
 	slots := make(chan struct{}, p.cfg.InFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.secureHeaders(w.Header())
+		maps.Copy(w.Header(), p.headers)
 		if !strings.EqualFold(r.Host, p.issuer.Host) {
 			http.Error(w, "this server does not serve that host", http.StatusMisdirectedRequest)
 			return
@@ -33,8 +34,10 @@ func (p *Provider) protect(next http.Handler) http.Handler {
 	})
 }
 
-// secureHeaders are the strictest; a handler loosens what it must.
-func (p *Provider) secureHeaders(h http.Header) {
+// secureHeaders are the strictest; a handler loosens what it must, by setting a
+// header anew.
+func secureHeaders(secure bool) http.Header {
+	h := http.Header{}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
@@ -43,9 +46,10 @@ func (p *Provider) secureHeaders(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 	h.Set("Content-Security-Policy", policy(false))
-	if p.secure {
+	if secure {
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 	}
+	return h
 }
 
 // policy is the content security policy of a page whose forms lead to the given

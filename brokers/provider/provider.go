@@ -176,7 +176,9 @@ type Provider struct {
 	pages    *pages.Pages
 	upstream map[string]brokers.Upstream
 	handler  http.Handler
-	starts   *limiter
+	// headers are those of every answer.
+	headers http.Header
+	starts  *limiter
 	// codes counts wrong user codes.
 	codes *limiter
 	// tokenKey derives the tokens that take the place of others.
@@ -235,6 +237,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
 		upstream: map[string]brokers.Upstream{},
 		starts:   newLimiter(cfg.StartsPerMinute),
+		headers:  secureHeaders(issuer.Scheme == "https"),
 		codes:    newLimiter(maxUserCodes),
 		notices:  make(chan struct{}, 1),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),

@@ -109,7 +109,10 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	}
 	from, err := t.Step(brokers.Completed, now)
 	if err == nil {
-		issuing := &brokers.Issuing{Login: t.Ended(), From: from, Code: brokers.HashOf(code), Grant: grant}
+		issuing := &brokers.Issuing{
+			Login: t.Ended(), From: from, Code: brokers.HashOf(code), Grant: grant,
+			Participates: client.BackChannelLogoutURI != "" || client.FrontChannelLogoutURI != "",
+		}
 		if t.Request.Device {
 			issuing.Code = t.Device
 		}

@@ -15,7 +15,7 @@ var errClosed = errors.New("the store is closed")
 
 // batches writes through one connection of SQLite. What waits while a commit is
 // under way shares the next one; nobody waits for company. Each writing holds or
-// fails by itself.
+// fails by itself, and may be run again before it is told how it went.
 type batches struct {
 	db         *sql.DB
 	conn       *sql.Conn
@@ -42,10 +42,7 @@ func startBatches(ctx context.Context, db *sql.DB, d dialect) (*batches, error) 
 		db: db, conn: conn, statements: map[string]*sql.Stmt{},
 		queue: make(chan *batched, maxBatch), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
-	frame := [][2]string{
-		{"begin", "BEGIN IMMEDIATE"}, {"commit", "COMMIT"}, {"rollback", "ROLLBACK"},
-		{"savepoint", "SAVEPOINT writing"}, {"undo", "ROLLBACK TO writing"}, {"release", "RELEASE writing"},
-	}
+	frame := [][2]string{{"begin", "BEGIN IMMEDIATE"}, {"commit", "COMMIT"}, {"rollback", "ROLLBACK"}}
 	for _, texts := range [][][2]string{frame, writes()} {
 		if err := d.prepare(ctx, conn, texts, b.statements); err != nil {
 			return nil, errors.Join(err, conn.Close())
@@ -114,36 +111,21 @@ func (b *batches) run() {
 
 func (b *batches) statement(name string) *sql.Stmt { return b.statements[name] }
 
-// perform commits a batch and tells each writing how it went.
+// perform commits a batch and tells each writing how it went. If one of several
+// statements fails in the middle, the batch is undone and taken one by one; that
+// is rarer than to note for each where to go back to.
 func (b *batches) perform(batch []*batched) {
+	if len(batch) == 1 {
+		batch[0].done <- b.alone(batch[0])
+		return
+	}
 	ctx := context.Background()
-	if len(batch) == 1 && !batch[0].several { // a statement is a transaction by itself
-		batch[0].done <- batch[0].f(ctx, b.statement)
-		return
-	}
-	tell := func(err error) {
-		for _, w := range batch {
-			w.done <- err
-		}
-	}
-	if _, err := b.statement("begin").ExecContext(ctx); err != nil {
-		tell(fmt.Errorf("beginning: %w", err))
-		return
-	}
-	errs := make([]error, len(batch))
-	var broken error
-	for i, w := range batch {
-		if errs[i] = b.one(ctx, w); errors.Is(errs[i], errBroken) {
-			broken = errs[i]
-			break
-		}
-	}
-	if broken == nil {
-		_, broken = b.statement("commit").ExecContext(ctx)
-	}
-	if broken != nil {
+	errs, err := b.together(ctx, batch)
+	if err != nil {
 		_, _ = b.statement("rollback").ExecContext(ctx) // SQLite may have done it already
-		tell(fmt.Errorf("committing: %w", broken))
+		for _, w := range batch {
+			w.done <- b.alone(w)
+		}
 		return
 	}
 	for i, w := range batch {
@@ -151,25 +133,38 @@ func (b *batches) perform(batch []*batched) {
 	}
 }
 
-var errBroken = errors.New("a writing could not be undone")
-
-// one runs a writing of a batch. A statement that fails undoes itself; several
-// are undone to where they began.
-func (b *batches) one(ctx context.Context, w *batched) error {
-	if !w.several {
-		return w.f(ctx, b.statement)
+// together runs a batch in one transaction. An error means that it has to be
+// undone.
+func (b *batches) together(ctx context.Context, batch []*batched) ([]error, error) {
+	if _, err := b.statement("begin").ExecContext(ctx); err != nil {
+		return nil, err
 	}
-	if _, err := b.statement("savepoint").ExecContext(ctx); err != nil {
-		return errors.Join(errBroken, err)
-	}
-	err := w.f(ctx, b.statement)
-	if err != nil {
-		if _, undone := b.statement("undo").ExecContext(ctx); undone != nil {
-			return errors.Join(errBroken, err, undone)
+	errs := make([]error, len(batch))
+	for i, w := range batch {
+		errs[i] = w.f(ctx, b.statement) // a single statement that fails undoes itself
+		if errs[i] != nil && w.several {
+			return nil, errs[i]
 		}
 	}
-	if _, released := b.statement("release").ExecContext(ctx); released != nil {
-		return errors.Join(errBroken, released)
+	_, err := b.statement("commit").ExecContext(ctx)
+	return errs, err
+}
+
+// alone runs one writing in a transaction of its own.
+func (b *batches) alone(w *batched) error {
+	ctx := context.Background()
+	if !w.several { // a statement is a transaction by itself
+		return w.f(ctx, b.statement)
+	}
+	if _, err := b.statement("begin").ExecContext(ctx); err != nil {
+		return fmt.Errorf("beginning: %w", err)
+	}
+	err := w.f(ctx, b.statement)
+	if err == nil {
+		_, err = b.statement("commit").ExecContext(ctx)
+	}
+	if err != nil {
+		_, _ = b.statement("rollback").ExecContext(ctx) // SQLite may have done it already
 	}
 	return err
 }

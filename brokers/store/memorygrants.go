@@ -71,7 +71,9 @@ func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
 	m.grants[i.Code] = row
 	if session := m.sessionIDs[g.Session]; session != nil {
 		session.grants = append(session.grants, row)
-		session.participants[g.Request.ClientID] = participant(g)
+		if i.Participates {
+			session.participants[g.Request.ClientID] = participant(g)
+		}
 	}
 	return nil
 }

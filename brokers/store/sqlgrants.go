@@ -21,8 +21,11 @@ func (d *database) IssueCode(ctx context.Context, i *brokers.Issuing) error {
 	}
 	if d.dialect.compound && i.Login.Pushed == (brokers.Hash{}) && i.Renews == (brokers.Hash{}) {
 		switch {
+		case i.Session != nil && i.Grant.Session == i.Session.ID && i.Participates:
+			err = changed(d.exec(ctx, "issue with part", slices.Concat(rows.login, rows.session, rows.participant, rows.grant)...))
+			return d.instead(err, brokers.ErrConflict)
 		case i.Session != nil && i.Grant.Session == i.Session.ID:
-			err = changed(d.exec(ctx, "issue with session", slices.Concat(rows.login, rows.session, rows.participant, rows.grant)...))
+			err = changed(d.exec(ctx, "issue with session", slices.Concat(rows.login, rows.session, rows.grant)...))
 			return d.instead(err, brokers.ErrConflict)
 		case i.Session == nil && i.Grant.Session == "":
 			err = changed(d.exec(ctx, "issue", slices.Concat(rows.login, rows.grant)...))
@@ -77,8 +80,8 @@ func issue(ctx context.Context, statement statements, i *brokers.Issuing, rows i
 			return err
 		}
 	}
-	if i.Grant.Session != "" {
-		if err := takePart(ctx, statement, i.Grant, rows.participant); err != nil {
+	if i.Grant.Session != "" && (i.Participates || i.Session == nil) {
+		if err := takePart(ctx, statement, i, rows.participant); err != nil {
 			return err
 		}
 	}
@@ -87,7 +90,8 @@ func issue(ctx context.Context, statement statements, i *brokers.Issuing, rows i
 }
 
 // takePart notes a client in a session, which must not have ended.
-func takePart(ctx context.Context, statement statements, g *brokers.Grant, row []any) error {
+func takePart(ctx context.Context, statement statements, i *brokers.Issuing, row []any) error {
+	g := i.Grant
 	if row == nil {
 		session, err := one[brokers.Session](statement("hold session").QueryRowContext(ctx, g.Session))
 		if errors.Is(err, brokers.ErrNotFound) {
@@ -101,6 +105,9 @@ func takePart(ctx context.Context, statement statements, g *brokers.Grant, row [
 			return err
 		}
 		row = []any{g.Session, g.Request.ClientID, data, millis(session.ExpiresAt)}
+	}
+	if !i.Participates {
+		return nil
 	}
 	_, err := statement("take part").ExecContext(ctx, row...)
 	return err

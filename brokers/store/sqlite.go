@@ -65,7 +65,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 
 func dataSource(path string, extra ...string) string {
 	q := url.Values{"_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "trusted_schema(0)", "foreign_keys(1)", "cache_size(-4096)",
+		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "trusted_schema(0)", "foreign_keys(1)", "cache_size(-4096)", "wal_autocheckpoint(2000)",
 	}}
 	for i := 0; i+1 < len(extra); i += 2 {
 		q.Add(extra[i], extra[i+1])

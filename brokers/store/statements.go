@@ -62,14 +62,14 @@ func writes() [][2]string {
 // compounds are those that change several tables at once.
 func compounds() [][2]string {
 	const login = `WITH login AS (UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ? RETURNING 1)`
+	const opened = `, opened AS (INSERT INTO sessions (cookie_hash, id, data, expires_at) SELECT ?::bytea, ?::text, ?::bytea, ?::bigint FROM login`
 	const grant = `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at)
 		SELECT ?::bytea, ?::bigint, ?::text, ?::bytea, ?::bigint FROM login`
 	return [][2]string{
 		{"issue", login + grant},
-		{"issue with session", login + `, opened AS (INSERT INTO sessions (cookie_hash, id, data, expires_at)
-				SELECT ?::bytea, ?::text, ?::bytea, ?::bigint FROM login RETURNING 1),
-			part AS (INSERT INTO participants (session_id, client_id, data, expires_at) SELECT ?::text, ?::text, ?::bytea, ?::bigint FROM opened)
-			` + grant},
+		{"issue with session", login + opened + ") " + grant},
+		{"issue with part", login + opened + ` RETURNING 1),
+			part AS (INSERT INTO participants (session_id, client_id, data, expires_at) SELECT ?::text, ?::text, ?::bytea, ?::bigint FROM opened) ` + grant},
 	}
 }
 
