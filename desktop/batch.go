@@ -3,6 +3,7 @@ package desktop
 import (
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/signing"
@@ -35,6 +36,9 @@ func (s *Service) describe(q *request) ([]*item, error) {
 	var first error
 	for i, d := range q.Documents {
 		shown, err := d.Describe(q.ctx)
+		if err == nil && shown.Active() && !q.Origin.IsZero() && !s.AllowActive {
+			err = unsafe(shown)
+		}
 		if err != nil {
 			if len(q.Documents) == 1 || q.ctx.Err() != nil {
 				return nil, err
@@ -54,6 +58,17 @@ func (s *Service) describe(q *request) ([]*item, error) {
 	q.items = items
 	q.mu.Unlock()
 	return items, nil
+}
+
+// unsafe refuses a document of a page that acts by itself: the page chose it, and
+// what the person saw of it may not be what others will see (threats P-53).
+func unsafe(shown Description) error {
+	var kinds []string
+	for _, f := range shown.Scan.Active() {
+		kinds = append(kinds, f.Text)
+	}
+	return signing.Refuse(signing.RefusedUnsafe, "ask for a document without active content",
+		"the document has %s", strings.Join(kinds, ", "))
 }
 
 // report hands a result to the door that wants to know at once.

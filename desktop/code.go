@@ -8,6 +8,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/advisory"
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -61,6 +62,7 @@ const (
 	CodePINBlocked         Code = "pin_blocked"
 	CodePINMustChange      Code = "pin_must_change"
 	CodeFormatUnsupported  Code = "format_unsupported"
+	CodeDocumentUnsafe     Code = "document_unsafe"
 	CodeDocumentTooLarge   Code = "document_too_large"
 	CodeSigningFailed      Code = "signing_failed"
 	CodeInternal           Code = "internal"
@@ -88,6 +90,9 @@ func CodeOf(err error) Code {
 	}
 	if _, ok := errors.AsType[*advisory.ForbiddenError](err); ok {
 		return CodeNoCertificate
+	}
+	if refused, ok := errors.AsType[*signing.RefusedError](err); ok && refused.Code == signing.RefusedUnsafe {
+		return CodeDocumentUnsafe
 	}
 	if isDocumentError(err) {
 		return CodeFormatUnsupported

@@ -16,7 +16,6 @@ import (
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/appearance"
 	"github.com/eidbridge/eidbridge/signing/pades"
-	"github.com/eidbridge/eidbridge/signing/pdf"
 )
 
 // Document is one thing to be signed, with the place where its signed form goes.
@@ -36,7 +35,13 @@ type Description struct {
 	MediaType string
 	Size      int64 // bytes
 	SHA256    [sha256.Size]byte
+	// Scan names what can change what is shown, act by itself, or hide something;
+	// nil for documents that are not looked through.
+	Scan *pades.Scan
 }
+
+// Active tells whether the document acts by itself.
+func (d Description) Active() bool { return d.Scan != nil && len(d.Scan.Active()) > 0 }
 
 // MediaTypePDF is the only type of document that is signed now.
 const MediaTypePDF = "application/pdf"
@@ -54,12 +59,13 @@ func (d pdfBytes) Describe(ctx context.Context) (Description, error) {
 	if len(d.data) > MaxDocument {
 		return Description{}, ErrTooLarge
 	}
-	if err := readable(ctx, bytes.NewReader(d.data), int64(len(d.data)), nil); err != nil {
+	scan, err := pades.ScanDocument(ctx, bytes.NewReader(d.data), int64(len(d.data)), nil)
+	if err != nil {
 		return Description{}, err
 	}
 	return Description{
 		Name: d.name, MediaType: MediaTypePDF,
-		Size: int64(len(d.data)), SHA256: sha256.Sum256(d.data),
+		Size: int64(len(d.data)), SHA256: sha256.Sum256(d.data), Scan: scan,
 	}, nil
 }
 
@@ -134,7 +140,8 @@ func (d *pdfFile) Describe(ctx context.Context) (Description, error) {
 	}
 	d.seen = info
 	shown := Description{Name: filepath.Base(d.in), MediaType: MediaTypePDF, Size: info.Size()}
-	if err := readable(ctx, f, shown.Size, d.Password); err != nil {
+	// Before anybody is asked: can this be signed at all, and what is in it?
+	if shown.Scan, err = pades.ScanDocument(ctx, f, shown.Size, d.Password); err != nil {
 		return Description{}, err
 	}
 	shown.SHA256, err = digest(ctx, f, shown.Size)
@@ -213,19 +220,6 @@ func PreviewMark(ctx context.Context, in string, f FileOptions, certificate *x50
 	options := padesOptions(o, credential)
 	options.Password = f.Password
 	return pades.Preview(ctx, src, info.Size(), credential, options)
-}
-
-// readable finds out before anybody is asked whether this is a PDF that can be
-// signed at all.
-func readable(ctx context.Context, src io.ReaderAt, size int64, password []byte) error {
-	doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, password)
-	if err != nil {
-		return err
-	}
-	if doc.Locked() {
-		return pdf.ErrEncrypted
-	}
-	return nil
 }
 
 // digest hashes the first size bytes, looking at ctx now and then.

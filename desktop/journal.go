@@ -35,6 +35,8 @@ type EntryDocument struct {
 	Name string `json:"name"`
 	// SHA256 is lower-case hex of the document before it was signed.
 	SHA256 string `json:"sha256"`
+	// Active are the kinds of active content that the document had, as was shown.
+	Active []string `json:"active,omitempty"`
 	// Outcome is done or failed in a request of several documents; empty for those
 	// that its end left unsigned.
 	Outcome State `json:"outcome,omitempty"`

@@ -265,6 +265,11 @@ func (q *request) entry() Entry {
 	}
 	for _, it := range q.items {
 		d := EntryDocument{Name: it.shown.Name, SHA256: hex.EncodeToString(it.shown.SHA256[:])}
+		if it.shown.Scan != nil {
+			for _, f := range it.shown.Scan.Active() {
+				d.Active = append(d.Active, string(f.Kind))
+			}
+		}
 		if len(q.items) > 1 {
 			d.Outcome = it.outcome
 		}

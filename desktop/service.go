@@ -23,7 +23,8 @@ type Cards interface {
 	Signer(ctx context.Context, f *cardreader.Found, source cardreader.PINSource) crypto.Signer
 }
 
-// Config is what a Service is made of. All fields but Log are required.
+// Config is what a Service is made of. All fields but Log and
+// AllowActive are required.
 type Config struct {
 	Cards    Cards
 	Prompter Prompter
@@ -31,6 +32,10 @@ type Config struct {
 	// Now is the wall clock, Random crypto/rand.Reader outside tests.
 	Now    func() time.Time
 	Random io.Reader
+	// AllowActive lets pages ask for signatures under documents that act by
+	// themselves: with scripts, programs to start, remote or hidden content. The
+	// person is shown what they have either way.
+	AllowActive bool
 	// Log receives what goes wrong on the agent's side, without names, document
 	// titles or secrets. Nil is silence.
 	Log *slog.Logger

@@ -356,7 +356,7 @@ func TestProblemsDocumentHasEveryCode(t *testing.T) {
 	}
 	for _, code := range []desktop.Code{
 		"origin_not_allowed", "scope_missing", "host_mismatch", "token_invalid", "request_invalid", "digest_mismatch",
-		"document_too_large", "format_unsupported", "busy", "user_declined", "user_timeout", "no_reader", "no_card",
+		"document_too_large", "document_unsafe", "format_unsupported", "busy", "user_declined", "user_timeout", "no_reader", "no_card",
 		"card_unsupported", "card_removed", "no_matching_certificate", "certificate_expired", "pin_wrong", "pin_blocked",
 		"pin_must_change", "signing_failed", "internal", "not_found", "not_ready", "method_not_allowed", "media_type_unsupported",
 	} {

@@ -45,6 +45,7 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 				"Type": mediaType(c.Document.MediaType, cut), "Size": size(c.Document.Size),
 			}),
 			p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
+		lines = append(lines, p.riskTexts(c.Document)...)
 		if c.Purpose != "" {
 			lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
 		}
@@ -60,6 +61,40 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 		}
 		return strings.Join(lines, "\n")
 	})
+}
+
+// maxRisks bounds how many kinds of risk are named; the gravest come first.
+const maxRisks = 4
+
+// riskTexts name what the document does by itself, and what else can make it look
+// different later.
+func (p phrases) riskTexts(d desktop.Description) []string {
+	if d.Scan == nil {
+		return nil
+	}
+	var active, other []string
+	for i, f := range d.Scan.Findings {
+		list := &other
+		if f.Active || i == maxRisks && len(other) == 0 {
+			list = &active
+		}
+		if i == maxRisks {
+			*list = append(*list, "…")
+			break
+		}
+		*list = append(*list, p.say("risk_"+string(f.Kind), nil))
+	}
+	var lines []string
+	if len(active) > 0 {
+		lines = append(lines, p.say("risks_active", values{"List": strings.Join(active, ", ")}))
+	}
+	if len(other) > 0 {
+		lines = append(lines, p.say("risks_other", values{"List": strings.Join(other, ", ")}))
+	}
+	if !d.Scan.Complete {
+		lines = append(lines, p.say("risks_incomplete", nil))
+	}
+	return lines
 }
 
 // holderText says as whom the person signs, and with which weight.
@@ -100,6 +135,9 @@ func (p phrases) batchTexts(c desktop.Consent, room int, whole bool) []string {
 		add(p.say("batch_item", values{
 			"N": i + 1, "Name": Quote(d.Name, maxNameText), "Type": mediaType(d.MediaType, Quote), "Size": size(d.Size), "Digest": digest,
 		}))
+		for _, line := range p.riskTexts(d) {
+			add("   " + line)
+		}
 	}
 	add(p.holderText(c.Holder, Quote))
 	if c.PIN != "" {

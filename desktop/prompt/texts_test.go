@@ -15,6 +15,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/origins"
+	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
 func languages() []string { return []string{"en", "es", "et", "nl"} }
@@ -76,7 +77,7 @@ func TestLongestQuestionFitsOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := desktop.Consent{
-		Origin: o, Document: desktop.Description{Name: long, MediaType: long, Size: 1 << 40, SHA256: sha256.Sum256(nil)},
+		Origin: o, Document: desktop.Description{Name: long, MediaType: long, Size: 1 << 40, SHA256: sha256.Sum256(nil), Scan: everyRisk()},
 		Purpose: long, Reference: long, Mark: long,
 		Holder: desktop.Holder{Name: long, Number: long, Issuer: long, NotAfter: time.Now(), Qualified: true},
 		PIN:    "PIN2", TriesLeft: 255,
@@ -148,6 +149,45 @@ func managementTexts(words phrases, long string, limit int) []string {
 		texts = append(texts, text, words.say(yes, nil))
 	}
 	return texts
+}
+
+// everyRisk is a scan that found everything there is to find.
+func everyRisk() *pades.Scan {
+	s := new(pades.Scan)
+	for _, r := range pades.Risks() {
+		s.Findings = append(s.Findings, pades.ScanFinding{Kind: r, Count: 1000, Active: r.Active()})
+	}
+	return s
+}
+
+// TestConsentNamesWhatADocumentDoes (P-53): the gravest risks stand in the question,
+// in every language, and every kind has a word.
+func TestConsentNamesWhatADocumentDoes(t *testing.T) {
+	texts, err := NewTexts(func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range languages() {
+		words := texts.in(language)
+		for _, r := range pades.Risks() {
+			word := words.say("risk_"+string(r), nil)
+			if strings.HasPrefix(word, "risk_") {
+				t.Errorf("%s: %s has no word", language, r)
+			}
+			c := desktop.Consent{Document: desktop.Description{Scan: &pades.Scan{Complete: true, Findings: []pades.ScanFinding{{Kind: r, Active: r.Active()}}}}}
+			if text := words.consentText(c, 1000); !strings.Contains(text, word) {
+				t.Errorf("%s: the question does not name %s: %s", language, r, text)
+			}
+			c.Documents = []desktop.Description{c.Document, {Scan: &pades.Scan{Complete: true}}}
+			if text := strings.Join(words.batchTexts(c, 1000, false), ""); !strings.Contains(text, word) {
+				t.Errorf("%s: the list does not name %s: %s", language, r, text)
+			}
+		}
+		all := words.riskTexts(desktop.Description{Scan: everyRisk()})
+		if len(all) != 2 || !strings.Contains(all[0], "…") || !strings.Contains(all[0], words.say("risk_launch", nil)) {
+			t.Errorf("%s: %q", language, all)
+		}
+	}
 }
 
 func TestLanguageIsTheRequestsThenTheDesktops(t *testing.T) {

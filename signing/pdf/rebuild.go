@@ -213,6 +213,42 @@ func (b *rebuilder) unpack() error {
 	return nil
 }
 
+// Unlisted calls visit for every object that begins somewhere in the file without
+// any cross-reference section of the chain placing it there.
+func (d *Document) Unlisted(visit func(Ref)) error {
+	listed := make(map[int64]bool)
+	for _, s := range d.sections {
+		listed[s.offset] = true
+		for _, e := range s.entries {
+			if e.kind == entryInUse {
+				listed[e.offset] = true
+			}
+		}
+	}
+	for _, s := range d.sections { // the hidden half of a hybrid section
+		if offset, ok := s.trailer.Get("XRefStm").Int(); ok {
+			listed[offset+d.header] = true
+		}
+	}
+	return d.scanFile(func(o foundObject) error {
+		if !listed[o.offset] && !listedNear(listed, o.offset) {
+			visit(o.ref)
+		}
+		return nil
+	}, func(Object) {})
+}
+
+// listedNear tells whether an entry means an object although it points to the
+// white space before it.
+func listedNear(listed map[int64]bool, offset int64) bool {
+	for i := int64(1); i <= 4; i++ {
+		if listed[offset-i] {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *Document) sum(from, to int64) (out [sha256.Size]byte, err error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(readerAt{d}, from, to-from)); err != nil {
