@@ -113,7 +113,7 @@ func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Si
 		if err != nil {
 			it.outcome = StateFailed
 		}
-		signed.N = it.n
+		signed.N, signed.Scan = it.n, it.shown.Scan
 		q.report(DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err})
 		if err == nil {
 			all = append(all, signed)

@@ -194,6 +194,7 @@ func (d *pdfFile) unchanged() error {
 func padesOptions(o Output, credential signing.Credential) pades.Options {
 	options := pades.Options{
 		Reason: o.Reason, Location: o.Location, FieldName: o.Field, Level: o.Baseline, Services: o.Services,
+		Certify: o.Certify, LegalAttestation: o.LegalAttestation, Lock: o.Lock,
 	}
 	if o.Visible != nil {
 		visible := *o.Visible

@@ -60,6 +60,10 @@ type Output struct {
 	Baseline signing.Baseline
 	// Services are asked for what levels above B-B need; nil with B-B.
 	Services *pades.Services
+	// Certify, LegalAttestation and Lock say what may happen to a PDF afterwards.
+	Certify          pades.Certification
+	LegalAttestation string
+	Lock             *pades.FieldLock
 	// Reason and Location go into the signature as claims of the signer.
 	Reason, Location string
 	// Visible makes the signature show on pages; its values are filled in from the
@@ -155,6 +159,8 @@ type Signed struct {
 	// asked for, empty when it is.
 	Baseline  signing.Baseline
 	Shortfall string
+	// Scan is what the document was found to do or hide before it was signed.
+	Scan *pades.Scan
 }
 
 // Hash is the digest algorithm of consent and journal.

@@ -40,7 +40,7 @@ func (p *program) dataDir() (string, error) {
 
 // service makes the desktop service of a command. The returned function closes
 // what it opened.
-func (p *program) service(source cardreader.Source, prompter desktop.Prompter, log *slog.Logger) (*desktop.Service, string, func(), error) {
+func (p *program) service(source cardreader.Source, prompter desktop.Prompter, allowActive bool, log *slog.Logger) (*desktop.Service, string, func(), error) {
 	dir, err := p.dataDir()
 	if err != nil {
 		return nil, "", nil, err
@@ -51,7 +51,7 @@ func (p *program) service(source cardreader.Source, prompter desktop.Prompter, l
 	}
 	s, err := desktop.New(desktop.Config{
 		Cards: source, Prompter: prompter, Journal: j,
-		Now: time.Now, Random: rand.Reader, Log: log,
+		Now: time.Now, Random: rand.Reader, Log: log, AllowActive: allowActive,
 	})
 	if err != nil {
 		return nil, "", nil, errors.Join(err, j.Close())

@@ -49,6 +49,7 @@ type program struct {
 	Cards   cardsCommand   `cmd:"" help:"List readers, cards and certificates."`
 	Card    cardCommand    `cmd:"" help:"Look at one card, manage its PINs, find out why it does not work."`
 	Sign    signCommand    `cmd:"" help:"Sign a PDF with the card (PAdES baseline)."`
+	Scan    scanCommand    `cmd:"" help:"Name what a PDF does by itself or hides, before you sign it."`
 	Extend  extendCommand  `cmd:"" help:"Raise a signed PDF to a higher baseline level, or renew it."`
 	Verify  verifyCommand  `cmd:"" help:"Check the signatures of a PDF."`
 	Run     runCommand     `cmd:"" help:"Serve portals on the loopback address."`

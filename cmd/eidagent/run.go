@@ -20,6 +20,7 @@ import (
 type runCommand struct {
 	Port        []int    `placeholder:"PORT" help:"Port to listen at; several are tried in order (default: ${ports})."`
 	AllowOrigin []string `name:"allow-origin" placeholder:"URL" help:"Let this origin ask for a pairing although it is plain http: a portal under development."`
+	AllowActive bool     `name:"allow-active" help:"Let portals ask for signatures under documents with scripts, programs to start, remote or hidden content. Each such document is named in the consent and noted in the journal."`
 	asking
 }
 
@@ -46,7 +47,7 @@ func (c *runCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	service, dir, closeAll, err := p.service(source, prompter, log)
+	service, dir, closeAll, err := p.service(source, prompter, c.AllowActive, log)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
 type signCommand struct {
@@ -23,6 +24,7 @@ type signCommand struct {
 	Level    string   `enum:"B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" placeholder:"LEVEL" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
 	JSON     bool     `name:"json" help:"Print the result as JSON."`
 	marking
+	permitting
 	batching
 	unlocking
 	raising
@@ -41,6 +43,8 @@ type signReport struct {
 	Holder      string           `json:"holder"`
 	Certificate string           `json:"certificateSHA256"`
 	Time        time.Time        `json:"time"` // when the command ended, by this computer's clock
+	// Findings are what the document was found to do or hide before it was signed.
+	Findings []pades.ScanFinding `json:"findings"`
 }
 
 func (c *signCommand) Run(p *program) error {
@@ -66,6 +70,9 @@ func (c *signCommand) Run(p *program) error {
 	output := desktop.Output{
 		Format: signing.PAdES, Baseline: level, Services: services, Reason: c.Reason, Location: c.Location,
 		Visible: visible, Field: c.Field,
+	}
+	if err := c.apply(&output); err != nil {
+		return err
 	}
 	open := c.passwords(ask.manager)
 	defer open.wipe()
@@ -94,7 +101,7 @@ func (c *signCommand) Run(p *program) error {
 		}
 		return c.preview(p, file, desktop.FileOptions{Password: password}, source, wanted, output)
 	}
-	service, _, closeAll, err := p.service(source, prompter, slog.New(slog.NewTextHandler(p.stderr, nil)))
+	service, _, closeAll, err := p.service(source, prompter, false, slog.New(slog.NewTextHandler(p.stderr, nil)))
 	if err != nil {
 		return err
 	}
@@ -135,6 +142,7 @@ func (c *signCommand) template() (string, error) {
 func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
 	signed := s.Signed[0]
 	short := p.tellShortfall(signed.Baseline, signed.Shortfall, filepath.Base(out))
+	p.tellActive(signed.Scan)
 	if !c.JSON {
 		if _, err := fmt.Fprintln(p.stdout, out); err != nil {
 			return err
@@ -142,10 +150,15 @@ func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
 		return short
 	}
 	sum := sha256.Sum256(s.Certificate.Raw)
+	findings := []pades.ScanFinding{}
+	if signed.Scan != nil {
+		findings = signed.Scan.Findings
+	}
 	if err := p.printJSON(signReport{
 		File: c.Files[0], Output: out, Format: signing.PAdES, Baseline: signed.Baseline,
 		Algorithm: signed.Algorithm, SHA256: hex.EncodeToString(signed.SHA256[:]),
 		Holder: desktop.HolderOf(s.Certificate).Name, Certificate: hex.EncodeToString(sum[:]), Time: s.Finished,
+		Findings: findings,
 	}); err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ import (
 // itself is never cut.
 func fitting(room int, compose func(cut func(s string, max int) string) string) string {
 	text := ""
-	for quarter := 4; quarter > 0; quarter-- {
-		text = compose(func(s string, max int) string { return Quote(s, max*quarter/4) })
+	for eighth := 8; eighth > 0; eighth-- {
+		text = compose(func(s string, max int) string { return Quote(s, max*eighth/8) })
 		if len(escape(text)) <= room {
 			break
 		}
@@ -29,6 +29,15 @@ func fitting(room int, compose func(cut func(s string, max int) string) string) 
 // consentText says who asks for what, as whom and with which weight
 // (agent-protocols 8).
 func (p phrases) consentText(c desktop.Consent, room int) string {
+	for most := maxRisks; ; most-- {
+		if text := p.consentNaming(c, room, most); most == 1 || len(escape(text)) <= room {
+			return text
+		}
+	}
+}
+
+// consentNaming is the consent with at most so many kinds of risk.
+func (p phrases) consentNaming(c desktop.Consent, room, most int) string {
 	return fitting(room, func(cut func(string, int) string) string {
 		lines := p.recognised()
 		switch {
@@ -45,7 +54,7 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 				"Type": mediaType(c.Document.MediaType, cut), "Size": size(c.Document.Size),
 			}),
 			p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
-		lines = append(lines, p.riskTexts(c.Document)...)
+		lines = append(lines, p.riskTexts(c.Document, most)...)
 		if c.Purpose != "" {
 			lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
 		}
@@ -68,17 +77,17 @@ const maxRisks = 4
 
 // riskTexts name what the document does by itself, and what else can make it look
 // different later.
-func (p phrases) riskTexts(d desktop.Description) []string {
+func (p phrases) riskTexts(d desktop.Description, most int) []string {
 	if d.Scan == nil {
 		return nil
 	}
 	var active, other []string
 	for i, f := range d.Scan.Findings {
 		list := &other
-		if f.Active || i == maxRisks && len(other) == 0 {
+		if f.Active || i == most && len(other) == 0 {
 			list = &active
 		}
-		if i == maxRisks {
+		if i == most {
 			*list = append(*list, "…")
 			break
 		}
@@ -135,7 +144,7 @@ func (p phrases) batchTexts(c desktop.Consent, room int, whole bool) []string {
 		add(p.say("batch_item", values{
 			"N": i + 1, "Name": Quote(d.Name, maxNameText), "Type": mediaType(d.MediaType, Quote), "Size": size(d.Size), "Digest": digest,
 		}))
-		for _, line := range p.riskTexts(d) {
+		for _, line := range p.riskTexts(d, maxRisks) {
 			add("   " + line)
 		}
 	}

@@ -183,7 +183,7 @@ func TestConsentNamesWhatADocumentDoes(t *testing.T) {
 				t.Errorf("%s: the list does not name %s: %s", language, r, text)
 			}
 		}
-		all := words.riskTexts(desktop.Description{Scan: everyRisk()})
+		all := words.riskTexts(desktop.Description{Scan: everyRisk()}, maxRisks)
 		if len(all) != 2 || !strings.Contains(all[0], "…") || !strings.Contains(all[0], words.say("risk_launch", nil)) {
 			t.Errorf("%s: %q", language, all)
 		}

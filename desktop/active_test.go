@@ -1,0 +1,59 @@
+package desktop_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+)
+
+// TestActiveDocumentsOfPages (P-53): a page gets no signature under a document that
+// acts by itself, unless the administrator allows it, and then the person is told
+// and the journal notes it. What the person brings is named and signed.
+func TestActiveDocumentsOfPages(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		page    bool
+		allowed bool
+		data    []byte
+		code    desktop.Code
+		active  []string
+	}{
+		{"calm, of a page", true, false, pdfs.Classic(), "", nil},
+		{"fields to fill in, of a page", true, false, pdfs.Form(), "", nil},
+		{"script, of a page", true, false, pdfs.Active()[0].Data, desktop.CodeDocumentUnsafe, nil},
+		{"script, of a page, allowed", true, true, pdfs.Active()[0].Data, "", []string{"script"}},
+		{"script, of the person", false, false, pdfs.Active()[0].Data, "", []string{"script"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.AllowActive = row.allowed
+				r := request("a.pdf")
+				if row.page {
+					r = from(t, "https://portal.test")
+				}
+				r.Documents = []desktop.Document{desktop.PDFBytes("a.pdf", row.data)}
+				s, _ := b.Do(t.Context(), r)
+				if s.Code != row.code || (s.State == desktop.StateDone) != (row.code == "") {
+					t.Fatalf("%s %q: %v", s.State, s.Code, s.Err)
+				}
+				e := b.journal.only(t)
+				if row.code != "" {
+					if len(b.prompter.consents) != 0 || e.Code != row.code {
+						t.Errorf("%d questions, entry %+v", len(b.prompter.consents), e)
+					}
+					return
+				}
+				if !slices.Equal(e.Documents[0].Active, row.active) {
+					t.Errorf("journal: %v, want %v", e.Documents[0].Active, row.active)
+				}
+				if shown := b.prompter.consents[0].Document; shown.Active() != (row.active != nil) || s.Signed[0].Scan == nil {
+					t.Errorf("shown: %+v", shown)
+				}
+			})
+		})
+	}
+}
