@@ -3,17 +3,22 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
 	"github.com/eidbridge/eidbridge/fixtures/cards"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
+	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 )
 
 // A person types the PIN on a real pseudo-terminal; nothing of it is echoed.
@@ -256,4 +261,98 @@ func TestPhraseIsChosenAndForgotten(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(d.dir, "config", "eidbridge", "phrase")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// A batch in a terminal: the list with whole digests, one yes, a PIN for each
+// signature, and a bar that grows.
+func TestBatchOnATerminal(t *testing.T) {
+	address := emulated(t, nil)
+	d := newDesk(t)
+	d.write("second.pdf", pdfs.Form())
+	c := d.command("--vpcd", address, "sign", "contract.pdf", "second.pdf")
+	terminal, err := pty.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	answers := []struct{ after, keys string }{
+		{"Type yes to agree", "yes\r"}, {"Document 1 of 2", pin2 + "\r"}, {"Document 2 of 2", pin2 + "\r"},
+	}
+	buffer := make([]byte, 4096)
+	for {
+		n, err := terminal.Read(buffer)
+		_, _ = d.Write(buffer[:n])
+		printed := d.printed.String()
+		if len(answers) > 0 {
+			if at := strings.Index(printed, answers[0].after); at >= 0 && (answers[0].keys == "yes\r" || strings.Contains(printed[at:], "Enter alone refuses")) {
+				if _, err := io.WriteString(terminal, answers[0].keys); err != nil {
+					t.Fatal(err)
+				}
+				answers = answers[1:]
+			}
+		}
+		if err != nil {
+			break // EIO: the program has closed its end
+		}
+	}
+	_ = c.Wait()
+	if got := c.ProcessState.ExitCode(); got != exitDone {
+		t.Errorf("exit code is %d\n%s", got, d.printed.String())
+	}
+	sum := sha256.Sum256(pdfs.Form())
+	d.wants(d.printed.String(), "sign 2 documents", "1. “contract.pdf”", "2. “second.pdf”", hex.EncodeToString(sum[:]),
+		"PIN2 is asked for before each signature", "[############............] 1/2 contract.pdf", "[########################] 2/2 second.pdf",
+		"contract-signed.pdf\tB-B", "second-signed.pdf\tB-B", "2 signed")
+	d.hides(pin2)
+}
+
+// P-49, L-39: a document of a batch that was changed after the list was agreed to is
+// not signed; the others are.
+func TestBatchSignsWhatWasListed(t *testing.T) {
+	address := emulated(t, nil)
+	d := newDesk(t)
+	second := d.write("second.pdf", pdfs.Form())
+	c := d.command("--vpcd", address, "sign", "--pin-fd", "0", "contract.pdf", "second.pdf")
+	// The PIN of the first signature comes after the change.
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Stdin, c.Stdout, c.Stderr = reader, d, d
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	watch(t, filepath.Join(d.dir, "."), ".contract-signed.pdf.") // being written, so the list was agreed to
+	if err := os.WriteFile(second, pdfs.Contract(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(writer, pin2+"\n"+pin2+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	_ = c.Wait()
+	if got := c.ProcessState.ExitCode(); got != exitDocument {
+		t.Errorf("exit code is %d\n%s", got, d.printed.String())
+	}
+	d.wants(d.printed.String(), "second.pdf: the file was changed", "1 signed, 0 signed before, 1 failed, 0 left")
+	d.nothing("second-signed.pdf")
+}
+
+// watch returns when a file whose name begins so is in a folder.
+func watch(t *testing.T, dir, prefix string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), prefix) {
+				return
+			}
+		}
+		runtime.Gosched()
+	}
+	t.Fatalf("no %s…", prefix)
 }

@@ -111,7 +111,8 @@ func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
 		return nil
 	}
 	for _, s := range after.TimeStamps {
-		if s.Field == x.stamp && s.Integrity == Intact && s.Coverage == WholeFile {
+		// Validation data may have been added behind a time-stamp that makes B-T.
+		if s.Field == x.stamp && s.Integrity == Intact && (s.Coverage == WholeFile || s.Coverage == WholeRevision) {
 			return nil
 		}
 	}
