@@ -24,7 +24,7 @@ type Postgres struct {
 // OpenPostgres connects with a connection string or URL as libpq takes them and
 // brings the schema up to date; replicas that start at once do that one after
 // the other. The pool has at most so many connections, default 16.
-func OpenPostgres(ctx context.Context, connection string, connections int) (*Postgres, error) {
+func OpenPostgres(ctx context.Context, connection string, connections int, options ...Option) (*Postgres, error) {
 	config, err := pgx.ParseConfig(connection)
 	if err != nil {
 		return nil, errors.New("opening database: the connection string is malformed") // it may hold a password
@@ -47,11 +47,17 @@ func OpenPostgres(ctx context.Context, connection string, connections int) (*Pos
 		reader: db, statements: map[string]*sql.Stmt{},
 	}}
 	p.write = func(ctx context.Context, several bool, f writing) error { return p.perform(ctx, db, several, f) }
+	for _, option := range options {
+		option(p.database)
+	}
 	if err := migratePostgres(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), p.Close())
 	}
 	if err := p.dialect.prepare(ctx, db, slices.Concat(writes(), compounds(), reads()), p.statements); err != nil {
 		return nil, errors.Join(err, p.Close())
+	}
+	if err := p.unlock(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening database: %w", err), p.Close())
 	}
 	return p, nil
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
-// encode and decode are the only way in and out of a blob.
+// encode and decode are the only way in and out of a record; the databases seal
+// what encode gives.
 func encode(record any) ([]byte, error) {
 	data, err := json.Marshal(record)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/envelope"
 )
 
 // dialect is where the databases differ.
@@ -45,6 +46,10 @@ type database struct {
 	write func(ctx context.Context, several bool, f writing) error
 	// close ends the writer.
 	close func() error
+	// masters and now make the keyring; without them records lie in the clear.
+	masters []envelope.Master
+	now     func() time.Time
+	keyring *envelope.Keyring
 }
 
 // What database.write is told.
@@ -107,10 +112,10 @@ func (d *database) exec(ctx context.Context, name string, args ...any) (result s
 	return result, err
 }
 
-// returning runs one statement that returns a record.
-func returning[T any](ctx context.Context, d *database, name string, args ...any) (record *T, err error) {
+// returning runs one statement that returns a record, whose place is given.
+func returning[T any](ctx context.Context, d *database, column string, key []byte, name string, args ...any) (record *T, err error) {
 	err = d.write(ctx, single, func(ctx context.Context, statement statements) error {
-		record, err = one[T](statement(name).QueryRowContext(ctx, args...))
+		record, err = one[T](ctx, d, statement(name).QueryRowContext(ctx, args...), column, key)
 		return err
 	})
 	return record, err
@@ -129,15 +134,6 @@ func nullable(s string) any {
 		return nil
 	}
 	return s
-}
-
-// one reads the blob of a single row.
-func one[T any](row *sql.Row) (*T, error) {
-	var data []byte
-	if err := row.Scan(&data); err != nil {
-		return nil, missing(err)
-	}
-	return decode[T](data)
 }
 
 func missing(err error) error {
@@ -161,7 +157,7 @@ func changed(result sql.Result, err error) error {
 
 // SaveTransaction inserts a new transaction.
 func (d *database) SaveTransaction(ctx context.Context, t *brokers.Transaction) error {
-	data, err := encode(t)
+	data, err := d.sealTransaction(t, t.Revision)
 	if err != nil {
 		return err
 	}
@@ -171,12 +167,12 @@ func (d *database) SaveTransaction(ctx context.Context, t *brokers.Transaction) 
 
 // Transaction loads a transaction that has not expired.
 func (d *database) Transaction(ctx context.Context, id string, now time.Time) (*brokers.Transaction, error) {
-	return one[brokers.Transaction](d.statements["transaction"].QueryRowContext(ctx, id, millis(now)))
+	return d.openTransaction(ctx, d.statements["transaction"].QueryRowContext(ctx, id, millis(now)), id)
 }
 
 // Advance stores t if the stored one is still at from and at t's revision.
 func (d *database) Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) error {
-	data, err := next(t)
+	data, err := d.sealTransaction(t, t.Revision+1)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 // SaveDevice keeps the request of a device. ErrConflict if a code is taken.
 func (d *database) SaveDevice(ctx context.Context, r *brokers.DeviceRequest) error {
-	data, err := encode(r)
+	data, err := d.seal(r, "devices.data", r.Code[:])
 	if err != nil {
 		return err
 	}
@@ -20,12 +21,26 @@ func (d *database) SaveDevice(ctx context.Context, r *brokers.DeviceRequest) err
 
 // Device loads a request that nobody has taken up, or ErrNotFound.
 func (d *database) Device(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error) {
-	return one[brokers.DeviceRequest](d.statements["device"].QueryRowContext(ctx, userCode[:], millis(now)))
+	return d.device(ctx, d.statements["device"].QueryRowContext(ctx, userCode[:], millis(now)))
 }
 
 // TakeDevice takes a request up, once; a second time is ErrNotFound.
 func (d *database) TakeDevice(ctx context.Context, userCode brokers.Hash, now time.Time) (*brokers.DeviceRequest, error) {
-	return returning[brokers.DeviceRequest](ctx, d, "take device", userCode[:], millis(now))
+	var r *brokers.DeviceRequest
+	err := d.write(ctx, single, func(ctx context.Context, statement statements) (err error) {
+		r, err = d.device(ctx, statement("take device").QueryRowContext(ctx, userCode[:], millis(now)))
+		return err
+	})
+	return r, err
+}
+
+// device reads a row of code and blob.
+func (d *database) device(ctx context.Context, row *sql.Row) (*brokers.DeviceRequest, error) {
+	var code, data []byte
+	if err := row.Scan(&code, &data); err != nil {
+		return nil, missing(err)
+	}
+	return unseal[brokers.DeviceRequest](ctx, d, data, "devices.data", code)
 }
 
 // DenyDevice has the device told that it gets nothing.
@@ -47,7 +62,7 @@ func (d *database) PollDevice(ctx context.Context, code brokers.Hash, now time.T
 		if err := statement("poll device").QueryRowContext(ctx, millis(now), code[:]).Scan(&data, &state); err != nil {
 			return missing(err)
 		}
-		request, err := decode[brokers.DeviceRequest](data)
+		request, err := unseal[brokers.DeviceRequest](ctx, d, data, "devices.data", code[:])
 		if err != nil {
 			return err
 		}
@@ -67,7 +82,7 @@ func polled(r *brokers.DeviceRequest, state string, before int64, now time.Time,
 
 // SaveRegistration keeps a new client; ErrConflict if the ID is taken.
 func (d *database) SaveRegistration(ctx context.Context, r *brokers.Registration) error {
-	data, err := encode(r)
+	data, err := d.seal(r, "clients.data", []byte(r.ID))
 	if err != nil {
 		return err
 	}
@@ -77,12 +92,12 @@ func (d *database) SaveRegistration(ctx context.Context, r *brokers.Registration
 
 // Registration loads a client, or ErrNotFound.
 func (d *database) Registration(ctx context.Context, id string) (*brokers.Registration, error) {
-	return one[brokers.Registration](d.statements["client"].QueryRowContext(ctx, id))
+	return one[brokers.Registration](ctx, d, d.statements["client"].QueryRowContext(ctx, id), "clients.data", []byte(id))
 }
 
 // ReplaceRegistration changes a client as a whole; ErrNotFound if it is gone.
 func (d *database) ReplaceRegistration(ctx context.Context, r *brokers.Registration) error {
-	data, err := encode(r)
+	data, err := d.seal(r, "clients.data", []byte(r.ID))
 	if err != nil {
 		return err
 	}

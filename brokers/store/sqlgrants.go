@@ -15,7 +15,7 @@ import (
 // session, stores the grant behind the code and notes who takes part in the
 // session: all or nothing.
 func (d *database) IssueCode(ctx context.Context, i *brokers.Issuing) error {
-	rows, err := issued(i)
+	rows, err := d.issued(i)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (d *database) IssueCode(ctx context.Context, i *brokers.Issuing) error {
 			return d.instead(err, brokers.ErrConflict)
 		}
 	}
-	err = d.write(ctx, several, func(ctx context.Context, statement statements) error { return issue(ctx, statement, i, rows) })
+	err = d.write(ctx, several, func(ctx context.Context, statement statements) error { return d.issue(ctx, statement, i, rows) })
 	return d.instead(err, brokers.ErrConflict)
 }
 
@@ -41,11 +41,11 @@ type issuedRows struct {
 	login, session, participant, grant []any
 }
 
-func issued(i *brokers.Issuing) (rows issuedRows, err error) {
+func (d *database) issued(i *brokers.Issuing) (rows issuedRows, err error) {
 	t, g := i.Login, i.Grant
-	login, errLogin := next(t)
-	grant, errGrant := encode(g)
-	part, errPart := encode(participant(g))
+	login, errLogin := d.sealTransaction(t, t.Revision+1)
+	grant, errGrant := d.seal(g, "grants.data", i.Code[:])
+	part, errPart := d.seal(participant(g), "participants.data", participantKey(g.Session, g.Request.ClientID))
 	if err := errors.Join(errLogin, errGrant, errPart); err != nil {
 		return rows, err
 	}
@@ -54,14 +54,14 @@ func issued(i *brokers.Issuing) (rows issuedRows, err error) {
 	if i.Session == nil {
 		return rows, nil
 	}
-	session, err := encode(i.Session)
+	session, err := d.seal(i.Session, "sessions.data", i.Session.CookieHash[:])
 	rows.session = []any{i.Session.CookieHash[:], i.Session.ID, session, millis(i.Session.ExpiresAt)}
 	rows.participant = []any{g.Session, g.Request.ClientID, part, millis(i.Session.ExpiresAt)}
 	return rows, err
 }
 
 // issue writes it all, one statement after the other.
-func issue(ctx context.Context, statement statements, i *brokers.Issuing, rows issuedRows) error {
+func (d *database) issue(ctx context.Context, statement statements, i *brokers.Issuing, rows issuedRows) error {
 	if err := changed(statement("advance").ExecContext(ctx, rows.login...)); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func issue(ctx context.Context, statement statements, i *brokers.Issuing, rows i
 		}
 	}
 	if i.Grant.Session != "" && (i.Participates || i.Session == nil) {
-		if err := takePart(ctx, statement, i, rows.participant); err != nil {
+		if err := d.takePart(ctx, statement, i, rows.participant); err != nil {
 			return err
 		}
 	}
@@ -90,17 +90,22 @@ func issue(ctx context.Context, statement statements, i *brokers.Issuing, rows i
 }
 
 // takePart notes a client in a session, which must not have ended.
-func takePart(ctx context.Context, statement statements, i *brokers.Issuing, row []any) error {
+func (d *database) takePart(ctx context.Context, statement statements, i *brokers.Issuing, row []any) error {
 	g := i.Grant
 	if row == nil {
-		session, err := one[brokers.Session](statement("hold session").QueryRowContext(ctx, g.Session))
-		if errors.Is(err, brokers.ErrNotFound) {
+		var cookie, held []byte
+		err := statement("hold session").QueryRowContext(ctx, g.Session).Scan(&cookie, &held)
+		if errors.Is(err, sql.ErrNoRows) {
 			return brokers.ErrConflict
 		}
 		if err != nil {
 			return err
 		}
-		data, err := encode(participant(g))
+		session, err := unseal[brokers.Session](ctx, d, held, "sessions.data", cookie)
+		if err != nil {
+			return err
+		}
+		data, err := d.seal(participant(g), "participants.data", participantKey(g.Session, g.Request.ClientID))
 		if err != nil {
 			return err
 		}
@@ -115,16 +120,16 @@ func takePart(ctx context.Context, statement statements, i *brokers.Issuing, row
 
 // RedeemCode turns a code into a token, once. A second time revokes the grant.
 func (d *database) RedeemCode(ctx context.Context, code, access brokers.Hash, token brokers.Token, now time.Time) (*brokers.Grant, error) {
-	data, err := encode(token)
+	data, err := d.seal(token, "grants.token_data", code[:])
 	if err != nil {
 		return nil, err
 	}
 	end := millis(token.ExpiresAt)
-	g, err := returning[brokers.Grant](ctx, d, "redeem", millis(now), access[:], end, data, end, end, code[:], millis(now))
+	g, err := returning[brokers.Grant](ctx, d, "grants.data", code[:], "redeem", millis(now), access[:], end, data, end, end, code[:], millis(now))
 	if !errors.Is(err, brokers.ErrNotFound) {
 		return g, err
 	}
-	g, err = returning[brokers.Grant](ctx, d, "revoke replayed", millis(now), code[:])
+	g, err = returning[brokers.Grant](ctx, d, "grants.data", code[:], "revoke replayed", millis(now), code[:])
 	if err != nil {
 		return nil, err
 	}
@@ -133,24 +138,28 @@ func (d *database) RedeemCode(ctx context.Context, code, access brokers.Hash, to
 
 // AccessToken loads a live access token and what it stands for.
 func (d *database) AccessToken(ctx context.Context, access brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error) {
-	g, token, err := pair(d.statements["first token"].QueryRowContext(ctx, access[:], millis(now)))
+	g, token, err := d.pair(ctx, d.statements["first token"].QueryRowContext(ctx, access[:], millis(now)), "grants.token_data", nil)
 	if errors.Is(err, brokers.ErrNotFound) {
-		return pair(d.statements["further token"].QueryRowContext(ctx, access[:], millis(now)))
+		return d.pair(ctx, d.statements["further token"].QueryRowContext(ctx, access[:], millis(now)), "access_tokens.data", access[:])
 	}
 	return g, token, err
 }
 
-// pair reads the blobs of a grant and a token, and what comes after them.
-func pair(row *sql.Row, more ...any) (*brokers.Grant, *brokers.Token, error) {
-	var grant, token []byte
-	if err := row.Scan(append([]any{&grant, &token}, more...)...); err != nil {
+// pair reads the key and blob of a grant, the blob of a token, and what comes
+// after them. The key of the token is nil where it lies in the row of the grant.
+func (d *database) pair(ctx context.Context, row *sql.Row, column string, key []byte, more ...any) (*brokers.Grant, *brokers.Token, error) {
+	var code, grant, token []byte
+	if err := row.Scan(append([]any{&code, &grant, &token}, more...)...); err != nil {
 		return nil, nil, missing(err)
 	}
-	g, err := decode[brokers.Grant](grant)
+	g, err := unseal[brokers.Grant](ctx, d, grant, "grants.data", code)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := decode[brokers.Token](token)
+	if key == nil {
+		key = code
+	}
+	t, err := unseal[brokers.Token](ctx, d, token, column, key)
 	return g, t, err
 }
 
@@ -158,14 +167,14 @@ func pair(row *sql.Row, more ...any) (*brokers.Grant, *brokers.Token, error) {
 // redeemed; ErrNotFound if it has been revoked.
 func (d *database) SaveRefreshToken(ctx context.Context, code, refresh brokers.Hash, token brokers.Token) error {
 	return d.write(ctx, several, func(ctx context.Context, statement statements) error {
-		return addRefreshToken(ctx, statement, code[:], refresh, token)
+		return d.addRefreshToken(ctx, statement, code[:], refresh, token)
 	})
 }
 
 // addRefreshToken lengthens the life of the grant, which locks it, and adds the
 // token.
-func addRefreshToken(ctx context.Context, statement statements, code []byte, refresh brokers.Hash, token brokers.Token) error {
-	data, err := encode(token)
+func (d *database) addRefreshToken(ctx context.Context, statement statements, code []byte, refresh brokers.Hash, token brokers.Token) error {
+	data, err := d.seal(token, "refresh_tokens.data", refresh[:])
 	if err != nil {
 		return err
 	}
@@ -187,7 +196,7 @@ func lengthen(ctx context.Context, statement statements, code []byte, end time.T
 // RefreshToken loads a refresh token, used or not, whose grant was not revoked.
 func (d *database) RefreshToken(ctx context.Context, refresh brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error) {
 	var usedAt sql.NullInt64
-	g, token, err := pair(d.statements["refresh token"].QueryRowContext(ctx, refresh[:], millis(now)), &usedAt)
+	g, token, err := d.pair(ctx, d.statements["refresh token"].QueryRowContext(ctx, refresh[:], millis(now)), "refresh_tokens.data", refresh[:], &usedAt)
 	if err == nil {
 		token.Used = usedAt.Valid
 	}
@@ -199,7 +208,7 @@ func (d *database) RefreshToken(ctx context.Context, refresh brokers.Hash, now t
 func (d *database) Refresh(ctx context.Context, r brokers.Refreshing) error {
 	replayed := false
 	err := d.write(ctx, several, func(ctx context.Context, statement statements) error {
-		code, err := useRefreshToken(ctx, statement, r)
+		code, err := d.useRefreshToken(ctx, statement, r)
 		if errors.Is(err, brokers.ErrNotFound) {
 			replayed, err = answerAgain(ctx, statement, r)
 			return err
@@ -207,12 +216,12 @@ func (d *database) Refresh(ctx context.Context, r brokers.Refreshing) error {
 		if err != nil {
 			return err
 		}
-		data, err := encode(r.AccessToken)
+		data, err := d.seal(r.AccessToken, "access_tokens.data", r.Access[:])
 		if err != nil {
 			return err
 		}
 		if r.Next != (brokers.Hash{}) {
-			err = addRefreshToken(ctx, statement, code, r.Next, r.NextToken)
+			err = d.addRefreshToken(ctx, statement, code, r.Next, r.NextToken)
 		} else {
 			err = lengthen(ctx, statement, code, r.NextToken.ExpiresAt)
 		}
@@ -228,12 +237,12 @@ func (d *database) Refresh(ctx context.Context, r brokers.Refreshing) error {
 	return err
 }
 
-func useRefreshToken(ctx context.Context, statement statements, r brokers.Refreshing) (code []byte, err error) {
+func (d *database) useRefreshToken(ctx context.Context, statement statements, r brokers.Refreshing) (code []byte, err error) {
 	if r.Next != (brokers.Hash{}) {
 		err = statement("rotate").QueryRowContext(ctx, millis(r.Now), r.Caller[:], r.Next[:], r.Old[:], millis(r.Now)).Scan(&code)
 		return code, missing(err)
 	}
-	data, err := encode(r.NextToken)
+	data, err := d.seal(r.NextToken, "refresh_tokens.data", r.Old[:])
 	if err != nil {
 		return nil, err
 	}

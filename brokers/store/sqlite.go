@@ -28,7 +28,7 @@ type SQLite struct {
 
 // OpenSQLite opens or creates the database file and brings its schema up to
 // date. A new file is readable for its owner only.
-func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
+func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
@@ -37,6 +37,9 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
 	s := &SQLite{&database{dialect: dialect{unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
+	for _, option := range options {
+		option(s.database)
+	}
 	writer, err := sql.Open("sqlite", dataSource(path, "_txlock", "immediate"))
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
@@ -59,6 +62,9 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	s.write, s.close = b.write, b.close
 	if err := s.dialect.prepare(ctx, s.reader, reads(), s.statements); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.unlock(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
 	}
 	return s, nil
 }

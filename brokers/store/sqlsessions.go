@@ -11,7 +11,7 @@ import (
 
 // Session loads a session that has not expired.
 func (d *database) Session(ctx context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error) {
-	return one[brokers.Session](d.statements["session"].QueryRowContext(ctx, cookie[:], millis(now)))
+	return one[brokers.Session](ctx, d, d.statements["session"].QueryRowContext(ctx, cookie[:], millis(now)), "sessions.data", cookie[:])
 }
 
 // EndSession removes a session, revokes what was granted in it, and puts a
@@ -19,7 +19,7 @@ func (d *database) Session(ctx context.Context, cookie brokers.Hash, now time.Ti
 func (d *database) EndSession(ctx context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error) {
 	var list []brokers.Participant
 	err := d.write(ctx, several, func(ctx context.Context, statement statements) error {
-		session, err := one[brokers.Session](statement("end session").QueryRowContext(ctx, cookie[:]))
+		session, err := one[brokers.Session](ctx, d, statement("end session").QueryRowContext(ctx, cookie[:]), "sessions.data", cookie[:])
 		if errors.Is(err, brokers.ErrNotFound) {
 			return nil
 		}
@@ -33,11 +33,11 @@ func (d *database) EndSession(ctx context.Context, cookie brokers.Hash, now, not
 		if err != nil {
 			return err
 		}
-		if list, err = all[brokers.Participant](rows); err != nil {
+		if list, err = d.participants(ctx, rows, session.ID); err != nil {
 			return err
 		}
 		for _, p := range list {
-			data, err := encode(p)
+			data, err := d.seal(p, "notices.data", nil)
 			if err != nil {
 				return err
 			}
@@ -50,16 +50,21 @@ func (d *database) EndSession(ctx context.Context, cookie brokers.Hash, now, not
 	return list, err
 }
 
-// all reads the blobs of all rows.
-func all[T any](rows *sql.Rows) ([]T, error) {
+// participantKey is the key of a participant's row. The separator cannot occur in
+// the ID of a session, which is random text of ours.
+func participantKey(session, client string) []byte { return []byte(session + "\x00" + client) }
+
+// participants reads who took part in a session.
+func (d *database) participants(ctx context.Context, rows *sql.Rows, session string) ([]brokers.Participant, error) {
 	defer rows.Close()
-	var list []T
+	var list []brokers.Participant
 	for rows.Next() {
+		var client string
 		var data []byte
-		if err := rows.Scan(&data); err != nil {
+		if err := rows.Scan(&client, &data); err != nil {
 			return nil, err
 		}
-		record, err := decode[T](data)
+		record, err := unseal[brokers.Participant](ctx, d, data, "participants.data", participantKey(session, client))
 		if err != nil {
 			return nil, err
 		}
@@ -76,13 +81,13 @@ func (d *database) DueNotices(ctx context.Context, now, lease time.Time, most in
 		if err != nil {
 			return err
 		}
-		list, err = dueNotices(rows)
+		list, err = d.dueNotices(ctx, rows)
 		return err
 	})
 	return list, err
 }
 
-func dueNotices(rows *sql.Rows) (list []brokers.Notice, err error) {
+func (d *database) dueNotices(ctx context.Context, rows *sql.Rows) (list []brokers.Notice, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var n brokers.Notice
@@ -90,7 +95,7 @@ func dueNotices(rows *sql.Rows) (list []brokers.Notice, err error) {
 		if err := rows.Scan(&n.ID, &n.Attempts, &data); err != nil {
 			return nil, err
 		}
-		p, err := decode[brokers.Participant](data)
+		p, err := unseal[brokers.Participant](ctx, d, data, "notices.data", nil)
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +119,7 @@ func (d *database) SettleNotice(ctx context.Context, id int64) error {
 
 // Push keeps an authorization request.
 func (d *database) Push(ctx context.Context, handle brokers.Hash, r *brokers.PushedRequest) error {
-	data, err := encode(r)
+	data, err := d.seal(r, "pushed_requests.data", handle[:])
 	if err != nil {
 		return err
 	}
@@ -124,12 +129,16 @@ func (d *database) Push(ctx context.Context, handle brokers.Hash, r *brokers.Pus
 
 // Pushed loads a pushed request that has neither expired nor been used up.
 func (d *database) Pushed(ctx context.Context, handle brokers.Hash, now time.Time) (*brokers.PushedRequest, error) {
-	return one[brokers.PushedRequest](d.statements["pushed"].QueryRowContext(ctx, handle[:], millis(now)))
+	return one[brokers.PushedRequest](ctx, d, d.statements["pushed"].QueryRowContext(ctx, handle[:], millis(now)), "pushed_requests.data", handle[:])
 }
 
 // SaveReceipt keeps a level receipt. The first of an ID stays.
 func (d *database) SaveReceipt(ctx context.Context, id string, receipt []byte, until time.Time) error {
-	_, err := d.exec(ctx, "save receipt", id, receipt, millis(until))
+	sealed, err := d.sealBytes(receipt, "receipts.data", []byte(id), 0)
+	if err != nil {
+		return err
+	}
+	_, err = d.exec(ctx, "save receipt", id, sealed, millis(until))
 	return err
 }
 
@@ -137,5 +146,8 @@ func (d *database) SaveReceipt(ctx context.Context, id string, receipt []byte, u
 func (d *database) Receipt(ctx context.Context, id string, now time.Time) ([]byte, error) {
 	var data []byte
 	err := d.statements["receipt"].QueryRowContext(ctx, id, millis(now)).Scan(&data)
-	return data, missing(err)
+	if err != nil {
+		return nil, missing(err)
+	}
+	return d.unsealBytes(ctx, data, "receipts.data", []byte(id), 0)
 }

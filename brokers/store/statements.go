@@ -9,7 +9,7 @@ func writes() [][2]string {
 		{"advance lazily", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ? {lazily}`},
 		{"insert grant", `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) VALUES (?, ?, ?, ?, ?)`},
 		{"use pushed", `DELETE FROM pushed_requests WHERE hash = ?`},
-		{"hold session", `SELECT data FROM sessions WHERE id = ? {share}`},
+		{"hold session", `SELECT cookie_hash, data FROM sessions WHERE id = ? {share}`},
 		{"take part", `INSERT INTO participants (session_id, client_id, data, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
 		{"redeem", `UPDATE grants SET redeemed_at = ?, token_hash = ?, token_expires_at = ?, token_data = ?,
 				expires_at = CASE WHEN expires_at > ? THEN expires_at ELSE ? END
@@ -34,7 +34,7 @@ func writes() [][2]string {
 		{"save session", `INSERT INTO sessions (cookie_hash, id, data, expires_at) VALUES (?, ?, ?, ?)`},
 		{"leave session", `DELETE FROM sessions WHERE cookie_hash = ? AND id = ?`},
 		{"end session", `DELETE FROM sessions WHERE cookie_hash = ? RETURNING data`},
-		{"end participation", `DELETE FROM participants WHERE session_id = ? RETURNING data`},
+		{"end participation", `DELETE FROM participants WHERE session_id = ? RETURNING client_id, data`},
 		{"insert notice", `INSERT INTO notices (data, due_at, expires_at) VALUES (?, ?, ?)`},
 		{"due notices", `UPDATE notices SET attempts = attempts + 1, due_at = ? WHERE id IN
 			(SELECT id FROM notices WHERE due_at <= ? AND expires_at > ? ORDER BY due_at LIMIT ? {skip locked}) RETURNING id, attempts, data`},
@@ -42,14 +42,24 @@ func writes() [][2]string {
 		{"settle notice", `DELETE FROM notices WHERE id = ?`},
 		{"push", `INSERT INTO pushed_requests (hash, data, expires_at) VALUES (?, ?, ?)`},
 		{"save device", `INSERT INTO devices (code_hash, user_hash, state, polled_at, data, expires_at) VALUES (?, ?, 'pending', 0, ?, ?)`},
-		{"take device", `UPDATE devices SET state = 'taken' WHERE user_hash = ? AND state = 'pending' AND expires_at > ? RETURNING data`},
+		{"take device", `UPDATE devices SET state = 'taken' WHERE user_hash = ? AND state = 'pending' AND expires_at > ? RETURNING code_hash, data`},
 		{"deny device", `UPDATE devices SET state = 'denied' WHERE code_hash = ?`},
 		{"poll device", `UPDATE devices SET polled_at = ? WHERE code_hash = ? RETURNING data, state`},
 		{"polled", `SELECT polled_at FROM devices WHERE code_hash = ?`},
 		{"save client", `INSERT INTO clients (id, data) VALUES (?, ?)`},
 		{"replace client", `UPDATE clients SET data = ? WHERE id = ?`},
 		{"delete client", `DELETE FROM clients WHERE id = ?`},
+		{"add data key", `INSERT INTO data_keys (id, master, wrapped, created_at) VALUES (?, ?, ?, ?)`},
+		{"replace data key", `UPDATE data_keys SET master = ?, wrapped = ? WHERE id = ? AND master = ?`},
+		{"destroy data keys", `DELETE FROM data_keys WHERE created_at < ? AND id < (SELECT max(id) FROM data_keys)`},
+		{"forget participants", `DELETE FROM participants`},
+		{"forget notices", `DELETE FROM notices`},
 		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
+	}
+	for _, c := range sealedColumns() {
+		list = append(list,
+			[2]string{"records of " + c.name(), `SELECT ` + c.key + `, ` + c.revision + `, ` + c.column + ` FROM ` + c.table + ` WHERE ` + c.column + ` IS NOT NULL`},
+			[2]string{"seal again " + c.name(), `UPDATE ` + c.table + ` SET ` + c.column + ` = ? WHERE ` + c.key + ` = ? AND ` + c.column + ` = ?`})
 	}
 	for i, table := range purgedTables() {
 		key := table[1]
@@ -75,16 +85,17 @@ func compounds() [][2]string {
 
 func reads() [][2]string {
 	return [][2]string{
-		{"transaction", `SELECT data FROM transactions WHERE id = ? AND expires_at > ?`},
-		{"first token", `SELECT data, token_data FROM grants WHERE token_hash = ? AND token_expires_at > ? AND revoked_at IS NULL`},
-		{"further token", `SELECT g.data, a.data FROM access_tokens a JOIN grants g ON g.code_hash = a.code_hash
+		{"transaction", `SELECT revision, data FROM transactions WHERE id = ? AND expires_at > ?`},
+		{"first token", `SELECT code_hash, data, token_data FROM grants WHERE token_hash = ? AND token_expires_at > ? AND revoked_at IS NULL`},
+		{"further token", `SELECT g.code_hash, g.data, a.data FROM access_tokens a JOIN grants g ON g.code_hash = a.code_hash
 			WHERE a.hash = ? AND a.expires_at > ? AND g.revoked_at IS NULL`},
-		{"refresh token", `SELECT g.data, r.data, r.used_at FROM refresh_tokens r JOIN grants g ON g.code_hash = r.code_hash
+		{"refresh token", `SELECT g.code_hash, g.data, r.data, r.used_at FROM refresh_tokens r JOIN grants g ON g.code_hash = r.code_hash
 			WHERE r.hash = ? AND r.expires_at > ? AND g.revoked_at IS NULL`},
 		{"session", `SELECT data FROM sessions WHERE cookie_hash = ? AND expires_at > ?`},
 		{"pushed", `SELECT data FROM pushed_requests WHERE hash = ? AND expires_at > ?`},
-		{"device", `SELECT data FROM devices WHERE user_hash = ? AND state = 'pending' AND expires_at > ?`},
+		{"device", `SELECT code_hash, data FROM devices WHERE user_hash = ? AND state = 'pending' AND expires_at > ?`},
 		{"client", `SELECT data FROM clients WHERE id = ?`},
+		{"data keys", `SELECT id, master, wrapped, created_at FROM data_keys ORDER BY id`},
 		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
 	}
 }

@@ -37,6 +37,7 @@ type config struct {
 	SigningKey          string         `toml:"signing_key"`
 	PublishedKeys       []string       `toml:"published_keys"`
 	PairwiseSecret      string         `toml:"pairwise_secret"`
+	MasterKeys          []string       `toml:"master_keys"`
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`
 	Lifetimes           struct {
@@ -138,6 +139,7 @@ func standard() config {
 	c := config{
 		Issuer: "http://localhost:8181", Listen: "127.0.0.1:8181",
 		Database: "broker.db", SigningKey: "signing-key.pem", PairwiseSecret: "pairwise-secret",
+		MasterKeys:      []string{"master-key"},
 		StartsPerMinute: 600, LogFormat: "json",
 	}
 	c.SingleSignOn.Low = duration(8 * time.Hour)
@@ -217,6 +219,16 @@ func (c config) clients() ([]provider.Client, error) {
 		list = append(list, client)
 	}
 	return list, nil
+}
+
+// longestLife is how long any record with personal data may be kept: the longest
+// lifetime, and at least that of all defaults.
+func (c config) longestLife() time.Duration {
+	longest := duration(30 * 24 * time.Hour)
+	for _, d := range []duration{c.Lifetimes.Receipt, c.Lifetimes.Refresh, c.Lifetimes.RefreshIdle, c.Lifetimes.Session, c.Lifetimes.AccessToken} {
+		longest = max(longest, d)
+	}
+	return time.Duration(longest)
 }
 
 // remoteDatabase reports whether the database is PostgreSQL and not a file.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +11,9 @@ import (
 )
 
 type keysCommand struct {
-	Init keysInitCommand `cmd:"" help:"Make the signing key and the pairwise secret where they are missing, for several replicas to share."`
+	Init   keysInitCommand   `cmd:"" help:"Make the signing key, the pairwise secret and the master key where they are missing, for several replicas to share."`
+	Rewrap keysRewrapCommand `cmd:"" help:"Wrap all data keys by the first master key, so that the other master keys can be taken out of the configuration."`
+	Renew  keysRenewCommand  `cmd:"" help:"Make a new data key at once, if one is feared known."`
 }
 
 type keysInitCommand struct {
@@ -37,4 +41,65 @@ func (c *keysInitCommand) Run(s streams) error {
 	}
 	fmt.Fprintf(s.out, "keys are in %s; copy them to every replica and keep a backup\n", data)
 	return nil
+}
+
+// deployment names the files of a broker that has served before.
+type deployment struct {
+	Config string `help:"Configuration file." default:"eidbroker.toml" type:"existingfile"`
+	Data   string `help:"Directory of the keys; by default that of the configuration." type:"path"`
+}
+
+// open opens the database beside whatever serves it.
+func (d deployment) open(ctx context.Context) (closingStore, error) {
+	settings, err := readConfig(d.Config)
+	if err != nil {
+		return nil, err
+	}
+	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
+	masters, err := readMasters(settings, dir, false)
+	if err != nil {
+		return nil, err
+	}
+	if !settings.remoteDatabase() {
+		if _, err := os.Stat(dir.file(settings.Database)); err != nil {
+			return nil, fmt.Errorf("there is no database yet: %w", err)
+		}
+	}
+	return openStore(ctx, settings, dir, masters)
+}
+
+type keysRewrapCommand struct {
+	deployment `embed:""`
+}
+
+// Run re-wraps. It may be interrupted and called again.
+func (c *keysRewrapCommand) Run(ctx context.Context, s streams) error {
+	database, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := database.Keyring().Rewrap(ctx)
+	if err != nil {
+		return errors.Join(err, database.Close())
+	}
+	fmt.Fprintf(s.out, "wrapped %d data keys by the first master key; no other master key is needed\n", n)
+	return database.Close()
+}
+
+type keysRenewCommand struct {
+	deployment `embed:""`
+}
+
+// Run makes a new data key; replicas learn of it within minutes, or when they
+// meet a record that it sealed.
+func (c *keysRenewCommand) Run(ctx context.Context, s streams) error {
+	database, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := database.Keyring().Renew(ctx); err != nil {
+		return errors.Join(err, database.Close())
+	}
+	fmt.Fprintln(s.out, "made a new data key; records under earlier ones end with their lifetimes")
+	return database.Close()
 }

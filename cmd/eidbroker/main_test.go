@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/eidbridge/eidbridge/brokers/envelope"
 )
 
 // call runs the program and returns what it printed.
@@ -232,7 +234,7 @@ func TestServeStartsFromAnEmptyDirectory(t *testing.T) {
 	if code := first.stop(); code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
-	for _, name := range []string{"broker.db", "signing-key.pem", "pairwise-secret"} {
+	for _, name := range []string{"broker.db", "signing-key.pem", "pairwise-secret", "master-key"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info, err)
@@ -272,6 +274,10 @@ func TestServeRefusesLostOrCarelessSecrets(t *testing.T) {
 		"pairwise secret lost":  {func(_ *testing.T, d string) error { return os.Remove(d + "/pairwise-secret") }, "restore it"},
 		"key readable by all":   {func(_ *testing.T, d string) error { return os.Chmod(d+"/signing-key.pem", 0o644) }, "chmod 600"},
 		"secret readable":       {func(_ *testing.T, d string) error { return os.Chmod(d+"/pairwise-secret", 0o640) }, "chmod 600"},
+		"master key lost":       {func(_ *testing.T, d string) error { return os.Remove(d + "/master-key") }, "restore it"},
+		"another master key":    {func(_ *testing.T, d string) error { return newMaster(d + "/master-key") }, "restore that master key"},
+		"master key readable":   {func(_ *testing.T, d string) error { return os.Chmod(d+"/master-key", 0o604) }, "chmod 600"},
+		"half a master key":     {func(_ *testing.T, d string) error { return os.Truncate(d+"/master-key", 20) }, "32 bytes"},
 		"half a key":            {func(_ *testing.T, d string) error { return os.Truncate(d+"/signing-key.pem", 40) }, "PEM"},
 		"half a secret":         {func(_ *testing.T, d string) error { return os.Truncate(d+"/pairwise-secret", 20) }, "32 bytes"},
 		"a key that is a link":  {func(t *testing.T, d string) error { return relink(d, "signing-key.pem") }, "regular file"},
@@ -299,6 +305,14 @@ func relink(dir, name string) error {
 		return err
 	}
 	return os.Symlink("elsewhere", filepath.Join(dir, name))
+}
+
+func newMaster(path string) error {
+	text, err := envelope.NewLocal()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o600)
 }
 
 func p384(path string) error {
@@ -366,5 +380,37 @@ func TestKeysOfSeveralReplicas(t *testing.T) {
 	key, err := os.ReadFile(filepath.Join(d, "signing-key.pem"))
 	if err != nil || len(key) == 0 {
 		t.Errorf("%d bytes, %v", len(key), err)
+	}
+}
+
+// S-04 in part: the steps by which the guide replaces a master key, while the
+// broker serves.
+func TestMasterKeyIsReplaced(t *testing.T) {
+	dir, address := t.TempDir(), freeAddress(t)
+	config := filepath.Join(dir, "c.toml")
+	settings := func(masters string) string {
+		return fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\nmaster_keys = [%s]\n", address, address, masters)
+	}
+	write(t, config, settings(`"old"`))
+	start(t, "--config", config).stop()
+	if err := newMaster(filepath.Join(dir, "new")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, settings(`"new", "old"`))
+	serving := start(t, "--config", config)
+	for _, verb := range []string{"renew", "rewrap"} {
+		if code, out, errs := call(t, "keys", verb, "--config", config); code != 0 {
+			t.Errorf("keys %s: %d %s %s", verb, code, out, errs)
+		}
+	}
+	if code, body := get(t, "http://"+address+"/healthz"); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	serving.stop()
+	write(t, config, settings(`"new"`))
+	start(t, "--config", config).stop()
+	write(t, config, settings(`"old"`))
+	if code, _, errs := call(t, "serve", "--config", config); code != 1 || !strings.Contains(errs, "restore that master key") {
+		t.Errorf("with the old key alone: %d %s", code, errs)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -24,6 +25,8 @@ import (
 type secrets struct {
 	keys     *provider.Keys
 	pairwise []byte
+	// masters protect the database.
+	masters []envelope.Master
 }
 
 // loadSecrets reads the secrets, or makes those that are missing if there is no
@@ -82,7 +85,32 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 	if err != nil || len(s.pairwise) < 32 {
 		return nil, fmt.Errorf("pairwise secret %s is not at least 32 bytes in base64", c.PairwiseSecret)
 	}
+	if s.masters, err = readMasters(c, dir, fresh); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// readMasters reads the master keys. Only the first is made if it is missing: the
+// others exist, or there would be no reason to name them.
+func readMasters(c config, dir directory, fresh bool) ([]envelope.Master, error) {
+	if len(c.MasterKeys) == 0 {
+		return nil, errors.New("master_keys: at least one is required")
+	}
+	var masters []envelope.Master
+	for i, name := range c.MasterKeys {
+		text, err := readSecret(dir.file(name), fresh && i == 0, envelope.NewLocal)
+		if err != nil {
+			return nil, fmt.Errorf("master key: %w", err)
+		}
+		m, err := envelope.ParseLocal(text)
+		clear(text)
+		if err != nil {
+			return nil, fmt.Errorf("master key %s: %w", name, err)
+		}
+		masters = append(masters, m)
+	}
+	return masters, nil
 }
 
 // readSecret reads a file that nobody else may read; a link could lead anywhere.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
@@ -37,6 +38,7 @@ const (
 	shutdownTimeout = 15 * time.Second
 	purgeInterval   = 30 * time.Second
 	noticeInterval  = 5 * time.Second
+	keysInterval    = 10 * time.Minute
 )
 
 type serveCommand struct {
@@ -92,7 +94,7 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 	if err != nil {
 		return err
 	}
-	database, err := openStore(ctx, c, dir)
+	database, err := openStore(ctx, c, dir, secrets.masters)
 	if err != nil {
 		return err
 	}
@@ -113,6 +115,7 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 	defer stop()
 	go p.Purge(purging, purgeInterval)
 	go p.DeliverNotices(purging, noticeInterval)
+	go keepKeys(purging, database, c.longestLife(), log)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return listen(ctx, listener, withHealth(p), log)
 }
@@ -121,13 +124,33 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 type closingStore interface {
 	provider.Store
 	io.Closer
+	// Keyring is what protects the records; KeepKeys looks after it.
+	Keyring() *envelope.Keyring
+	KeepKeys(ctx context.Context, longestLife time.Duration) error
 }
 
-func openStore(ctx context.Context, c config, dir directory) (closingStore, error) {
+func openStore(ctx context.Context, c config, dir directory, masters []envelope.Master) (closingStore, error) {
+	sealed := store.WithMasters(time.Now, masters...)
 	if c.remoteDatabase() {
-		return store.OpenPostgres(ctx, c.Database, c.DatabaseConnections)
+		return store.OpenPostgres(ctx, c.Database, c.DatabaseConnections, sealed)
 	}
-	return store.OpenSQLite(ctx, dir.file(c.Database))
+	return store.OpenSQLite(ctx, dir.file(c.Database), sealed)
+}
+
+// keepKeys has data keys made and destroyed in time, until ctx ends.
+func keepKeys(ctx context.Context, database closingStore, longestLife time.Duration, log *slog.Logger) {
+	ticker := time.NewTicker(keysInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := database.KeepKeys(ctx, longestLife); err != nil {
+			log.WarnContext(ctx, "data keys were not looked after", "error", err)
+		}
+	}
 }
 
 // assemble makes the provider.
