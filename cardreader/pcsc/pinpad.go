@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/apdu"
@@ -30,10 +31,24 @@ const (
 	propertyMaxAPDU = 0x0A
 )
 
-// falsePad tells readers that announce keys they do not have: OMNIKEY 3x21 and
-// 6121 (OpenSC issue 1438, web-eid-app pull request 313).
-func falsePad(vendor, product int) bool {
-	return vendor == 0x076B && (product == 0x3031 || product == 0x6632)
+// falsePad tells readers that announce keys they do not have, by their numbers or,
+// where these do not differ from those of honest models, by the name of their
+// driver: OMNIKEY 3x21 and 6121 (OpenSC pull request 1438, web-eid-app pull request
+// 313), HID Smart@Link (CCID pull request 16), C3PO LTC31 v2 and the HP keyboard
+// (OpenSC issue 201). The program can do without pads for others
+// (cardreader.Cards.WithoutPads).
+func falsePad(name string, vendor, product int) bool {
+	for _, numbers := range [][2]int{{0x076B, 0x3031}, {0x076B, 0x6632}, {0x076B, 0x3A21}} {
+		if vendor == numbers[0] && product == numbers[1] {
+			return true
+		}
+	}
+	for _, model := range []string{"C3PO LTC31 v2", "HP USB Smart Card Keyboard"} {
+		if strings.HasPrefix(name, model) {
+			return true
+		}
+	}
+	return false
 }
 
 // pinPad is a reader with keys of its own.
@@ -58,7 +73,7 @@ func (c *connection) PINPad(ctx context.Context) (cardreader.PINPad, error) {
 		return nil, err
 	}
 	pad := &pinPad{connection: c, verify: features[featureVerify], modify: features[featureModify], display: true}
-	if pad.verify == 0 {
+	if pad.verify == 0 || falsePad(c.reader, 0, 0) {
 		return nil, nil
 	}
 	code, known := features[featureProperties]
@@ -73,7 +88,7 @@ func (c *connection) PINPad(ctx context.Context) (cardreader.PINPad, error) {
 	if err != nil {
 		return nil, err
 	}
-	if falsePad(properties[propertyVendor], properties[propertyProduct]) {
+	if falsePad(c.reader, properties[propertyVendor], properties[propertyProduct]) {
 		return nil, nil
 	}
 	if layout, told := properties[propertyLayout]; told {

@@ -105,6 +105,7 @@ func TestReadersWithoutUsableKeysHaveNoPad(t *testing.T) {
 		{"another feature alone", "12 04 42330012", "", nil},
 		{"OMNIKEY 3121", padFeatures, "0B 02 6B07 0C 02 3130", nil},
 		{"OMNIKEY 6121", padFeatures, "0B 02 6B07 0C 02 3266", nil},
+		{"HID Smart@Link", padFeatures, "0B 02 6B07 0C 02 213A", nil},
 		{"entry cut off", "06 04 423300", "", cardreader.ErrCardProtocol},
 		{"length of 3", "06 03 42330006", "", cardreader.ErrCardProtocol},
 		{"tag twice", "06 04 42330006 06 04 42330007", "", cardreader.ErrCardProtocol},
@@ -122,6 +123,13 @@ func TestReadersWithoutUsableKeysHaveNoPad(t *testing.T) {
 				t.Errorf("the card cannot be used after the question: %v", err)
 			}
 		})
+	}
+	for name, honest := range map[string]bool{"C3PO LTC31 v2 00 00": false, "HP USB Smart Card Keyboard 00 00": false, "C3PO LTC31 00 00": true} {
+		_, c := readerWithKeys(t, padFeatures, plainPad, "")
+		c.(*connection).reader = name
+		if p, err := pad(t, c); (p != nil) != honest || err != nil {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
 	}
 	f := newFakeSystem()
 	f.names, f.handle = []string{"Plain"}, newFakeHandle()
@@ -189,6 +197,33 @@ func TestEntryAtThePadEndsWithItsCaller(t *testing.T) {
 	close(release)
 	if _, err := c.Transmit(t.Context(), []byte{0, 0xA4, 4, 0}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Transmit after it = %v", err)
+	}
+}
+
+// Extended lengths need the card's word, T=1, and a reader that takes them.
+func TestExtendedLengthsNeedCardReaderAndProtocol(t *testing.T) {
+	const capable, plain = "3B8580018073000040B1", "3B858001807300008071"
+	for _, test := range []struct {
+		name, atr, properties string
+		protocol              protocol
+		want                  bool
+	}{
+		{"card says so", capable, "", protocolT1, true},
+		{"card says nothing", plain, "", protocolT1, false},
+		{"T=0", capable, "", protocolT0, false},
+		{"reader takes 64 KiB", capable, "0A 04 00000100", protocolT1, true},
+		{"reader takes short ones alone", capable, "0A 04 00010000", protocolT1, false},
+		{"reader answers nonsense", capable, "0A", protocolT1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			handle, c := readerWithKeys(t, padFeatures, test.properties, "")
+			handle.active = test.protocol
+			conn := c.(*connection)
+			conn.answer = unhex(t, test.atr)
+			if got := conn.TakesExtended(t.Context()); got != test.want {
+				t.Errorf("TakesExtended = %v", got)
+			}
+		})
 	}
 }
 
