@@ -163,6 +163,16 @@ func TestThroughARealPCSCD(t *testing.T) {
 			t.Errorf("C-33: %s: %d VERIFY, %d signatures", name, verified, signed)
 		}
 
+		// Change and unblocking are kept for the kiosks of the police.
+		for what, err := range map[string]error{
+			"change":  r.cards.ChangePIN(t.Context(), cardreader.Selection{}, "PIN", keypad{citizenPIN, "ANOTHERPIN"}),
+			"unblock": r.cards.UnblockPIN(t.Context(), cardreader.Selection{}, "PIN", keypad{citizenPIN, "ANOTHERPIN"}),
+		} {
+			if !errors.Is(err, cardreader.ErrNotOffered) {
+				t.Errorf("%s: %s: %v, want ErrNotOffered", name, what, err)
+			}
+		}
+
 		entry.pin = "WRONG-PIN"
 		refusal(t, r.sign(t, cardreader.UsageSignature), cardreader.PINWrong, 2)
 		refusal(t, r.sign(t, cardreader.UsageSignature), cardreader.PINWrong, 1)

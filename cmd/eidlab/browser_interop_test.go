@@ -276,7 +276,7 @@ func TestInteropChromiumLogsInToAPortalWithTheCard(t *testing.T) {
 	d.database(filepath.Join(d.home, ".pki", "nssdb"))
 	// A policy is the only way to choose a certificate without a question. It is
 	// about this portal alone.
-	if err := os.MkdirAll(chromiumPolicies, 0o755); err != nil { //nolint:gosec // as the package has it
+	if err := os.MkdirAll(chromiumPolicies, 0o755); err != nil {
 		t.Skip(err)
 	}
 	policy, err := os.CreateTemp(chromiumPolicies, "eidlab-test-*.json")
