@@ -9,8 +9,13 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/advisory"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/archive"
+	"github.com/eidbridge/eidbridge/signing/asic"
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
+	"github.com/eidbridge/eidbridge/signing/xmldsig"
+	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
 
 // What a caller of the service decides on, beside the errors of cardreader and
@@ -135,6 +140,17 @@ func CodeOf(err error) Code {
 // isDocumentError tells whether the document itself is why it cannot be signed.
 func isDocumentError(err error) bool {
 	if errors.Is(err, pdf.ErrNotPDF) || errors.Is(err, pdf.ErrEncrypted) || errors.Is(err, pades.ErrRefused) {
+		return true
+	}
+	for _, sentinel := range []error{
+		asic.ErrFormat, asic.ErrNotContainer, asic.ErrSigned, cms.ErrFormat, cms.ErrLimit, xmldsig.ErrFormat, xmldsig.ErrLimit,
+		archive.ErrFormat, archive.ErrLimit, archive.ErrName, archive.ErrEncrypted, archive.ErrAmbiguous, archive.ErrCorrupt,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[*xmltext.Error](err); ok {
 		return true
 	}
 	if _, ok := errors.AsType[*pdf.FormatError](err); ok {

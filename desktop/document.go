@@ -38,12 +38,14 @@ type Description struct {
 	// Scan names what can change what is shown, act by itself, or hide something;
 	// nil for documents that are not looked through.
 	Scan *pades.Scan
+	// Parts are the files under one signature, of a container.
+	Parts []Description
 }
 
 // Active tells whether the document acts by itself.
 func (d Description) Active() bool { return d.Scan != nil && len(d.Scan.Active()) > 0 }
 
-// MediaTypePDF is the only type of document that is signed now.
+// MediaTypePDF is the type of documents that pages hand in.
 const MediaTypePDF = "application/pdf"
 
 // PDFBytes is a PDF in memory, handed in by a page; its signed form stays in

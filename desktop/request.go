@@ -58,6 +58,10 @@ type Request struct {
 type Output struct {
 	Format   signing.Format
 	Baseline signing.Baseline
+	// Packaging is for XAdES and CAdES; empty is the usual one.
+	Packaging signing.Packaging
+	// CAdES makes CAdES signatures in containers, in place of XAdES.
+	CAdES bool
 	// Services are asked for what levels above B-B need; nil with B-B.
 	Services *pades.Services
 	// Certify, LegalAttestation and Lock say what may happen to a PDF afterwards.

@@ -107,8 +107,10 @@ func (r *Request) complete() error {
 		return fmt.Errorf("%w: from 1 to %d documents", ErrInvalid, MaxDocuments)
 	case len(r.Documents) > 1 && !r.Origin.IsZero():
 		return fmt.Errorf("%w: exactly one document", ErrInvalid)
-	case r.Output.Format != signing.PAdES:
-		return fmt.Errorf("%w: output is PAdES", ErrInvalid)
+	case r.Output.Format != signing.PAdES && !r.Origin.IsZero():
+		return fmt.Errorf("%w: output for pages is PAdES", ErrInvalid)
+	case r.Output.Format.Title() == "":
+		return fmt.Errorf("%w: output format", ErrInvalid)
 	case r.Output.Baseline != signing.BaselineB && r.Output.Services == nil:
 		return fmt.Errorf("%w: level above B-B without services", ErrInvalid)
 	}

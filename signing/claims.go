@@ -79,3 +79,16 @@ func ParseCommitment(identifier string) Commitment {
 type Place struct {
 	Street, Locality, Region, PostalCode, Country string
 }
+
+// Packaging says where signature and data stand.
+type Packaging string
+
+// The packagings.
+const (
+	// Enveloped: the signature stands inside the document (XML).
+	Enveloped Packaging = "enveloped"
+	// Enveloping: the data stands inside the signature (XML, CMS).
+	Enveloping Packaging = "enveloping"
+	// Detached: they stand apart.
+	Detached Packaging = "detached"
+)

@@ -29,8 +29,8 @@ const (
 	FacturaE Format = "facturae" // Spanish invoice: XAdES under a policy of its own
 )
 
-// title is the name of a format in print.
-func (f Format) title() string {
+// Title is the name of a format in print, empty for one that is none.
+func (f Format) Title() string {
 	switch f {
 	case PAdES:
 		return "PAdES"
@@ -45,7 +45,7 @@ func (f Format) title() string {
 	case FacturaE:
 		return "FacturaE"
 	default:
-		return string(f)
+		return ""
 	}
 }
 

@@ -73,7 +73,7 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 		}
 	}
 	if s.Baseline != "" {
-		line("Level", "%s %s", s.Format.title(), s.Baseline)
+		line("Level", "%s %s", s.Format.Title(), s.Baseline)
 	}
 	if s.SignatureAlgorithm != "" {
 		line("Algorithm", "%s", s.SignatureAlgorithm)

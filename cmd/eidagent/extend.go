@@ -6,9 +6,12 @@ import (
 	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/asic"
+	"github.com/eidbridge/eidbridge/signing/cades"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/tsp"
+	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
 // raising names the services that levels above B-B need.
@@ -19,7 +22,7 @@ type raising struct {
 }
 
 // services returns whom to ask for a level, nil for B-B.
-func (a *raising) services(level signing.Baseline) (*pades.Services, error) {
+func (a *raising) services(level signing.Baseline) (*signing.Services, error) {
 	if level == signing.BaselineB {
 		return nil, nil
 	}
@@ -33,7 +36,7 @@ func (a *raising) services(level signing.Baseline) (*pades.Services, error) {
 	for _, url := range a.TSA {
 		stamps.Servers = append(stamps.Servers, tsp.Server{URL: url})
 	}
-	s := &pades.Services{TimeStamps: stamps, Fetch: client}
+	s := &signing.Services{TimeStamps: stamps, Fetch: client}
 	if a.Anchors == "" {
 		return s, nil
 	}
@@ -68,11 +71,12 @@ func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string
 }
 
 type extendCommand struct {
-	File  string `arg:"" help:"The signed PDF."`
-	Out   string `short:"o" placeholder:"FILE" help:"Where to write the result (default: FILE-extended.pdf beside it)."`
-	Force bool   `help:"Replace the output file if it exists."`
-	Level string `enum:"B-T,B-LT,B-LTA,T,LT,LTA" placeholder:"LEVEL" default:"B-LTA" help:"Baseline level to reach: B-T, B-LT or B-LTA. A document of level B-LTA is renewed."`
-	JSON  bool   `name:"json" help:"Print the result as JSON."`
+	File    string   `arg:"" help:"The signed document: PDF, XML, a container or a message."`
+	Content []string `placeholder:"FILE" help:"The file that a detached signature is about (may be repeated; default: FILE of FILE.p7s)."`
+	Out     string   `short:"o" placeholder:"FILE" help:"Where to write the result (default: FILE-extended.pdf beside it)."`
+	Force   bool     `help:"Replace the output file if it exists."`
+	Level   string   `enum:"B-T,B-LT,B-LTA,T,LT,LTA" placeholder:"LEVEL" default:"B-LTA" help:"Baseline level to reach: B-T, B-LT or B-LTA. A document of level B-LTA is renewed."`
+	JSON    bool     `name:"json" help:"Print the result as JSON."`
 	unlocking
 	asking
 	raising
@@ -82,7 +86,7 @@ type extendCommand struct {
 type extendReport struct {
 	File   string `json:"file"`
 	Output string `json:"output"`
-	*pades.Extension
+	*signing.Extension
 }
 
 func (c *extendCommand) Run(p *program) error {
@@ -93,14 +97,9 @@ func (c *extendCommand) Run(p *program) error {
 	}
 	out := c.Out
 	if out == "" {
-		out = beside(c.File, "-extended.pdf")
+		out = marked(c.File, "-extended")
 	}
-	open := c.passwords(c.manager)
-	defer open.wipe()
-	if services.Password, err = open.of(p.ctx, c.File); err != nil {
-		return err
-	}
-	extension, err := pades.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
+	extension, err := c.extend(p, out, level, services)
 	if err != nil {
 		return err
 	}
@@ -114,6 +113,36 @@ func (c *extendCommand) Run(p *program) error {
 		return err
 	}
 	return short
+}
+
+// extend raises a file as what it is.
+func (c *extendCommand) extend(p *program, out string, level signing.Baseline, services *signing.Services) (*signing.Extension, error) {
+	kind, err := kindOf(c.File)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case kindXML, kindInvoice:
+		return xades.ExtendFile(p.ctx, c.File, out, level, services, xades.ExtendOptions{Resolver: namedFiles(c.Content), Overwrite: c.Force})
+	case kindContainer:
+		return asic.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
+	case kindMessage:
+		return cades.ExtendFile(p.ctx, c.File, detachedFile(c.File, c.Content), out, level, services, c.Force)
+	case kindOther:
+		return nil, unsignable(c.File)
+	}
+	open := c.passwords(c.manager)
+	defer open.wipe()
+	if services.Password, err = open.of(p.ctx, c.File); err != nil {
+		return nil, err
+	}
+	return pades.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
+}
+
+// marked puts a word before the ending of a name: contract.xml, contract-signed.xml.
+func marked(file, word string) string {
+	extension := filepath.Ext(file)
+	return strings.TrimSuffix(file, extension) + word + extension
 }
 
 // beside names an output after its input.

@@ -10,13 +10,20 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/asic"
+	"github.com/eidbridge/eidbridge/signing/cades"
+	"github.com/eidbridge/eidbridge/signing/facturae"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
 type verifyCommand struct {
-	File    string   `arg:"" help:"The signed PDF."`
+	File    string   `arg:"" help:"The signed document: PDF, XML, a container (.asice, .asics, .bdoc), or a message (.p7m, .p7s)."`
+	Content []string `placeholder:"FILE" help:"The file that a detached signature is about (may be repeated; default: FILE of FILE.p7s)."`
 	Anchors string   `placeholder:"PATH" help:"Trusted certificates: a PEM file, or a folder of *.pem files."`
 	Offline bool     `name:"without-revocation" help:"Accept certificates although nothing says whether they were revoked."`
 	Online  bool     `help:"Ask the authorities that the certificates name, where the document does not say."`
@@ -29,16 +36,18 @@ type verifyCommand struct {
 // verifyReport is the JSON of this command: the verdict on the whole, then what
 // was found.
 type verifyReport struct {
-	File    string           `json:"file"`
-	Verdict pades.Indication `json:"verdict"`
-	*pades.Report
+	File    string             `json:"file"`
+	Verdict signing.Indication `json:"verdict"`
+	// SignatureCount counts countersignatures too, and no time-stamps.
+	SignatureCount int `json:"signature_count"`
+	*signing.Report
 }
 
 // maxAnchors bounds a file of trust anchors, in bytes.
 const maxAnchors = 1 << 20
 
 func (c *verifyCommand) Run(p *program) error {
-	o := pades.VerifyOptions{WithoutRevocation: c.Offline}
+	o := signing.VerifyOptions{WithoutRevocation: c.Offline}
 	if c.Online {
 		o.Fetch = fetch.New(fetch.Options{Allow: c.Local})
 	}
@@ -56,27 +65,13 @@ func (c *verifyCommand) Run(p *program) error {
 			}
 		}
 	}
-	f, err := os.Open(c.File)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	open := c.passwords(c.manager)
-	defer open.wipe()
-	if o.Password, err = open.of(p.ctx, c.File); err != nil {
-		return err
-	}
-	report, err := pades.Verify(p.ctx, f, info.Size(), o)
+	report, err := c.verify(p, o)
 	if err != nil {
 		return err
 	}
 	verdict := verdictOf(report)
 	if c.JSON {
-		err = json.MarshalWrite(p.stdout, verifyReport{File: c.File, Verdict: verdict, Report: report}, jsontext.WithIndent("  "))
+		err = json.MarshalWrite(p.stdout, verifyReport{File: c.File, Verdict: verdict, SignatureCount: len(report.Signatures), Report: report}, jsontext.WithIndent("  "))
 		if err == nil {
 			_, err = fmt.Fprintln(p.stdout)
 		}
@@ -89,33 +84,79 @@ func (c *verifyCommand) Run(p *program) error {
 	return c.judge(report, verdict)
 }
 
+// verify judges a file as what it is.
+func (c *verifyCommand) verify(p *program, o signing.VerifyOptions) (*signing.Report, error) {
+	kind, err := kindOf(c.File)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(c.File)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	x := xades.VerifyOptions{VerifyOptions: o, Resolver: namedFiles(c.Content)}
+	switch kind {
+	case kindXML:
+		return xades.Verify(p.ctx, f, info.Size(), x)
+	case kindInvoice:
+		return facturae.Verify(p.ctx, f, info.Size(), x)
+	case kindContainer:
+		return asic.Verify(p.ctx, f, info.Size(), o)
+	case kindMessage:
+		content, err := detachedContent(c.File, c.Content)
+		if err != nil {
+			return nil, err
+		}
+		return cades.Verify(p.ctx, f, info.Size(), content, o)
+	case kindOther:
+		return nil, unsignable(c.File)
+	}
+	open := c.passwords(c.manager)
+	defer open.wipe()
+	if o.Password, err = open.of(p.ctx, c.File); err != nil {
+		return nil, err
+	}
+	return pades.Verify(p.ctx, f, info.Size(), o)
+}
+
 // verdictOf is the worst of the signatures' indications. No signature is a
 // failure: somebody took the file for a signed one.
-func verdictOf(r *pades.Report) pades.Indication {
+func verdictOf(r *signing.Report) signing.Indication {
 	if len(r.Signatures) == 0 {
-		return pades.TotalFailed
+		return signing.TotalFailed
 	}
-	verdict := pades.TotalPassed
+	verdict := signing.TotalPassed
 	for _, s := range r.Signatures {
 		switch s.Indication {
-		case pades.TotalPassed:
-		case pades.TotalFailed:
-			return pades.TotalFailed
+		case signing.TotalPassed:
+		case signing.TotalFailed:
+			return signing.TotalFailed
 		default:
-			verdict = pades.Indeterminate
+			verdict = signing.Indeterminate
 		}
 	}
 	return verdict
 }
 
-func (c *verifyCommand) judge(r *pades.Report, verdict pades.Indication) error {
+func (c *verifyCommand) judge(r *signing.Report, verdict signing.Indication) error {
 	switch {
+	case len(r.Signatures) == 0 && len(r.TimeStamps) > 0:
+		return &problem{exit: exitFailed, message: "the document carries a time-stamp and no signature"}
 	case len(r.Signatures) == 0:
 		return &problem{exit: exitFailed, message: "the document carries no signature"}
-	case verdict == pades.TotalFailed:
+	case verdict == signing.TotalFailed:
 		return quiet(exitFailed)
-	case verdict == pades.Indeterminate:
+	case verdict == signing.Indeterminate:
 		p := &problem{exit: exitIndeterminate}
+		if unfound(r) {
+			p.hints = []string{"Name the file that was signed: --content FILE"}
+			return p
+		}
 		if r.Intact() && c.Anchors == "" {
 			p.hints = []string{"The signature is whole. Who is behind it needs trusted certificates: --anchors PATH"}
 		}
@@ -125,6 +166,13 @@ func (c *verifyCommand) judge(r *pades.Report, verdict pades.Indication) error {
 		return p
 	}
 	return nil
+}
+
+// unfound tells whether signed content was not at hand although it could be named.
+func unfound(r *signing.Report) bool {
+	return (r.Format == signing.CAdES || r.Format == signing.XAdES) && slices.ContainsFunc(r.Signatures, func(s signing.Signature) bool {
+		return s.SubIndication == signing.SignedDataNotFound
+	})
 }
 
 // anchors reads trusted certificates from a PEM file or the *.pem and *.crt files

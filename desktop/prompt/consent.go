@@ -54,6 +54,7 @@ func (p phrases) consentNaming(c desktop.Consent, room, most int) string {
 				"Type": mediaType(c.Document.MediaType, cut), "Size": size(c.Document.Size),
 			}),
 			p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
+		lines = append(lines, p.partsText(c.Document.Parts, cut)...)
 		lines = append(lines, p.riskTexts(c.Document, most)...)
 		if c.Purpose != "" {
 			lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
@@ -102,6 +103,24 @@ func (p phrases) riskTexts(d desktop.Description, most int) []string {
 	}
 	if !d.Scan.Complete {
 		lines = append(lines, p.say("risks_incomplete", nil))
+	}
+	return lines
+}
+
+// maxParts bounds the files of a container that are listed one by one.
+const maxParts = 12
+
+// partsText lists the files under one signature.
+func (p phrases) partsText(parts []desktop.Description, cut func(string, int) string) []string {
+	var lines []string
+	for i, d := range parts {
+		if i == maxParts {
+			lines = append(lines, "…")
+			break
+		}
+		lines = append(lines, p.say("batch_item", values{
+			"N": i + 1, "Name": cut(d.Name, maxNameText), "Type": mediaType(d.MediaType, cut), "Size": size(d.Size), "Digest": groups(d.SHA256[:8]) + " …",
+		}))
 	}
 	return lines
 }
