@@ -36,6 +36,17 @@ func Container(in, out string, o FileOptions) Document {
 	return &fileDocument{FileOptions: o, in: []string{in}, out: out, sign: addToContainer, inside: true}
 }
 
+// Message is a CAdES message on disk that gets a further signer. Content is the
+// file that a detached one is about, empty where it is inside. The signed one
+// becomes the file out.
+func Message(in, content, out string, o FileOptions) Document {
+	return &fileDocument{FileOptions: o, in: []string{in}, out: out, sign: func(ctx context.Context, d *fileDocument, credential signing.Credential, o Output) (*signing.Result, error) {
+		return cades.CoSignFile(ctx, in, content, d.out, credential, cades.Options{
+			Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
+		})
+	}}
+}
+
 // fileDocument is one or several files that one signature is about.
 type fileDocument struct {
 	FileOptions

@@ -310,8 +310,12 @@ func TestSubmitRefusesWhatMakesNoSense(t *testing.T) {
 			r.Documents = append(r.Documents, r.Documents[0])
 		},
 		"too many documents": func(r *desktop.Request) { r.Documents = make([]desktop.Document, desktop.MaxDocuments+1) },
-		"format":             func(r *desktop.Request) { r.Output.Format = "xades" },
-		"baseline":           func(r *desktop.Request) { r.Output.Baseline = signing.BaselineT },
+		"format":             func(r *desktop.Request) { r.Output.Format = "ddoc" },
+		"format of a page": func(r *desktop.Request) {
+			*r = from(t, "https://portal.example")
+			r.Output.Format = signing.XAdES
+		},
+		"baseline": func(r *desktop.Request) { r.Output.Baseline = signing.BaselineT },
 	} {
 		r := request("a.pdf")
 		spoil(&r)

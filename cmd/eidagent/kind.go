@@ -43,10 +43,9 @@ func kindOf(name string) (kind, error) {
 	switch {
 	case bytes.Contains(head[:min(n, 1024)], []byte("%PDF-")), extension == ".pdf":
 		return kindPDF, nil
+	case asic.IsContainer(strings.ToLower(name)), bytes.HasPrefix(head, []byte("PK\x03\x04")) && isContainer(f):
+		return kindContainer, nil
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		if asic.IsContainer(strings.ToLower(name)) || isContainer(f) {
-			return kindContainer, nil
-		}
 		return kindOther, nil
 	case bytes.HasPrefix(text, []byte("-----BEGIN PKCS")), bytes.HasPrefix(text, []byte("-----BEGIN CMS")), isMessage(head):
 		return kindMessage, nil

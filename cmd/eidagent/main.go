@@ -1,5 +1,5 @@
 // Command eidagent is the citizen's desktop signing agent: it lists cards, signs
-// and verifies PDF documents, and serves the loopback API for portals.
+// and verifies documents, and serves the loopback API for portals.
 //
 // Results go to standard output, everything else to standard error, questions to
 // the terminal or a pinentry program. A mistake gets one line saying what
@@ -46,16 +46,17 @@ type program struct {
 	Config kong.ConfigFlag `placeholder:"FILE" env:"EIDAGENT_CONFIG" help:"Options that hold where none is given (default: eidbridge/eidagent.toml in the folder of configurations)."`
 	Data   string          `placeholder:"DIR" help:"Folder of journal and pairings (default: ~/.local/share/eidbridge)."`
 
-	Cards   cardsCommand   `cmd:"" help:"List readers, cards and certificates."`
-	Card    cardCommand    `cmd:"" help:"Look at one card, manage its PINs, find out why it does not work."`
-	Sign    signCommand    `cmd:"" help:"Sign a PDF with the card (PAdES baseline)."`
-	Scan    scanCommand    `cmd:"" help:"Name what a PDF does by itself or hides, before you sign it."`
-	Extend  extendCommand  `cmd:"" help:"Raise a signed PDF to a higher baseline level, or renew it."`
-	Verify  verifyCommand  `cmd:"" help:"Check the signatures of a PDF."`
-	Run     runCommand     `cmd:"" help:"Serve portals on the loopback address."`
-	Phrase  phraseCommand  `cmd:"" help:"Choose the words by which you know the agent's own windows."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-	Host    hostCommand    `cmd:"" name:"pkcs11-host" hidden:"" help:"Load a PKCS #11 module for another eidagent."`
+	Cards   cardsCommand     `cmd:"" help:"List readers, cards and certificates."`
+	Card    cardCommand      `cmd:"" help:"Look at one card, manage its PINs, find out why it does not work."`
+	Sign    signCommand      `cmd:"" help:"Sign documents with the card: PDF, XML, invoices, containers, any file."`
+	Scan    scanCommand      `cmd:"" help:"Name what a PDF does by itself or hides, before you sign it."`
+	Extend  extendCommand    `cmd:"" help:"Raise a signed document to a higher baseline level, or renew it."`
+	Verify  verifyCommand    `cmd:"" help:"Check the signatures of a document."`
+	Bundle  containerCommand `cmd:"" name:"container" help:"Make signature containers, change and list them, take files out."`
+	Run     runCommand       `cmd:"" help:"Serve portals on the loopback address."`
+	Phrase  phraseCommand    `cmd:"" help:"Choose the words by which you know the agent's own windows."`
+	Version versionCommand   `cmd:"" help:"Print the version."`
+	Host    hostCommand      `cmd:"" name:"pkcs11-host" hidden:"" help:"Load a PKCS #11 module for another eidagent."`
 
 	ctx            context.Context
 	stdout, stderr io.Writer

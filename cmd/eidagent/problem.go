@@ -16,8 +16,13 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pkcs12"
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
+	"github.com/eidbridge/eidbridge/signing/archive"
+	"github.com/eidbridge/eidbridge/signing/asic"
+	"github.com/eidbridge/eidbridge/signing/cms"
+	"github.com/eidbridge/eidbridge/signing/facturae"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
+	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
 
 // Exit codes, the same for all commands.
@@ -237,12 +242,25 @@ func blocked(name string) *problem {
 	}}
 }
 
+// isContainerError tells whether a container was refused for what it is.
+func isContainerError(err error) bool {
+	for _, sentinel := range []error{
+		asic.ErrNotContainer, asic.ErrFormat, archive.ErrFormat, archive.ErrLimit, archive.ErrName, archive.ErrEncrypted, archive.ErrAmbiguous, archive.ErrCorrupt,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}
+
 // explainDocument is about the document and the output, nil for other errors.
 func explainDocument(err error) *problem {
 	refused, isRefused := errors.AsType[*pades.RefusedError](err)
 	broken, isBroken := errors.AsType[*pdf.FormatError](err)
 	limit, isLimit := errors.AsType[*pdf.LimitError](err)
 	missing, isMissing := errors.AsType[*fs.PathError](err)
+	_, isXML := errors.AsType[*xmltext.Error](err)
 	switch {
 	case errors.Is(err, pades.ErrExists):
 		return &problem{exit: exitOther, message: "the output file exists already", hints: []string{
@@ -252,9 +270,23 @@ func explainDocument(err error) *problem {
 		return &problem{exit: exitOther, message: err.Error(), hints: []string{
 			"The original is unchanged. Name another place with --out.",
 		}}
+	case errors.Is(err, asic.ErrSigned):
+		return &problem{exit: exitDocument, message: "the container is signed, so its files stay as they are", hints: []string{
+			"Take the files out with eidagent container extract, and make a new container of them.",
+		}}
+	case errors.Is(err, asic.ErrNoFile):
+		return &problem{exit: exitUsage, message: err.Error(), hints: []string{"eidagent container list shows what is in it."}}
+	case isContainerError(err):
+		return &problem{exit: exitDocument, message: err.Error(), hints: []string{
+			"Ask its sender for another copy. Do not repair it: that can change what is signed.",
+		}}
+	case errors.Is(err, cms.ErrFormat), errors.Is(err, cms.ErrLimit), isXML:
+		return &problem{exit: exitDocument, message: err.Error()}
+	case errors.Is(err, facturae.ErrSigned):
+		return &problem{exit: exitDocument, message: "the invoice is signed already", hints: []string{"An invoice has one signature."}}
 	case errors.Is(err, pdf.ErrNotPDF):
 		return &problem{exit: exitDocument, message: "the file is not a PDF", hints: []string{
-			"Only PDF documents can be signed and verified now. Export the document as PDF first.",
+			"Only PDF documents have the ending .pdf. Export the document as PDF first, or rename it.",
 		}}
 	case errors.Is(err, pdf.ErrEncrypted):
 		return &problem{exit: exitDocument, message: "the PDF is encrypted", hints: []string{

@@ -16,13 +16,14 @@ import (
 )
 
 type signCommand struct {
-	Files    []string `arg:"" name:"file" help:"The PDFs to sign; a folder stands for the PDFs in it."`
-	Out      string   `short:"o" placeholder:"FILE" help:"Where to write the signed PDF (default: FILE-signed.pdf beside it). Of a batch, the folder."`
+	Files    []string `arg:"" name:"file" help:"The files to sign; a folder stands for the PDFs in it."`
+	Out      string   `short:"o" placeholder:"FILE" help:"Where to write the signed file (default: beside it, such as FILE-signed.pdf or FILE.asice). Of a batch, the folder."`
 	Force    bool     `help:"Replace the output file if it exists."`
 	Reason   string   `placeholder:"TEXT" help:"Reason to put into the signature."`
 	Location string   `placeholder:"TEXT" help:"Place to put into the signature."`
 	Level    string   `enum:"B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" placeholder:"LEVEL" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
 	JSON     bool     `name:"json" help:"Print the result as JSON."`
+	forming
 	marking
 	permitting
 	batching
@@ -53,8 +54,12 @@ func (c *signCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	job, err := c.job()
+	if err != nil {
+		return err
+	}
 	var several *batchRun
-	if c.isBatch() && c.Preview == "" {
+	if job.batch && c.Preview == "" {
 		if several, err = c.newBatch(p); err != nil {
 			return err
 		}
@@ -68,8 +73,8 @@ func (c *signCommand) Run(p *program) error {
 		return err
 	}
 	output := desktop.Output{
-		Format: signing.PAdES, Baseline: level, Services: services, Reason: c.Reason, Location: c.Location,
-		Visible: visible, Field: c.Field,
+		Format: job.format, Packaging: job.packaging, CAdES: c.CAdES, Baseline: level, Services: services,
+		Reason: c.Reason, Location: c.Location, Visible: visible, Field: c.Field,
 	}
 	if err := c.apply(&output); err != nil {
 		return err
@@ -109,17 +114,15 @@ func (c *signCommand) Run(p *program) error {
 	if several != nil {
 		return several.run(service, open, wanted, output)
 	}
-	out := c.Out
-	if out == "" {
-		out = beside(file, "-signed.pdf")
-	}
-	password, err := open.of(p.ctx, file)
-	if err != nil {
-		return err
+	var password []byte
+	if job.format == signing.PAdES {
+		if password, err = open.of(p.ctx, file); err != nil {
+			return err
+		}
 	}
 	result, err := service.Do(p.ctx, desktop.Request{
 		Door: desktop.DoorCommandLine, Kind: desktop.KindSign,
-		Documents:  []desktop.Document{desktop.PDFFile(file, out, desktop.FileOptions{Overwrite: c.Force, Password: password})},
+		Documents:  []desktop.Document{job.document(desktop.FileOptions{Overwrite: c.Force, Password: password})},
 		Output:     output,
 		Credential: desktop.Wanted{Reader: wanted.Reader, CertificateSHA256: wanted.CertificateSHA256},
 		Locale:     c.Lang,
@@ -127,7 +130,7 @@ func (c *signCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	return c.print(p, result, out)
+	return c.print(p, result, job)
 }
 
 // template is what a mark says by default.
@@ -139,8 +142,8 @@ func (c *signCommand) template() (string, error) {
 	return texts.MarkTemplate(c.Lang), nil
 }
 
-func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
-	signed := s.Signed[0]
+func (c *signCommand) print(p *program, s desktop.Snapshot, j job) error {
+	signed, out := s.Signed[0], j.out
 	short := p.tellShortfall(signed.Baseline, signed.Shortfall, filepath.Base(out))
 	p.tellActive(signed.Scan)
 	if !c.JSON {
@@ -155,7 +158,7 @@ func (c *signCommand) print(p *program, s desktop.Snapshot, out string) error {
 		findings = signed.Scan.Findings
 	}
 	if err := p.printJSON(signReport{
-		File: c.Files[0], Output: out, Format: signing.PAdES, Baseline: signed.Baseline,
+		File: c.Files[0], Output: out, Format: j.format, Baseline: signed.Baseline,
 		Algorithm: signed.Algorithm, SHA256: hex.EncodeToString(signed.SHA256[:]),
 		Holder: desktop.HolderOf(s.Certificate).Name, Certificate: hex.EncodeToString(sum[:]), Time: s.Finished,
 		Findings: findings,

@@ -56,7 +56,8 @@ func fileInputs(files []string) ([]Input, []fs.FileInfo, error) {
 	return inputs, infos, nil
 }
 
-// changeFile opens the container in a file and writes a changed one.
+// changeFile opens the container in a file and writes a changed one. Without an
+// output it takes the place of the old one.
 func changeFile[R any](ctx context.Context, in, out string, overwrite bool, change func(*Container, io.Writer) (R, error)) (R, error) {
 	var none R
 	src, info, err := outfile.Open(in)
@@ -68,7 +69,11 @@ func changeFile[R any](ctx context.Context, in, out string, overwrite bool, chan
 	if err != nil {
 		return none, err
 	}
-	return toFile(ctx, out, info.Mode().Perm(), overwrite, []fs.FileInfo{info}, func(dst io.Writer) (R, error) { return change(c, dst) })
+	sources := []fs.FileInfo{info}
+	if out == "" {
+		out, overwrite, sources = in, true, nil
+	}
+	return toFile(ctx, out, info.Mode().Perm(), overwrite, sources, func(dst io.Writer) (R, error) { return change(c, dst) })
 }
 
 // AddSignatureFile adds a signature to the container in the file in.
@@ -78,7 +83,8 @@ func AddSignatureFile(ctx context.Context, in, out string, cred signing.Credenti
 	})
 }
 
-// AddFiles adds files to the container in the file in.
+// AddFiles adds files to the container in the file in; an empty out changes it in
+// place.
 func AddFiles(ctx context.Context, in, out string, overwrite bool, files ...string) error {
 	inputs, _, err := fileInputs(files)
 	if err != nil {
@@ -90,7 +96,8 @@ func AddFiles(ctx context.Context, in, out string, overwrite bool, files ...stri
 	return err
 }
 
-// RemoveFiles removes files from the container in the file in.
+// RemoveFiles removes files from the container in the file in; an empty out changes
+// it in place.
 func RemoveFiles(ctx context.Context, in, out string, overwrite bool, names ...string) error {
 	_, err := changeFile(ctx, in, out, overwrite, func(c *Container, dst io.Writer) (struct{}, error) {
 		return struct{}{}, c.Remove(ctx, dst, names...)
