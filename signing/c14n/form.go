@@ -10,11 +10,13 @@ import (
 
 // form is an Output being written.
 type form struct {
-	out     Output
-	w       writer
-	matches int // elements Select agreed to
-	root    int // depth of the selected element while inside it
-	omitted int // depth of an omitted element while inside it
+	out Output
+	// What the method is, asked for at every token.
+	exclusive, comments bool
+	w                   writer
+	matches             int // elements Select agreed to
+	root                int // depth of the selected element while inside it
+	omitted             int // depth of an omitted element while inside it
 	// shown says for each open element, by depth, whether it is in the
 	// node-set.
 	shown []bool
@@ -36,7 +38,7 @@ const (
 )
 
 func newForm(o Output) *form {
-	f := &form{out: o, w: writer{to: o.To}, shown: []bool{false}, listed: make(map[string]bool)}
+	f := &form{out: o, exclusive: o.Method.Exclusive(), comments: o.Method.Comments(), w: writer{to: o.To}, shown: []bool{false}, listed: make(map[string]bool)}
 	for _, p := range o.Prefixes {
 		if p == "#default" {
 			p = ""
@@ -49,7 +51,7 @@ func newForm(o Output) *form {
 // activate makes the form ready to be written to.
 func (f *form) activate() {
 	if f.w.buf == nil {
-		f.w.buf = make([]byte, 0, buffer+2*direct)
+		f.w.buf = make([]byte, 0, firstBuffer)
 	}
 }
 
@@ -71,7 +73,7 @@ func (f *form) token(c *Canonicalizer, t *xmltext.Token) {
 		}
 	case xmltext.Comment:
 		f.text = unasked
-		if f.out.Method.Comments() && f.inside() && f.keeps(Node{Kind: CommentNode, Depth: t.Depth}) {
+		if f.comments && f.inside() && f.keeps(Node{Kind: CommentNode, Depth: t.Depth}) {
 			f.aside(c, t, "<!--", "-->")
 		}
 	case xmltext.ProcessingInstruction:
@@ -182,7 +184,7 @@ func (f *form) end(t *xmltext.Token) {
 // attributes writes the attributes of an element, with what it inherits, in
 // their order: by namespace name, then by local name.
 func (f *form) attributes(c *Canonicalizer, t *xmltext.Token) {
-	if len(c.xml.attrs) > 0 && f.shown[t.Depth] && !f.shown[t.Depth-1] && !f.out.Method.Exclusive() {
+	if len(c.xml.attrs) > 0 && f.shown[t.Depth] && !f.shown[t.Depth-1] && !f.exclusive {
 		nearest := t.Depth - 1
 		for nearest > 0 && !f.shown[nearest] {
 			nearest--

@@ -58,7 +58,7 @@ func (f *form) namespaces(c *Canonicalizer, t *xmltext.Token) error {
 			}
 		}
 	}
-	if !f.out.Method.Exclusive() || len(f.out.Prefixes) > 0 {
+	if !f.exclusive || len(f.out.Prefixes) > 0 {
 		switch {
 		case f.out.Filter != nil:
 			f.filtered(c, t)
@@ -72,7 +72,7 @@ func (f *form) namespaces(c *Canonicalizer, t *xmltext.Token) error {
 			}
 		}
 	}
-	if shown && f.out.Method.Exclusive() {
+	if shown && f.exclusive {
 		f.utilized(c, t, t.Name.Slot)
 		for _, a := range f.attrs {
 			if a.Name.Slot > xmltext.XMLSlot {
@@ -94,7 +94,7 @@ func (f *form) namespaces(c *Canonicalizer, t *xmltext.Token) error {
 
 // inclusive says whether a prefix is treated as in inclusive canonicalization.
 func (f *form) inclusive(prefix []byte) bool {
-	return !f.out.Method.Exclusive() || f.listed[string(prefix)]
+	return !f.exclusive || len(f.listed) > 0 && f.listed[string(prefix)]
 }
 
 // consider writes a declaration in scope unless it is in effect already. The

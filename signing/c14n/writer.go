@@ -10,7 +10,8 @@ const (
 )
 
 const (
-	buffer = 32 << 10
+	buffer      = 32 << 10
+	firstBuffer = 4 << 10
 	// direct is from what length on text goes to the writer without a copy.
 	direct = 1 << 10
 )

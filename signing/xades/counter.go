@@ -93,7 +93,7 @@ func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, i
 	plan.Before = []Piece{{To: outer.Start}, {Bytes: before}}
 	plan.After = []Piece{{Bytes: after}, {From: outer.End, To: size}}
 	h := sha256.New()
-	if err := copyRange(ctx, h, src, 0, size, make([]byte, copyBuffer)); err != nil {
+	if err := copyRange(ctx, h, src, 0, size); err != nil {
 		return nil, err
 	}
 	plan.SourceSize, plan.SourceDigest = size, h.Sum(nil)

@@ -64,10 +64,8 @@ func (p pieces) ReadAt(b []byte, at int64) (int, error) {
 // copyBuffer is what a pass over a document holds, in bytes.
 const copyBuffer = 256 << 10
 
-// writeTo writes the document and looks at the context between pieces. What is
-// read of the source goes to read as well.
+// writeTo writes the document and looks at the context between pieces.
 func (p pieces) writeTo(ctx context.Context, dst io.Writer) error {
-	buf := make([]byte, copyBuffer)
 	for _, piece := range p.list {
 		if piece.Bytes != nil {
 			if _, err := dst.Write(piece.Bytes); err != nil {
@@ -75,14 +73,16 @@ func (p pieces) writeTo(ctx context.Context, dst io.Writer) error {
 			}
 			continue
 		}
-		if err := copyRange(ctx, dst, p.src, piece.From, piece.To, buf); err != nil {
+		if err := copyRange(ctx, dst, p.src, piece.From, piece.To); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func copyRange(ctx context.Context, dst io.Writer, src io.ReaderAt, from, to int64, buf []byte) error {
+// copyRange copies a stretch of the source.
+func copyRange(ctx context.Context, dst io.Writer, src io.ReaderAt, from, to int64) error {
+	buf := make([]byte, max(0, min(copyBuffer, to-from)))
 	for from < to {
 		if err := ctx.Err(); err != nil {
 			return err

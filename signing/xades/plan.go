@@ -207,7 +207,7 @@ type watched struct {
 
 func (w *watched) ReadAt(b []byte, at int64) (int, error) {
 	if at > w.at {
-		if err := copyRange(context.Background(), w.hash, w.src, w.at, at, make([]byte, 4<<10)); err != nil {
+		if err := copyRange(context.Background(), w.hash, w.src, w.at, at); err != nil {
 			return 0, err
 		}
 		w.at = at
@@ -221,7 +221,7 @@ func (w *watched) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func (w *watched) check(ctx context.Context, digest []byte) error {
-	if err := copyRange(ctx, w.hash, w.src, w.at, w.size, make([]byte, copyBuffer)); err != nil {
+	if err := copyRange(ctx, w.hash, w.src, w.at, w.size); err != nil {
 		return err
 	}
 	if !bytes.Equal(w.hash.Sum(nil), digest) {

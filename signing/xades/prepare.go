@@ -47,6 +47,9 @@ func prepare(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cred
 	if err != nil {
 		return nil, err
 	}
+	// The digest of the source is made while it is read.
+	sum, failed := sha256.New(), make(chan error, 1)
+	go func() { failed <- copyRange(ctx, sum, src, 0, size) }()
 	var p *prepared
 	switch o.Packaging {
 	case Enveloped, "":
@@ -58,14 +61,13 @@ func prepare(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cred
 	default:
 		err = signing.Refuse(signing.RefusedOption, "choose enveloped, enveloping or detached", "%q is no packaging", o.Packaging)
 	}
+	if failure := <-failed; err == nil {
+		err = failure
+	}
 	if err != nil {
 		return nil, err
 	}
-	h := sha256.New()
-	if err := copyRange(ctx, h, src, 0, size, make([]byte, copyBuffer)); err != nil {
-		return nil, err
-	}
-	p.plan.SourceSize, p.plan.SourceDigest = size, h.Sum(nil)
+	p.plan.SourceSize, p.plan.SourceDigest = size, sum.Sum(nil)
 	return p, nil
 }
 
@@ -229,7 +231,7 @@ func (m *maker) enveloping(ctx context.Context, src io.ReaderAt, size int64) (*p
 		inside = Piece{From: doc.Root.Start, To: doc.Root.End}
 	} else {
 		raw := make([]byte, size)
-		if err := copyRange(ctx, bytes.NewBuffer(raw[:0]), src, 0, size, make([]byte, copyBuffer)); err != nil {
+		if err := copyRange(ctx, bytes.NewBuffer(raw[:0]), src, 0, size); err != nil {
 			return nil, err
 		}
 		inside = Piece{Bytes: base64.StdEncoding.AppendEncode(nil, raw)}

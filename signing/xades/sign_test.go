@@ -110,3 +110,17 @@ func TestSignObjects(t *testing.T) {
 		intact(t, out.Bytes(), cred.Certificate.PublicKey, files)
 	}
 }
+
+// spaniard is a citizen with an RSA key.
+func spaniard(t testing.TB) signing.Credential {
+	t.Helper()
+	country, err := pki.New(pki.Options{Seed: []byte("xades")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := country.SpanishCitizen(pki.Persons()[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signing.Credential{Signer: keys.Signature.Key, Certificate: keys.Signature.Certificate, Chain: keys.Issuers[:1]}
+}

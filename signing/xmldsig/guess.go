@@ -64,7 +64,7 @@ func (d *Document) candidates(ctx context.Context) []int64 {
 	const word = "Signature"
 	const longest = 64 // bytes of a prefix
 	var all []int64
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, min(128<<10, d.size+longest+int64(len(word))))
 	keep := 0
 	for at := int64(0); at < d.size && ctx.Err() == nil; {
 		n, _ := d.src.ReadAt(buf[keep:], at)

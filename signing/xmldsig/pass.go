@@ -35,7 +35,7 @@ type pass struct {
 }
 
 // name is that of an open element.
-type name struct{ space, local string }
+type name struct{ space, local []byte }
 
 // place is where a ds:Signature stands.
 type place struct {
@@ -332,7 +332,7 @@ func (p *pass) look(t *xmltext.Token) error {
 			found := place{start: t.Start, depth: t.Depth, context: ctx}
 			if t.Depth > 1 {
 				parent := p.parents[t.Depth-2]
-				found.parentSpace, found.parentLocal = parent.space, parent.local
+				found.parentSpace, found.parentLocal = string(parent.space), string(parent.local)
 			}
 			p.open = append(p.open, len(p.found))
 			p.found = append(p.found, found)
@@ -354,19 +354,14 @@ func (p *pass) look(t *xmltext.Token) error {
 	return nil
 }
 
-// parent remembers the name of an open element, where it differs from the last
-// one that stood there.
+// parent remembers the name of an open element.
 func (p *pass) parent(t *xmltext.Token) {
 	for len(p.parents) < t.Depth {
 		p.parents = append(p.parents, name{})
 	}
 	at := &p.parents[t.Depth-1]
-	if at.local != string(t.Name.Local()) {
-		at.local = string(t.Name.Local())
-	}
-	if at.space != string(t.Name.Space) {
-		at.space = string(t.Name.Space)
-	}
+	at.space = append(at.space[:0], t.Name.Space...)
+	at.local = append(at.local[:0], t.Name.Local()...)
 }
 
 // finish keeps the digests.

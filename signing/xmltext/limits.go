@@ -60,8 +60,10 @@ func within[T int | int64](wanted, usual, most T) T {
 }
 
 const (
-	// window is how much of the source is held at a time, bytes.
-	window = 64 << 10
+	// window is how much of the source is held at a time, bytes; firstWindow what a
+	// reader begins with, enough for a small document.
+	window      = 64 << 10
+	firstWindow = 8 << 10
 	// maxEntity bounds the text of one declared entity or default,
 	// maxExpansion all that a document takes from its internal subset in
 	// place of references and as defaults; bytes.

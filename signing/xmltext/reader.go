@@ -75,7 +75,7 @@ type Reader struct {
 func NewReader(src io.Reader, o Options) *Reader {
 	r := &Reader{
 		source: source{in: src}, limits: o.Limits.complete(), accept: o.Subset,
-		buf: make([]byte, window), scope: newScope(), given: o.Encoding,
+		buf: make([]byte, firstWindow), scope: newScope(), given: o.Encoding,
 	}
 	r.source.limit = r.limits.Size
 	for _, n := range o.Namespaces {
@@ -180,8 +180,8 @@ func (r *Reader) final() bool { return r.ended != nil && errors.Is(r.ended, io.E
 // when one token takes more than half of it.
 func (r *Reader) fill() {
 	have := r.end - r.pos
-	if have > len(r.buf)/2 {
-		grown := make([]byte, 2*len(r.buf))
+	if have > len(r.buf)/2 || r.offset > 0 && len(r.buf) < window {
+		grown := make([]byte, max(2*len(r.buf), window))
 		copy(grown, r.buf[r.pos:r.end])
 		r.buf = grown
 	} else {
