@@ -12,7 +12,7 @@ import (
 // from outside.
 func (p *Provider) record(ctx context.Context, event, reason string, attributes ...slog.Attr) {
 	all := append([]slog.Attr{slog.String("event", event), slog.String("reason", reason)}, attributes...)
-	p.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "audit", all...)
+	p.cfg.Audit.LogAttrs(ctx, slog.LevelInfo, "audit", all...)
 }
 
 // reference is a number that the citizen can read to a help desk, and that finds

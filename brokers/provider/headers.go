@@ -30,8 +30,18 @@ func (p *Provider) protect(next http.Handler) http.Handler {
 			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
 			return
 		}
+		if !published(r.URL.Path) && p.cfg.Halted() != nil {
+			w.Header().Set("Retry-After", "30")
+			http.Error(w, "the service is halted; please try again later", http.StatusServiceUnavailable)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// published reports whether a path has the same document for everybody.
+func published(path string) bool {
+	return strings.Contains(path, "/.well-known/") || strings.HasSuffix(path, "/jwks") || strings.Contains(path, "/assets/")
 }
 
 // secureHeaders are the strictest; a handler loosens what it must, by setting a

@@ -161,8 +161,13 @@ type Config struct {
 	Outgoing *http.Client
 	// InFlight bounds the requests served at once, default 512.
 	InFlight int
-	// Log is the audit log, default slog.Default().
-	Log *slog.Logger
+	// Log is for the operator, default slog.Default(). Audit takes the audit events,
+	// default Log.
+	Log, Audit *slog.Logger
+	// Halted is asked before each request that is not for public documents: while it
+	// says an error nothing is served, since what happens could not be told. The
+	// default says none.
+	Halted func() error
 	// Now and Rand are default time.Now and crypto/rand.
 	Now  func() time.Time
 	Rand io.Reader
@@ -214,6 +219,12 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Audit == nil {
+		cfg.Audit = cfg.Log
+	}
+	if cfg.Halted == nil {
+		cfg.Halted = func() error { return nil }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

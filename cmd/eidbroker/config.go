@@ -38,6 +38,8 @@ type config struct {
 	PublishedKeys       []string       `toml:"published_keys"`
 	PairwiseSecret      string         `toml:"pairwise_secret"`
 	MasterKeys          []string       `toml:"master_keys"`
+	AuditLog            string         `toml:"audit_log"`
+	AuditKey            string         `toml:"audit_key"`
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`
 	Lifetimes           struct {
@@ -139,7 +141,7 @@ func standard() config {
 	c := config{
 		Issuer: "http://localhost:8181", Listen: "127.0.0.1:8181",
 		Database: "broker.db", SigningKey: "signing-key.pem", PairwiseSecret: "pairwise-secret",
-		MasterKeys:      []string{"master-key"},
+		MasterKeys: []string{"master-key"}, AuditLog: "audit.jsonl", AuditKey: "audit-key.pem",
 		StartsPerMinute: 600, LogFormat: "json",
 	}
 	c.SingleSignOn.Low = duration(8 * time.Hour)

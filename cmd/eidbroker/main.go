@@ -21,6 +21,7 @@ import (
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve logins. Makes configuration, keys and database where there are none."`
 	Keys    keysCommand    `cmd:"" help:"Make the keys and secrets of a deployment."`
+	Audit   auditCommand   `cmd:"" help:"Check the audit log."`
 	Config  configCommand  `cmd:"" help:"Print the default configuration with every setting explained."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -234,7 +234,7 @@ func TestServeStartsFromAnEmptyDirectory(t *testing.T) {
 	if code := first.stop(); code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
-	for _, name := range []string{"broker.db", "signing-key.pem", "pairwise-secret", "master-key"} {
+	for _, name := range []string{"broker.db", "signing-key.pem", "pairwise-secret", "master-key", "audit.jsonl", "audit-key.pem"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info, err)
@@ -412,5 +412,43 @@ func TestMasterKeyIsReplaced(t *testing.T) {
 	write(t, config, settings(`"old"`))
 	if code, _, errs := call(t, "serve", "--config", config); code != 1 || !strings.Contains(errs, "restore that master key") {
 		t.Errorf("with the old key alone: %d %s", code, errs)
+	}
+}
+
+// S-13: what the broker did is in the log, which verifies with what standard error
+// kept, and no longer once it was edited.
+func TestAuditLogIsVerified(t *testing.T) {
+	dir, address := t.TempDir(), freeAddress(t)
+	config, log := filepath.Join(dir, "c.toml"), filepath.Join(dir, "audit.jsonl")
+	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
+	b := start(t, "--config", config)
+	if code, _ := get(t, "http://"+address+"/authorize?client_id=stranger"); code != http.StatusBadRequest {
+		t.Errorf("a stranger got %d", code)
+	}
+	b.stop()
+	kept, public := filepath.Join(dir, "kept"), filepath.Join(dir, "audit.pem")
+	write(t, kept, b.log.String())
+	code, pem, errs := call(t, "audit", "key", "--config", config)
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	write(t, public, pem)
+	for _, args := range [][]string{
+		{"--config", config}, {"--config", config, "--kept", kept, "--max-age", "1h"}, {"--key", public, "--config", config, "--json"},
+	} {
+		if code, out, errs := call(t, append([]string{"audit", "verify", log}, args...)...); code != 0 || !strings.Contains(out, "entries") {
+			t.Errorf("%v: %d %s %s", args, code, out, errs)
+		}
+	}
+	text, err := os.ReadFile(log)
+	if err != nil || !bytes.Contains(text, []byte(`"event":"authorization.refused"`)) {
+		t.Fatalf("%v, %s", err, text)
+	}
+	write(t, log, strings.Replace(string(text), "authorization.refused", "authorization.granted", 1))
+	if code, _, errs := call(t, "audit", "verify", log, "--config", config); code != 1 || !strings.Contains(errs, "was changed") {
+		t.Errorf("edited: %d %s", code, errs)
+	}
+	if code, _, errs := call(t, "serve", "--config", config); code != 1 || !strings.Contains(errs, "move it away") {
+		t.Errorf("served on top of an edited log: %d %s", code, errs)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
@@ -27,6 +28,8 @@ type secrets struct {
 	pairwise []byte
 	// masters protect the database.
 	masters []envelope.Master
+	// audit signs checkpoints; nil without an audit log.
+	audit crypto.Signer
 }
 
 // loadSecrets reads the secrets, or makes those that are missing if there is no
@@ -87,6 +90,18 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 	}
 	if s.masters, err = readMasters(c, dir, fresh); err != nil {
 		return nil, err
+	}
+	if c.AuditLog == "" {
+		return s, nil
+	}
+	// A replica may come to a database that is there, with a log that is not.
+	_, err = os.Lstat(dir.file(c.AuditLog))
+	text, err = readSecret(dir.file(c.AuditKey), errors.Is(err, fs.ErrNotExist), newAuditKey)
+	if err != nil {
+		return nil, fmt.Errorf("audit key: %w", err)
+	}
+	if s.audit, err = parseSigningKey(text); err != nil {
+		return nil, fmt.Errorf("audit key %s: %w", c.AuditKey, err)
 	}
 	return s, nil
 }
@@ -162,6 +177,18 @@ func newSigningKey() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return encodeKey(key)
+}
+
+func newAuditKey() ([]byte, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return encodeKey(key)
+}
+
+func encodeKey(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/audit"
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -103,7 +104,12 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 			log.Error("database was not closed", "error", err)
 		}
 	}()
-	p, err := assemble(c, dir, secrets, database, log)
+	events, halted, closeAudit, err := openAudit(ctx, c, dir, secrets, log)
+	if err != nil {
+		return err
+	}
+	defer closeAudit()
+	p, err := assemble(c, dir, secrets, database, log, func(into *provider.Config) { into.Audit, into.Halted = events, halted })
 	if err != nil {
 		return err
 	}
@@ -118,6 +124,29 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 	go keepKeys(purging, database, c.longestLife(), log)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return listen(ctx, listener, withHealth(p), log)
+}
+
+// openAudit opens the audit log, if there is to be one: where events go, and what
+// says that they can no longer be told.
+func openAudit(ctx context.Context, c config, dir directory, s *secrets, log *slog.Logger) (events *slog.Logger, halted func() error, end func(), err error) {
+	if c.AuditLog == "" {
+		return log, nil, func() {}, nil
+	}
+	l, err := audit.Open(audit.Options{
+		Path: dir.file(c.AuditLog), Key: s.audit,
+		Outside: func(compact string) { log.InfoContext(ctx, "audit checkpoint", "checkpoint", compact) },
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	keeping, stop := context.WithCancel(ctx)
+	go l.Keep(keeping)
+	return slog.New(l.Handler()), l.Err, func() {
+		stop()
+		if err := l.Close(); err != nil {
+			log.Error("audit log was not closed", "error", err)
+		}
+	}, nil
 }
 
 // closingStore is either store.
@@ -154,7 +183,7 @@ func keepKeys(ctx context.Context, database closingStore, longestLife time.Durat
 }
 
 // assemble makes the provider.
-func assemble(c config, dir directory, s *secrets, database closingStore, log *slog.Logger) (*provider.Provider, error) {
+func assemble(c config, dir directory, s *secrets, database closingStore, log *slog.Logger, more ...func(*provider.Config)) (*provider.Provider, error) {
 	mapping := levels.Default()
 	registrations, err := c.clients()
 	if err != nil {
@@ -191,7 +220,7 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 			roots.AddCert(root)
 		}
 	}
-	return provider.New(provider.Config{
+	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots,
 		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database,
 		Keys: s.keys, PairwiseSecret: s.pairwise, Mapping: mapping, Log: log,
@@ -207,7 +236,11 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 			RefreshToken: time.Duration(c.Lifetimes.Refresh), RefreshIdle: time.Duration(c.Lifetimes.RefreshIdle),
 			Session: time.Duration(c.Lifetimes.Session),
 		},
-	})
+	}
+	for _, set := range more {
+		set(&settings)
+	}
+	return provider.New(settings)
 }
 
 // withHealth answers /healthz for whoever watches the process, under any host

@@ -1,0 +1,359 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Options are what a log is made of.
+type Options struct {
+	// Path is the file that is written. Full ones beside it are named after the
+	// number of their last line.
+	Path string
+	// Key signs checkpoints: Ed25519.
+	Key crypto.Signer
+	// Outside is told of every checkpoint, for a copy where the operator of this
+	// host cannot change it; default nobody.
+	Outside func(compact string)
+	// Now is default time.Now; Lines, Interval and Size are default 1,000 lines and
+	// 60 seconds between checkpoints, and 128 MiB for a file.
+	Now      func() time.Time
+	Lines    int64
+	Interval time.Duration
+	Size     int64
+}
+
+// Log writes an audit log. It may be used by several goroutines, but a file has
+// one writer: a lock holds another process off.
+type Log struct {
+	options Options
+	signer  jose.Signer
+
+	mu      sync.Mutex
+	file    *os.File
+	size    int64
+	name    string
+	number  int64
+	value   chain
+	last    time.Time // of the last line
+	marked  int64     // lines at the last checkpoint
+	markedT time.Time
+	failure error
+}
+
+// The events that the log itself writes.
+const (
+	eventBegun      = "audit.begun"
+	eventContinued  = "audit.continued"
+	eventRecovered  = "audit.recovered"
+	eventCheckpoint = "audit.checkpoint"
+)
+
+// Open continues the chain of a file, or begins one. Half a line at the end, as a
+// crash leaves it, is removed and told of.
+func Open(o Options) (*Log, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Lines <= 0 {
+		o.Lines = 1000
+	}
+	if o.Interval <= 0 {
+		o.Interval = time.Minute
+	}
+	if o.Size <= 0 {
+		o.Size = 128 << 20
+	}
+	if o.Outside == nil {
+		o.Outside = func(string) {}
+	}
+	signer, err := newSigner(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{options: o, signer: signer}
+	if err := l.open(); err != nil {
+		return nil, fmt.Errorf("opening audit log: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Log) open() error {
+	file, err := os.OpenFile(l.options.Path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := lock(file); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	l.file = file
+	torn, err := l.resume()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	first := Line{Event: eventContinued}
+	if l.number == 0 {
+		if first.Attributes, err = l.inherit(); err != nil {
+			return errors.Join(err, file.Close())
+		}
+	}
+	if l.number == 0 {
+		l.name = rand.Text()
+		first.Event = eventBegun
+	}
+	if len(torn) > 0 {
+		sum := sha256.Sum256(torn)
+		first = Line{Event: eventRecovered, Attributes: map[string]string{
+			"bytes": fmt.Sprint(len(torn)), "sha256": base64.RawURLEncoding.EncodeToString(sum[:]),
+		}}
+	}
+	if first.Attributes == nil {
+		first.Attributes = map[string]string{}
+	}
+	first.Attributes["log"] = l.name
+	if err := l.write(&first); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	return l.mark()
+}
+
+// inherit continues the newest of the files that were put aside, where a crash
+// came between that and the new file.
+func (l *Log) inherit() (map[string]string, error) {
+	names, err := filepath.Glob(l.options.Path + ".*")
+	if err != nil {
+		return nil, err
+	}
+	newest, aside := int64(0), ""
+	for _, name := range names {
+		number, err := strconv.ParseInt(strings.TrimPrefix(name, l.options.Path+"."), 10, 64)
+		if err == nil && number > newest {
+			newest, aside = number, name
+		}
+	}
+	if aside == "" {
+		return nil, nil
+	}
+	file, err := os.Open(aside)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	torn, err := l.scan(file)
+	if err == nil && len(torn) > 0 {
+		err = errors.New("half a line at its end")
+	}
+	l.size = 0
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(aside), err)
+	}
+	return l.continues(aside), nil
+}
+
+// continues are the attributes of the first line after a file that was put aside.
+func (l *Log) continues(aside string) map[string]string {
+	return map[string]string{"log": l.name, "after": filepath.Base(aside), "chain": l.value.String()}
+}
+
+// resume reads the file to its end and returns the half line that was cut off.
+func (l *Log) resume() (torn []byte, err error) {
+	if torn, err = l.scan(l.file); err != nil {
+		return nil, err
+	}
+	if len(torn) > 0 {
+		if err := l.file.Truncate(l.size); err != nil {
+			return nil, err
+		}
+	}
+	_, err = l.file.Seek(l.size, io.SeekStart)
+	return torn, err
+}
+
+// scan reads lines and keeps where the chain is.
+func (l *Log) scan(file io.Reader) (torn []byte, err error) {
+	reader := bufio.NewReaderSize(file, 64<<10)
+	for {
+		text, err := readLine(reader)
+		if errors.Is(err, io.EOF) {
+			return text, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		line, body, value, err := parseLine(bytes.TrimSuffix(text, []byte("\n")))
+		if err == nil && l.number == 0 && line.Number > 1 {
+			l.value, err = carried(&line)
+			l.number = line.Number - 1
+		}
+		if err == nil && (line.Number != l.number+1 || value != next(l.value, body)) {
+			err = errChanged
+		}
+		if err != nil {
+			return nil, fmt.Errorf("after line %d: %w; the file was changed by another program: keep it, and move it away to begin a new one", l.number, err)
+		}
+		l.number, l.value, l.last, l.size = line.Number, value, line.Time, l.size+int64(len(text))
+		if name := line.Attributes["log"]; name != "" {
+			l.name = name
+		}
+	}
+}
+
+// readLine reads a line with its newline, in bounded space. What has none comes
+// with io.EOF.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	text, err := r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return nil, errLineTooLong
+	}
+	return bytes.Clone(text), err
+}
+
+// Record writes one event. Once it has failed it fails until the log is opened
+// anew: a log with a gap is none.
+func (l *Log) Record(event, reason string, list ...slog.Attr) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil {
+		return l.failure
+	}
+	if err := l.write(&Line{Event: clip(event), Reason: clip(reason), Attributes: attributes(list)}); err != nil {
+		return err
+	}
+	if l.number-l.marked >= l.options.Lines || l.options.Now().Sub(l.markedT) >= l.options.Interval {
+		return l.mark()
+	}
+	return nil
+}
+
+// Err is the failure that ended the log, if there was one.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}
+
+// write numbers, chains and writes a line.
+func (l *Log) write(line *Line) error {
+	line.Number = l.number + 1
+	line.Time = l.options.Now().UTC().Truncate(time.Millisecond)
+	line.ClockBack = line.Time.Before(l.last)
+	text, value, err := appendLine(nil, line, l.value)
+	if errors.Is(err, errLineTooLong) { // many attributes: the event itself is kept
+		line.Attributes = map[string]string{"attributes": "left out: too long"}
+		text, value, err = appendLine(nil, line, l.value)
+	}
+	if err == nil {
+		_, err = l.file.Write(text)
+	}
+	if err != nil {
+		l.failure = fmt.Errorf("writing audit log: %w", err)
+		return l.failure
+	}
+	l.number, l.value, l.last, l.size = line.Number, value, line.Time, l.size+int64(len(text))
+	return nil
+}
+
+// mark writes a checkpoint and has it all reach the disk.
+func (l *Log) mark() error {
+	compact, err := signCheckpoint(l.signer, Checkpoint{Log: l.name, Lines: l.number, Chain: l.value.String(), Time: l.options.Now().UTC()})
+	if err == nil {
+		err = l.write(&Line{Event: eventCheckpoint, Checkpoint: compact})
+	}
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		l.failure = fmt.Errorf("marking audit log: %w", err)
+		return l.failure
+	}
+	l.marked, l.markedT = l.number, l.options.Now()
+	l.options.Outside(compact)
+	if l.size >= l.options.Size {
+		return l.rotate()
+	}
+	return nil
+}
+
+// rotate puts the full file aside and continues in a new one. The first line of
+// that one repeats the name of the chain.
+func (l *Log) rotate() error {
+	aside := fmt.Sprintf("%s.%d", l.options.Path, l.number)
+	err := os.Rename(l.options.Path, aside)
+	if err == nil {
+		err = l.file.Close()
+	}
+	if err == nil {
+		l.file, err = os.OpenFile(l.options.Path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	}
+	if err == nil {
+		err = lock(l.file)
+	}
+	if err == nil {
+		err = syncDirectory(filepath.Dir(l.options.Path))
+	}
+	if err != nil {
+		l.failure = fmt.Errorf("continuing audit log: %w", err)
+		return l.failure
+	}
+	l.size = 0
+	return l.write(&Line{Event: eventContinued, Attributes: l.continues(aside)})
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Keep writes checkpoints in time while nothing happens, until ctx ends.
+func (l *Log) Keep(ctx context.Context) {
+	ticker := time.NewTicker(l.options.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			l.Mark()
+		}
+	}
+}
+
+// Mark writes a checkpoint now, unless nothing came since the last.
+func (l *Log) Mark() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure == nil && l.number > l.marked {
+		_ = l.mark() // Err tells
+	}
+}
+
+// Close writes a last checkpoint.
+func (l *Log) Close() error {
+	l.Mark()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	failure := l.failure
+	l.failure = errors.New("the audit log is closed")
+	return errors.Join(failure, l.file.Close())
+}
