@@ -7,12 +7,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -29,6 +33,8 @@ type Secrets struct {
 	ClientSecrets map[string]string `json:"clientSecrets"`
 	// ClientKeys are the private keys of the clients with one, by client.
 	ClientKeys map[string]jose.JSONWebKey `json:"clientKeys"`
+	// Certificates are those of the clients that show one, as DER, by client.
+	Certificates map[string][]byte `json:"certificates"`
 	// RegistrationToken is the initial access token for registering clients.
 	RegistrationToken string `json:"registrationToken"`
 }
@@ -36,7 +42,7 @@ type Secrets struct {
 // NewSecrets makes secrets for a target that is not to outlive its process.
 func NewSecrets() (*Secrets, error) {
 	s := &Secrets{
-		Pairwise: make([]byte, 32), ClientSecrets: map[string]string{}, ClientKeys: map[string]jose.JSONWebKey{},
+		Pairwise: make([]byte, 32), ClientSecrets: map[string]string{}, ClientKeys: map[string]jose.JSONWebKey{}, Certificates: map[string][]byte{},
 		RegistrationToken: rand.Text(),
 	}
 	if _, err := rand.Read(s.Pairwise); err != nil {
@@ -45,16 +51,28 @@ func NewSecrets() (*Secrets, error) {
 	for _, id := range []string{mainClient, secondClient} {
 		s.ClientSecrets[id] = rand.Text() + rand.Text()
 	}
-	for _, id := range []string{keyClient, fapiClient, secondFAPIClient} {
+	for _, id := range []string{keyClient, fapiClient, secondFAPIClient, tlsClient, secondTLSClient} {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return nil, err
 		}
 		s.ClientKeys[id] = jose.JSONWebKey{Key: key, KeyID: id, Algorithm: string(jose.ES256), Use: "sig"}
+		if s.Certificates[id], err = selfSigned(id, key); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	s.Signing, err = signingKeys()
 	return s, err
+}
+
+// selfSigned is a client's certificate (RFC 8705 2.2).
+func selfSigned(name string, key *ecdsa.PrivateKey) ([]byte, error) {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	return x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 }
 
 // signingKeys makes a key for each algorithm, the first for ES256.

@@ -1,6 +1,8 @@
 package loadtarget
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,6 +22,8 @@ const (
 	keyClient        = "load-key"
 	fapiClient       = "load-fapi"
 	secondFAPIClient = "load-fapi-2"
+	tlsClient        = "load-tls"
+	secondTLSClient  = "load-tls-2"
 )
 
 // callbackPath is a page of the target's own, so that a tool which follows every
@@ -48,6 +52,8 @@ type Options struct {
 	PKCE bool
 	// Lifetimes of codes and tokens; zero values stand for the provider's defaults.
 	Lifetimes provider.Lifetimes
+	// Outgoing posts logout tokens, default the provider's own client.
+	Outgoing *http.Client
 	// Log is the audit log, default nowhere.
 	Log *slog.Logger
 	// Now is default time.Now.
@@ -67,6 +73,9 @@ type Client struct {
 	RedirectURI string `json:"redirect_uri"`
 	// Key is the client's private key, for private_key_jwt.
 	Key *jose.JSONWebKey `json:"jwk,omitempty"`
+	// Certificate and PrivateKey are PEM, for a client that shows a certificate.
+	Certificate string `json:"certificate,omitempty"`
+	PrivateKey  string `json:"private_key,omitempty"`
 }
 
 // Description is what a tool has to know. The first client takes its secret by
@@ -83,6 +92,10 @@ type Description struct {
 	PrivateKeyJWT Client `json:"private_key_jwt_client"`
 	FAPI          Client `json:"fapi_client"`
 	SecondFAPI    Client `json:"second_fapi_client"`
+	// TLS and SecondTLS are two of the FAPI 2.0 profile that show a certificate, to
+	// which their tokens are bound.
+	TLS       Client `json:"tls_client"`
+	SecondTLS Client `json:"second_tls_client"`
 	// InitialAccessToken lets further clients register themselves.
 	InitialAccessToken string `json:"initial_access_token"`
 }
@@ -121,7 +134,7 @@ func New(o Options) (*Target, error) {
 		}},
 		Registration: provider.RegistrationPolicy{Tokens: []brokers.Hash{brokers.HashOf(o.Secrets.RegistrationToken)}, Template: o.template()},
 		Freshness:    brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},
-		Lifetimes:    o.Lifetimes, Log: o.Log, Now: o.Now,
+		Lifetimes:    o.Lifetimes, Outgoing: o.Outgoing, Log: o.Log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -153,9 +166,12 @@ func (o *Options) clients() []provider.Client {
 		c.EitherSecret, c.WithoutPKCE, c.SigningAlgorithm = true, !o.PKCE, o.SigningAlgorithm
 		list = append(list, c)
 	}
-	for _, id := range []string{keyClient, fapiClient, secondFAPIClient} {
+	for _, id := range []string{keyClient, fapiClient, secondFAPIClient, tlsClient, secondTLSClient} {
 		c, key := common, o.Secrets.ClientKeys[id]
 		c.ID, c.Name, c.Auth, c.Keys = id, "Load tool with a key", provider.AuthPrivateKeyJWT, []jose.JSONWebKey{key.Public()}
+		if id == tlsClient || id == secondTLSClient {
+			c.Auth, c.CertificateBound = provider.AuthSelfSignedTLS, true
+		}
 		if id != keyClient {
 			c.Profile, c.SigningAlgorithm = provider.FAPI2, jose.PS256
 		}
@@ -172,10 +188,18 @@ func (o *Options) describe() Description {
 		}
 		return c
 	}
+	withCertificate := func(id string) Client {
+		c := client(id)
+		c.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.Secrets.Certificates[id]}))
+		if der, err := x509.MarshalPKCS8PrivateKey(c.Key.Key); err == nil {
+			c.PrivateKey = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		}
+		return c
+	}
 	d := Description{
 		Issuer: o.Issuer, Client: client(mainClient), PostLogoutRedirectURI: o.PostLogoutURIs[0], Scope: "openid offline_access",
 		Second: client(secondClient), PrivateKeyJWT: client(keyClient), FAPI: client(fapiClient), SecondFAPI: client(secondFAPIClient),
-		InitialAccessToken: o.Secrets.RegistrationToken,
+		TLS: withCertificate(tlsClient), SecondTLS: withCertificate(secondTLSClient), InitialAccessToken: o.Secrets.RegistrationToken,
 	}
 	for _, scope := range scopes() {
 		d.Scope += " " + scope
