@@ -15,6 +15,11 @@ GO ?= go
 GO_VERSION := $(shell sed -n 's/^go //p' go.mod)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# Strangers that judge the broker or run beside it, built into .cache/bin.
+OAUTH2_PROXY := github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.2
+DEX_NAME := 2.45.1
+DEX := v0.0.0-20260303133905-11d2eeb52b42
+
 # What each target needs, as command or file = Debian package. A command that is
 # there already, from wherever, is not installed again.
 BUILD_NEEDS := gcc=gcc pkg-config=pkg-config /usr/include/PCSC/winscard.h=libpcsclite-dev /usr/include/stdlib.h=libc6-dev
@@ -27,6 +32,7 @@ TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	openssl=openssl xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
 	pinentry-tty=pinentry-tty /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
 INTEROP_NEEDS := $(TEST_NEEDS) mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
+	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin \
 	firefox-esr=firefox-esr certutil=libnss3-tools Xvfb=xvfb xdotool=xdotool curl=curl \
 	/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so|/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so=libengine-pkcs11-openssl \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
@@ -78,7 +84,7 @@ help:
 	@echo 'make test     all tests, with a real pcscd and the emulated card'
 	@echo 'make build    the three programs in bin/'
 	@echo 'make lint     golangci-lint: style, safety, import directions'
-	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, openid-client, Chromium'
+	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, openid-client, Apache, oauth2-proxy, Chromium'
 	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
 	@echo 'make bench    benchmarks, with a peer in the same run'
 
@@ -133,9 +139,20 @@ setup-test:
 	$(call install,$(TEST_NEEDS))
 setup-interop:
 	$(call install,$(INTEROP_NEEDS))
-# pyHanko is a peer of the benchmarks and a judge of make interop.
+	@if [ ! -x .cache/bin/oauth2-proxy ]; then \
+		GOBIN="$(CURDIR)/.cache/bin" $(GO) install $(OAUTH2_PROXY); \
+	fi
+# pyHanko is a peer of the benchmarks and a judge of make interop. Dex $(DEX_NAME)
+# has no version of its module path's rules, so a module of its own names the
+# commit.
 setup-bench:
 	$(call install,$(BENCH_NEEDS))
+	@if [ ! -x .cache/bin/dex ]; then \
+		echo "Building Dex $(DEX_NAME)"; mkdir -p .cache/dex; \
+		printf 'module dex\n\ngo %s\n\nrequire github.com/dexidp/dex %s\n' "$(GO_VERSION)" "$(DEX)" >.cache/dex/go.mod; \
+		printf 'package main\n\nimport _ "github.com/dexidp/dex/cmd/dex"\n' >.cache/dex/tools.go; \
+		cd .cache/dex && CGO_ENABLED=1 $(GO) build -mod=mod -o ../bin/dex github.com/dexidp/dex/cmd/dex; \
+	fi
 	@if ! .cache/python/bin/python -c 'import pyhanko' 2>/dev/null; then \
 		python3 -m venv .cache/python; \
 		.cache/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement fixtures/interop/testdata/requirements.txt; \
