@@ -121,5 +121,7 @@ type Registration struct {
 	// Metadata is what was registered, and SecretHash the hash of the secret.
 	Metadata   json.RawMessage `json:"metadata"`
 	SecretHash Hash            `json:"secretHash,omitzero"`
-	CreatedAt  time.Time       `json:"createdAt"`
+	// PairwiseVersion is the version of the pairwise secret at the time.
+	PairwiseVersion int       `json:"pairwiseVersion"`
+	CreatedAt       time.Time `json:"createdAt"`
 }

@@ -182,7 +182,7 @@ func allScopes() []string {
 }
 
 func allClaims() []string {
-	names := []string{"iss", "sub", "aud", "exp", "iat", "jti", "nonce", "auth_time", "acr", "amr", "at_hash", "sid", "event_id"}
+	names := []string{"iss", "sub", "aud", "exp", "iat", "jti", "nonce", "auth_time", "acr", "amr", "at_hash", "sid", "event_id", "represents"}
 	return append(names, personClaimNames()...)
 }
 
@@ -230,7 +230,7 @@ func acceptable(value any, wanted []string) bool {
 // hash keeps a nine-digit number from being guessed.
 func (p *Provider) pairwise(c *Client, s *brokers.Subject) string {
 	scheme, identifier := splitKey(s.Key)
-	return p.derive(c.Sector, scheme, identifier)
+	return p.derive(c, c.Sector, scheme, identifier)
 }
 
 // sessionID derives the sid that one client sees. No sector is empty, so these
@@ -239,11 +239,13 @@ func (p *Provider) sessionID(c *Client, sessionID string) string {
 	if sessionID == "" {
 		return ""
 	}
-	return p.derive("", c.ID, sessionID)
+	return p.derive(c, "", c.ID, sessionID)
 }
 
-func (p *Provider) derive(parts ...string) string {
-	return base64.RawURLEncoding.EncodeToString(keyed(p.cfg.PairwiseSecret, parts...))
+// derive makes an identifier that one client sees, by the version of the secret
+// that the client keeps.
+func (p *Provider) derive(c *Client, parts ...string) string {
+	return base64.RawURLEncoding.EncodeToString(keyed(p.cfg.pairwiseSecrets()[c.PairwiseVersion-1], parts...))
 }
 
 // keyed is the HMAC-SHA-256 of the parts, none of which contains a zero byte.

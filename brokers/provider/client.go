@@ -67,6 +67,12 @@ type Client struct {
 	// Sector groups clients that see the same subjects. Empty is the host that
 	// all redirect URIs share.
 	Sector string
+	// PairwiseVersion is the version of the pairwise secret that derives this client's
+	// subjects, default 1. It never changes in the life of a client.
+	PairwiseVersion int
+	// Representation lets people log in who act for another party, and tells the
+	// client of it (represents). Without it such a login is refused.
+	Representation bool
 	// MinLevel is enforced whatever a request asks for. The zero value is
 	// levels.None and refused: a client states what it needs.
 	MinLevel levels.Level
@@ -140,6 +146,7 @@ type StaticClients struct {
 // NewStaticClients checks the clients and completes their defaults.
 func NewStaticClients(mapping *levels.Mapping, clients []Client) (*StaticClients, error) {
 	s := &StaticClients{clients: map[string]*Client{}}
+	versions := map[string]int{}
 	for _, c := range clients {
 		if err := c.complete(mapping); err != nil {
 			return nil, fmt.Errorf("client %q: %w", c.ID, err)
@@ -147,6 +154,10 @@ func NewStaticClients(mapping *levels.Mapping, clients []Client) (*StaticClients
 		if s.clients[c.ID] != nil {
 			return nil, fmt.Errorf("client %q is registered twice", c.ID)
 		}
+		if other, seen := versions[c.Sector]; seen && other != c.PairwiseVersion {
+			return nil, fmt.Errorf("client %q: clients of the sector %q see the same subjects and keep the same version of the pairwise secret", c.ID, c.Sector)
+		}
+		versions[c.Sector] = c.PairwiseVersion
 		s.clients[c.ID] = &c
 	}
 	return s, nil
@@ -175,6 +186,12 @@ func (c *Client) complete(mapping *levels.Mapping) error {
 	}
 	if c.Semantics == "" {
 		c.Semantics = Floor
+	}
+	if c.PairwiseVersion == 0 {
+		c.PairwiseVersion = 1
+	}
+	if c.PairwiseVersion < 0 || c.PairwiseVersion > maxPairwise {
+		return errors.New("a version of the pairwise secret is a small number")
 	}
 	if c.Semantics != Floor && c.Semantics != Preference {
 		return fmt.Errorf("unknown acr semantics %q", c.Semantics)

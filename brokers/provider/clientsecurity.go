@@ -85,6 +85,9 @@ func (c *Client) applyProfile() error {
 		}
 	case NLGov:
 		c.HideAMR = true
+		if c.Auth == AuthBasic || c.Auth == AuthPost {
+			return errors.New("the NL GOV profile wants private_key_jwt or a client certificate")
+		}
 		if c.RefreshTokens && c.Auth == AuthNone {
 			return errors.New("the NL GOV profile gives public clients no refresh tokens")
 		}

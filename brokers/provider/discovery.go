@@ -107,7 +107,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		CertificateBound:      true,
 		BackChannelLogout:     true, BackChannelLogoutSession: true, FrontChannelLogout: true, FrontChannelLogoutSession: true,
 
-		VerifiedClaims: true, TrustFrameworks: []string{"eidas"}, Evidence: []string{"electronic_record"}, ClaimsInVerified: personClaimNames(),
+		VerifiedClaims: true, TrustFrameworks: []string{"eidas"}, Evidence: []string{"electronic_record"}, ClaimsInVerified: append(personClaimNames(), "represents"),
 		TokenAuthMethods: authMethods(), TokenAuthAlgorithms: signatureAlgorithms(),
 		RevocationAuthMethods: authMethods(), RevocationAuthAlgorithms: signatureAlgorithms(),
 		IntrospectionAuthMethods: confidential, IntrospectionAuthAlgorithms: signatureAlgorithms(),

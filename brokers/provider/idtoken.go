@@ -19,6 +19,7 @@ type idTokenClaims struct {
 	Audience        string   `json:"aud"`
 	Expiry          int64    `json:"exp"`
 	IssuedAt        int64    `json:"iat"`
+	NotBefore       int64    `json:"nbf,omitempty"`
 	ID              string   `json:"jti"`
 	Nonce           string   `json:"nonce,omitempty"`
 	AuthTime        int64    `json:"auth_time"`
@@ -26,6 +27,8 @@ type idTokenClaims struct {
 	AMR             []string `json:"amr,omitempty"`
 	AccessTokenHash string   `json:"at_hash"`
 	SessionID       string   `json:"sid,omitempty"`
+	// Represents is the party for which the person acts (OpenID NLGov).
+	Represents *represents `json:"represents,omitempty"`
 	// Receipt is the ID under which the level receipt of the login is found.
 	Receipt string `json:"event_id,omitempty"`
 }
@@ -46,6 +49,10 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 		Nonce: g.Request.Nonce, AuthTime: numericDate(g.Event.AuthTime), ACR: acr,
 		AccessTokenHash: leftHalf(c.SigningAlgorithm, accessToken), SessionID: g.SessionID,
 	}
+	if c.Profile == NLGov {
+		claims.NotBefore = claims.IssuedAt
+	}
+	claims.Represents = p.represents(c, &g.Event.Subject)
 	if c.LevelReceipts {
 		claims.Receipt = p.receiptID(c, &g.Event)
 	}

@@ -38,6 +38,8 @@ const (
 	// maxRegistration bounds the metadata of a client, maxName its name.
 	maxRegistration = 32 << 10
 	maxName         = 128
+	// maxPairwise bounds the versions of the pairwise secret.
+	maxPairwise = 1000
 	// maxUserCodes bounds the wrong user codes from one address in a minute.
 	maxUserCodes = 5
 	// maxEvents bounds the proofs that a session keeps.

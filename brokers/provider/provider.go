@@ -140,6 +140,10 @@ type Config struct {
 	// PairwiseSecret derives subject identifiers, at least 32 bytes. Whoever
 	// loses it loses all subjects; whoever learns it can undo them.
 	PairwiseSecret []byte
+	// LaterPairwiseSecrets are the versions 2, 3, … of the secret. Every client keeps
+	// the version with which it began (Client.PairwiseVersion), so that a new secret
+	// changes nobody's subject.
+	LaterPairwiseSecrets [][]byte
 	// Mapping is default levels.Default().
 	Mapping *levels.Mapping
 	// Equivalences are rules by which identifiers of one scheme are those of
@@ -201,8 +205,10 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.Clients == nil || cfg.Store == nil || cfg.Keys == nil {
 		return nil, errors.New("provider: clients, store and keys are required")
 	}
-	if len(cfg.PairwiseSecret) < 32 {
-		return nil, errors.New("provider: the pairwise secret has at least 32 bytes")
+	for _, secret := range cfg.pairwiseSecrets() {
+		if len(secret) < 32 {
+			return nil, errors.New("provider: a pairwise secret has at least 32 bytes")
+		}
 	}
 	if err := cfg.Registration.check(); err != nil {
 		return nil, err
@@ -272,6 +278,11 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p.handler = p.protect(p.routes())
 	return p, nil
+}
+
+// pairwiseSecrets are all versions, the first first.
+func (c *Config) pairwiseSecrets() [][]byte {
+	return append([][]byte{c.PairwiseSecret}, c.LaterPairwiseSecrets...)
 }
 
 func checkUpstream(u brokers.Upstream) error {

@@ -35,7 +35,7 @@ type receipt struct {
 // receiptID names an event to one client. Two clients cannot tell that theirs
 // name the same login (O-65).
 func (p *Provider) receiptID(c *Client, e *brokers.AuthenticationEvent) string {
-	return p.derive("", "", "event", c.ID, e.ID)
+	return p.derive(c, "", "", "event", c.ID, e.ID)
 }
 
 // keepReceipt makes the receipt of a login and keeps it.

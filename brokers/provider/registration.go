@@ -108,7 +108,7 @@ func (p *Provider) registered(r *brokers.Registration) (*Client, error) {
 	c.RefreshTokens = c.RefreshTokens && slices.Contains(m.GrantTypes, "refresh_token")
 	c.DeviceFlow = c.DeviceFlow && slices.Contains(m.GrantTypes, deviceGrant)
 	c.Scopes = slices.DeleteFunc(strings.Fields(m.Scope), func(s string) bool { return s == "openid" || s == offlineAccess })
-	c.EitherSecret = false
+	c.EitherSecret, c.PairwiseVersion = false, r.PairwiseVersion
 	c.WithoutPKCE = c.WithoutPKCE && c.Auth != AuthNone
 	c.DefaultMaxAge, c.DefaultACR = m.DefaultMaxAge, m.DefaultACR
 	if m.JWKS != nil {
@@ -210,7 +210,7 @@ func (p *Provider) register(w http.ResponseWriter, r *http.Request) {
 		p.refuseRegistration(w, r, serverError("randomness"))
 		return
 	}
-	registration := &brokers.Registration{ID: id, CreatedAt: p.cfg.Now()}
+	registration := &brokers.Registration{ID: id, PairwiseVersion: 1 + len(p.cfg.LaterPairwiseSecrets), CreatedAt: p.cfg.Now()}
 	p.keepRegistration(w, r, registration, p.cfg.Store.SaveRegistration, http.StatusCreated)
 }
 
@@ -350,6 +350,9 @@ func bearer(r *http.Request) string {
 // client finds a client: configured ones first, then registered ones.
 func (p *Provider) client(ctx context.Context, id string) (*Client, error) {
 	c, err := p.cfg.Clients.Client(ctx, id)
+	if err == nil && c.PairwiseVersion > 1+len(p.cfg.LaterPairwiseSecrets) {
+		return nil, fmt.Errorf("client %s keeps version %d of the pairwise secret, which is not there", id, c.PairwiseVersion)
+	}
 	if !errors.Is(err, brokers.ErrNotFound) || len(p.cfg.Registration.Tokens) == 0 || len(id) > maxID {
 		return c, err
 	}

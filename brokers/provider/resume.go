@@ -84,6 +84,10 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "another person logged in", reason: "subject"})
 		return
 	}
+	if t.Event.Subject.Represents != nil && !client.Representation {
+		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "this client does not serve people who act for others", reason: "representation"})
+		return
+	}
 	var fresh *opened
 	if session == nil && client.SingleSignOn && !t.Request.Device {
 		if current := p.session(r); t.StepUp && current != nil && !current.SamePerson(t.Event) {

@@ -114,7 +114,8 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 // to which it has decayed.
 func (p *Provider) usable(session *brokers.Session, c *Client, request *brokers.AuthorizationRequest, now time.Time) *brokers.AuthenticationEvent {
 	for _, event := range session.Events {
-		if event.Assessment.PolicyVersion != p.cfg.Mapping.Version() || !c.mayUse(event.Method) {
+		if event.Assessment.PolicyVersion != p.cfg.Mapping.Version() || !c.mayUse(event.Method) ||
+			event.Subject.Represents != nil && !c.Representation {
 			continue
 		}
 		if request.MaxAge != nil && now.Sub(event.AuthTime) > time.Duration(*request.MaxAge)*time.Second {

@@ -51,6 +51,9 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	if verified := p.verified(client, g, g.Request.Claims.VerifiedUserInfo, p.cfg.Now()); verified != nil {
 		claims["verified_claims"] = verified
 	}
+	if party := p.represents(client, &g.Event.Subject); party != nil {
+		claims["represents"] = party
+	}
 	claims["sub"] = g.Subject
 	p.giveUserinfo(w, r, client, claims)
 }

@@ -69,6 +69,13 @@ func (p *Provider) verified(c *Client, g *brokers.Grant, request json.RawMessage
 				}
 			}
 		}
+		if wanted, asked := r.Claims["represents"]; asked {
+			if party := p.represents(c, &g.Event.Subject); party != nil {
+				if kept, ok := selected(wanted, party.object(), now); ok {
+					claims["represents"] = kept
+				}
+			}
+		}
 		if len(claims) > 0 {
 			answers = append(answers, map[string]any{"verification": verification, "claims": claims})
 		}
