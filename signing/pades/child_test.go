@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
@@ -64,6 +65,8 @@ func work(mode string, args []string) error {
 			err = placedCopy(file, target)
 		case "sign":
 			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{})
+		case "sparse":
+			err = signSparse(file, target, cred)
 		case "pdfsign":
 			err = pdfsignFile(file, target, cred)
 		default:
@@ -114,6 +117,57 @@ func copyTo(out io.Writer, from string) error {
 	// Hidden, so that neither side takes a short cut past the digest.
 	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(out, sha256.New())}, struct{ io.Reader }{in}, make([]byte, 256<<10))
 	return err
+}
+
+// signSparse takes the three steps of signing, and the check, with an output that
+// keeps holes as holes, for documents larger than a test may write.
+func signSparse(from, to string, cred signing.Credential) error {
+	ctx := context.Background()
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	plan, err := pades.Prepare(ctx, in, info.Size(), cred, pades.Options{})
+	if err != nil {
+		return err
+	}
+	_, digest := plan.Digest()
+	value, err := cred.Signer.Sign(rand.Reader, digest, plan.SignerOpts())
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if err := plan.Complete(ctx, in, &holes{f: out}, value); err != nil {
+		return err
+	}
+	return plan.Check(ctx, in, out)
+}
+
+// holes writes to a file, but seeks over pieces that are zero throughout. What is
+// written last may not be one.
+type holes struct {
+	f    *os.File
+	zero []byte
+}
+
+func (h *holes) Write(p []byte) (int, error) {
+	if len(h.zero) < len(p) {
+		h.zero = make([]byte, len(p))
+	}
+	if bytes.Equal(p, h.zero[:len(p)]) {
+		_, err := h.f.Seek(int64(len(p)), io.SeekCurrent)
+		return len(p), err
+	}
+	return h.f.Write(p)
 }
 
 func pdfsignFile(from, to string, cred signing.Credential) error {

@@ -46,8 +46,12 @@ type layout struct {
 	holeStart   int // in tail
 }
 
-// maxSize is what ten digits of a ByteRange number hold, in bytes.
-const maxSize = 9_999_999_999
+// maxSize is what thirteen digits of a ByteRange number hold, in bytes; ten
+// suffice for documents below tenDigits with all that may be appended.
+const (
+	maxSize   = 9_999_999_999_999
+	tenDigits = 9_000_000_000
+)
 
 // newLayout reads the document, refuses what must be refused, and builds the
 // tail with its empty hole.
@@ -176,7 +180,7 @@ func (l *layout) render() error {
 		return refuse(RefusedTooLarge, "", "the signed document would be larger than a signature can describe")
 	}
 	text := fmt.Sprintf("[0 %d %d %d", start, end, total-end)
-	copy(tail[body+l.byteRange:], fmt.Sprintf("%-*s]", byteRangeWidth-1, text))
+	copy(tail[body+l.byteRange:], fmt.Sprintf("%-*s]", l.byteRangeWidth()-1, text))
 	return nil
 }
 
@@ -222,8 +226,13 @@ func (l *layout) plan(h hash.Hash) (*Plan, error) {
 }
 
 // byteRangeWidth is the room for the array: brackets, a zero, three numbers of
-// ten digits and the blanks between them.
-const byteRangeWidth = len("[0 0000000000 0000000000 0000000000]")
+// ten digits, or of thirteen, and the blanks between them.
+func (l *layout) byteRangeWidth() int {
+	if l.doc.Size() < tenDigits {
+		return len("[0 0000000000 0000000000 0000000000]")
+	}
+	return len("[0 0000000000000 0000000000000 0000000000000]")
+}
 
 // putSignature writes the signature dictionary (ISO 32000-2 table 255) with
 // empty room for ByteRange and Contents, whose places are remembered.

@@ -101,7 +101,7 @@ func (l *layout) putStamp() error {
 // that of Contents in bytes.
 func (l *layout) putHole(head []byte, size int, rest []byte) {
 	l.byteRange = len(head)
-	body := append(append(append(head, '['), bytes.Repeat([]byte{' '}, byteRangeWidth-2)...), ']')
+	body := append(append(append(head, '['), bytes.Repeat([]byte{' '}, l.byteRangeWidth()-2)...), ']')
 	body = append(body, "\n/Contents "...)
 	l.hole, l.holeLength = len(body), 2*size+len("<>")
 	body = append(body, '<')
