@@ -2,18 +2,23 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
-// receipt explains to one client how the level of a login was reached. It says
+// Receipt explains to one client how the level of a login was reached. It says
 // nothing about who logged in, and verifies offline with our published keys.
-type receipt struct {
+type Receipt struct {
 	Issuer   string `json:"iss"`
 	Audience string `json:"aud"`
 	IssuedAt int64  `json:"iat"`
@@ -44,7 +49,7 @@ func (p *Provider) keepReceipt(ctx context.Context, c *Client, t *brokers.Transa
 	if err != nil {
 		return err
 	}
-	r := receipt{
+	r := Receipt{
 		Issuer: p.cfg.Issuer, Audience: c.ID, IssuedAt: numericDate(now), EventID: p.receiptID(c, t.Event),
 		AuthTime: numericDate(t.Event.AuthTime), ACR: acr, Upstream: t.Event.Upstream, Method: t.Event.Method,
 		Assessment: t.Event.Assessment, Level: level, Required: t.Request.Requirement.Least(),
@@ -57,7 +62,7 @@ func (p *Provider) keepReceipt(ctx context.Context, c *Client, t *brokers.Transa
 	return p.cfg.Store.SaveReceipt(ctx, r.EventID, []byte(signed), now.Add(p.cfg.Lifetimes.Receipt))
 }
 
-func (r *receipt) explain() []string {
+func (r *Receipt) explain() []string {
 	a := r.Assessment
 	lines := []string{
 		fmt.Sprintf("The login was by %s of %s.", r.Method, r.Upstream),
@@ -70,6 +75,37 @@ func (r *receipt) explain() []string {
 		lines = append(lines, "The means is notified at this level: "+a.OfficialJournal+".")
 	}
 	return append(lines, fmt.Sprintf("The result is %s; the request required %s; the answer is %s, said as %s.", a.Level, r.Required, r.Level, r.ACR))
+}
+
+// VerifyReceipt checks a receipt with the keys that the broker published, and
+// that its sentences follow from its values. It asks nobody. An old receipt needs
+// an old set of keys.
+func VerifyReceipt(text string, keys jose.JSONWebKeySet) (*Receipt, error) {
+	s, err := parseStatement(strings.TrimSpace(text), signatureAlgorithms(), typeReceipt)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	if id := s.jws.Signatures[0].Header.KeyID; len(keys.Key(id)) == 0 {
+		return nil, fmt.Errorf("receipt: it is signed by the key %q, which is not in the set", id)
+	}
+	if err := s.verify(keys.Keys); err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	r := new(Receipt)
+	if err := json.Unmarshal(s.payload, r); err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	a := r.Assessment
+	for _, c := range a.Ceilings {
+		a.Asserted = min(a.Asserted, c.Max)
+	}
+	if a.Level > a.Asserted || r.Level > a.Level || r.Level < r.Required {
+		return nil, errors.New("receipt: its level does not follow from its values")
+	}
+	if !slices.Equal(r.Explanation, r.explain()) {
+		return nil, errors.New("receipt: its sentences do not follow from its values; another version of the program may have made it")
+	}
+	return r, nil
 }
 
 // showReceipt gives a receipt to whoever knows its ID, which only the client

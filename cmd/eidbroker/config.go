@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -37,6 +39,7 @@ type config struct {
 	SigningKey          string         `toml:"signing_key"`
 	PublishedKeys       []string       `toml:"published_keys"`
 	PairwiseSecret      string         `toml:"pairwise_secret"`
+	LaterPairwise       []string       `toml:"later_pairwise_secrets"`
 	MasterKeys          []string       `toml:"master_keys"`
 	AuditLog            string         `toml:"audit_log"`
 	AuditKey            string         `toml:"audit_key"`
@@ -52,6 +55,7 @@ type config struct {
 		Session     duration `toml:"session"`
 		Pushed      duration `toml:"pushed_request"`
 		Receipt     duration `toml:"level_receipt"`
+		Device      duration `toml:"device_code"`
 	} `toml:"lifetimes"`
 	SingleSignOn struct {
 		Low         duration `toml:"low"`
@@ -64,12 +68,13 @@ type config struct {
 		Use       time.Time `toml:"use"`
 		Until     time.Time `toml:"until"`
 	} `toml:"keys"`
-	ClientCertificateHeader string         `toml:"client_certificate_header"`
-	ClientRoots             string         `toml:"client_roots"`
-	Clients                 []clientConfig `toml:"clients"`
-	DigiD                   *digidConfig   `toml:"digid"`
-	Clave                   *claveConfig   `toml:"clave"`
-	EIDAS                   *eidasConfig   `toml:"eidas"`
+	ClientCertificateHeader string             `toml:"client_certificate_header"`
+	ClientRoots             string             `toml:"client_roots"`
+	Clients                 []clientConfig     `toml:"clients"`
+	Registration            registrationConfig `toml:"registration"`
+	DigiD                   *digidConfig       `toml:"digid"`
+	Clave                   *claveConfig       `toml:"clave"`
+	EIDAS                   *eidasConfig       `toml:"eidas"`
 }
 
 type clientConfig struct {
@@ -106,6 +111,41 @@ type clientConfig struct {
 	UserInfoAlg  string       `toml:"userinfo_encryption"`
 	ContentAlg   string       `toml:"content_encryption"`
 	UserInfoSign bool         `toml:"userinfo_signed"`
+	EitherSecret bool         `toml:"either_secret"`
+	WithoutPKCE  bool         `toml:"without_pkce"`
+	Device       bool         `toml:"device_flow"`
+	Represents   bool         `toml:"representation"`
+	Pairwise     int          `toml:"pairwise_version"`
+}
+
+// registrationConfig bounds clients that register themselves.
+type registrationConfig struct {
+	TokenSHA256  []string     `toml:"token_sha256"`
+	MinLevel     levels.Level `toml:"min_level"`
+	Methods      []string     `toml:"methods"`
+	Scopes       []string     `toml:"scopes"`
+	SingleSignOn bool         `toml:"single_sign_on"`
+	Refresh      bool         `toml:"refresh_tokens"`
+	Device       bool         `toml:"device_flow"`
+	Represents   bool         `toml:"representation"`
+	WithoutPKCE  bool         `toml:"without_pkce"`
+	Profile      string       `toml:"profile"`
+}
+
+// policy is what the provider is told of it.
+func (c registrationConfig) policy() (provider.RegistrationPolicy, error) {
+	policy := provider.RegistrationPolicy{Template: provider.Client{
+		MinLevel: c.MinLevel, Methods: c.Methods, Scopes: c.Scopes, SingleSignOn: c.SingleSignOn, RefreshTokens: c.Refresh,
+		DeviceFlow: c.Device, Representation: c.Represents, WithoutPKCE: c.WithoutPKCE, Profile: provider.Profile(c.Profile),
+	}}
+	for _, text := range c.TokenSHA256 {
+		hash, err := hex.DecodeString(text)
+		if err != nil || len(hash) != sha256.Size {
+			return policy, errors.New("registration: token_sha256 is not a SHA-256 in hexadecimal")
+		}
+		policy.Tokens = append(policy.Tokens, brokers.Hash(hash))
+	}
+	return policy, nil
 }
 
 type digidConfig struct {
@@ -203,6 +243,7 @@ func (c config) clients() ([]provider.Client, error) {
 			ProofNonce: s.Nonce, SigningAlgorithm: jose.SignatureAlgorithm(s.Algorithm), Profile: provider.Profile(s.Profile),
 			LevelReceipts: s.Receipts, PostLogoutURIs: s.PostLogout, BackChannelLogoutURI: s.BackChannel, FrontChannelLogoutURI: s.FrontChannel,
 			IDTokenEncryption: s.encryption(s.IDTokenAlg), UserInfoEncryption: s.encryption(s.UserInfoAlg), UserInfoSigned: s.UserInfoSign,
+			EitherSecret: s.EitherSecret, WithoutPKCE: s.WithoutPKCE, DeviceFlow: s.Device, Representation: s.Represents, PairwiseVersion: s.Pairwise,
 		}
 		if s.JWKS != "" {
 			var set jose.JSONWebKeySet

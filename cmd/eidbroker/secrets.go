@@ -26,6 +26,8 @@ import (
 type secrets struct {
 	keys     *provider.Keys
 	pairwise []byte
+	// later are the versions 2, 3, … of the pairwise secret.
+	later [][]byte
 	// masters protect the database.
 	masters []envelope.Master
 	// audit signs checkpoints; nil without an audit log.
@@ -84,9 +86,18 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pairwise secret: %w", err)
 	}
-	s.pairwise, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(s.pairwise) < 32 {
-		return nil, fmt.Errorf("pairwise secret %s is not at least 32 bytes in base64", c.PairwiseSecret)
+	if s.pairwise, err = parsePairwise(c.PairwiseSecret, text); err != nil {
+		return nil, err
+	}
+	for _, name := range c.LaterPairwise {
+		if text, err = readSecret(dir.file(name), false, nil); err != nil {
+			return nil, fmt.Errorf("later pairwise secret: %w", err)
+		}
+		secret, err := parsePairwise(name, text)
+		if err != nil {
+			return nil, err
+		}
+		s.later = append(s.later, secret)
 	}
 	if s.masters, err = readMasters(c, dir, fresh); err != nil {
 		return nil, err
@@ -222,6 +233,14 @@ func readPublicKey(path string) (crypto.PublicKey, error) {
 		return nil, errors.New("no PEM block PUBLIC KEY")
 	}
 	return x509.ParsePKIXPublicKey(block.Bytes)
+}
+
+func parsePairwise(name string, text []byte) ([]byte, error) {
+	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(secret) < 32 {
+		return nil, fmt.Errorf("pairwise secret %s is not at least 32 bytes in base64", name)
+	}
+	return secret, nil
 }
 
 func newPairwiseSecret() ([]byte, error) {

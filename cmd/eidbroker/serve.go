@@ -201,10 +201,17 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
 	}
 	for _, r := range registrations {
+		if r.PairwiseVersion > 1+len(s.later) {
+			return nil, fmt.Errorf("client %q: there is no version %d of the pairwise secret", r.ID, r.PairwiseVersion)
+		}
 		algorithm := cmp.Or(r.SigningAlgorithm, jose.ES256)
 		if !slices.Contains(s.keys.Algorithms(time.Now()), algorithm) {
 			return nil, fmt.Errorf("client %q: there is no key that signs by %s", r.ID, algorithm)
 		}
+	}
+	registration, err := c.Registration.policy()
+	if err != nil {
+		return nil, err
 	}
 	certificate, roots := provider.PeerCertificate, (*x509.CertPool)(nil)
 	if c.ClientCertificateHeader != "" {
@@ -223,7 +230,7 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots,
 		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database,
-		Keys: s.keys, PairwiseSecret: s.pairwise, Mapping: mapping, Log: log,
+		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
 		StartsPerMinute: c.StartsPerMinute, ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{
 			Low: time.Duration(c.SingleSignOn.Low), Substantial: time.Duration(c.SingleSignOn.Substantial),
@@ -234,7 +241,7 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 			IDToken: time.Duration(c.Lifetimes.IDToken), AccessToken: time.Duration(c.Lifetimes.AccessToken),
 			Pushed: time.Duration(c.Lifetimes.Pushed), Receipt: time.Duration(c.Lifetimes.Receipt),
 			RefreshToken: time.Duration(c.Lifetimes.Refresh), RefreshIdle: time.Duration(c.Lifetimes.RefreshIdle),
-			Session: time.Duration(c.Lifetimes.Session),
+			Session: time.Duration(c.Lifetimes.Session), Device: time.Duration(c.Lifetimes.Device),
 		},
 	}
 	for _, set := range more {
