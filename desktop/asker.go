@@ -114,7 +114,7 @@ func (a *asker) consent(r cardreader.PINRequest) Consent {
 		mark = q.Output.Visible.Mark.Text
 	}
 	return Consent{
-		Mark: mark, Door: q.Door, Origin: q.Origin, Document: a.item.shown, At: a.at, Of: a.of, Purpose: q.Purpose, Reference: q.Reference,
+		Kind: q.Kind, Mark: mark, Door: q.Door, Origin: q.Origin, Document: a.item.shown, At: a.at, Of: a.of, Purpose: q.Purpose, Reference: q.Reference,
 		Holder: HolderOf(r.Credential.Certificate), Card: r.Card.Family, Reader: r.Reader,
 		PIN: r.Status.ID, TriesLeft: r.Status.TriesLeft,
 		MinLength: r.Status.MinLength, MaxLength: r.Status.MaxLength,

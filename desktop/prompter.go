@@ -105,6 +105,8 @@ type Confirmation struct {
 // Consent is what a person has to know before a signature: who asks, for what,
 // as whom, with which weight. Strings are raw; a Prompter escapes and cuts them.
 type Consent struct {
+	// Kind is what is agreed to; a login has no document.
+	Kind Kind
 	Door Door
 	// Origin is vouched for by the browser; zero is this computer.
 	Origin   origins.Origin

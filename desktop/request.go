@@ -24,8 +24,11 @@ const (
 // Kind is what is asked of the citizen.
 type Kind string
 
-// KindSign is a signature under documents.
-const KindSign Kind = "sign"
+// The kinds: a signature under documents, and a login to a page.
+const (
+	KindSign         Kind = "sign"
+	KindAuthenticate Kind = "authenticate"
+)
 
 // Request is what a door hands in. Strings that come from a page are shown
 // quoted and escaped, and prove nothing.
@@ -40,6 +43,9 @@ type Request struct {
 	Documents  []Document
 	Output     Output
 	Credential Wanted
+	// Nonce is the page's challenge of a login, and AppVersion what the token says of
+	// the agent.
+	Nonce, AppVersion string
 	// Locale is a BCP 47 tag for the prompt; empty leaves it to the prompt.
 	Locale string
 	// Purpose and Reference are the asker's words.
@@ -124,6 +130,8 @@ type Snapshot struct {
 	// Certificate and Signed are set when the state is done.
 	Certificate *x509.Certificate
 	Signed      []Signed
+	// Token is set when a login is done.
+	Token *Token
 }
 
 // CardPresence is what a page may learn of the card while it waits.
@@ -176,6 +184,8 @@ func (k Kind) usage() cardreader.Usage {
 	switch k {
 	case KindSign:
 		return cardreader.UsageSignature
+	case KindAuthenticate:
+		return cardreader.UsageAuthentication
 	}
 	return ""
 }

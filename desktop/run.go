@@ -29,6 +29,8 @@ type request struct {
 	// What the journal will say.
 	items       []*item
 	certificate *x509.Certificate
+	// token is what a login made.
+	token *Token
 }
 
 func newRequest(ctx context.Context, id string, r Request, now time.Time) *request {
@@ -131,6 +133,9 @@ func (s *Service) end(q *request, signed []Signed, err error) {
 			// Of a batch that was broken off, what was signed before.
 			q.now.Signed, q.now.Certificate = signed, q.certificate
 		}
+		if err == nil && q.token != nil {
+			q.now.Token, q.now.Certificate = q.token, q.certificate
+		}
 		q.change()
 	}
 	q.mu.Unlock()
@@ -163,8 +168,11 @@ func (s *Service) process(q *request) ([]Signed, error) {
 		return nil, fmt.Errorf("%w: %s to %s", ErrCertificateExpired,
 			certificate.NotBefore.UTC().Format(time.DateOnly), certificate.NotAfter.UTC().Format(time.DateOnly))
 	}
-	if err := q.become(StateWaitingConsent, Detail{Card: CardPresent, Document: 1, Of: len(items)}); err != nil {
+	if err := q.become(StateWaitingConsent, Detail{Card: CardPresent, Document: 1, Of: max(1, len(items))}); err != nil {
 		return nil, err
+	}
+	if q.Kind == KindAuthenticate {
+		return nil, s.authenticate(q, found)
 	}
 	if len(items) > 1 {
 		if err := s.agree(q, found, items); err != nil {

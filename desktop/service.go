@@ -101,6 +101,10 @@ func (s *Service) Submit(ctx context.Context, r Request) (Snapshot, error) {
 // complete checks what a door hands in and fills in defaults.
 func (r *Request) complete() error {
 	switch {
+	case r.Kind == KindAuthenticate:
+		if err := r.checkLogin(); err != nil {
+			return err
+		}
 	case r.Kind != KindSign:
 		return fmt.Errorf("%w: kind", ErrInvalid)
 	case len(r.Documents) < 1 || len(r.Documents) > MaxDocuments:

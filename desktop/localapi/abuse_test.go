@@ -138,7 +138,7 @@ func TestAbuseIsRefused(t *testing.T) {
 		{"P-50 NaN", body(strings.Replace(signBody(), `"level":"B-B"`, `"level":"B-B","visible":{"page":1,"rect":["NaN",0,10,10]}`, 1), post()), 400, "request_invalid", true},
 		{"P-50 font name", body(strings.Replace(signBody(), `"level":"B-B"`, `"level":"B-B","visible":{"page":1,"rect":[0,0,100,50],"font":"F1 Tf"}`, 1), post()), 400, "request_invalid", true},
 		{"not a PDF", body(signBodyOf([]byte("hello"), "x.pdf"), post()), 422, "format_unsupported", true},
-		{"authentication key", body(strings.Replace(signBody(), `"kind":"sign"`, `"kind":"authenticate"`, 1), post()), 422, "format_unsupported", true},
+		{"authentication key", body(strings.Replace(signBody(), `"kind":"sign"`, `"kind":"authenticate"`, 1), post()), 403, "scope_missing", true},
 		{"level that is not served", body(strings.Replace(signBody(), `"B-B"`, `"B-LT"`, 1), post()), 422, "format_unsupported", true},
 
 		{"L-06 HEAD", func(_ *bench, token string) message {

@@ -83,15 +83,17 @@ func (p *prompter) Pairing(ctx context.Context, q desktop.PairingQuestion) error
 
 // softCard is a card with one software key.
 type softCard struct {
+	selected    []cardreader.Selection
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
 	mu          sync.Mutex
 	err         error
 }
 
-func (c *softCard) Find(context.Context, cardreader.Selection) (*cardreader.Found, error) {
+func (c *softCard) Find(_ context.Context, s cardreader.Selection) (*cardreader.Found, error) {
+	c.selected = append(c.selected, s)
 	return &cardreader.Found{Credential: cardreader.Credential{
-		Usage: cardreader.UsageSignature, PIN: "PIN2", Certificate: c.certificate,
+		Usage: s.Usage, PIN: "PIN2", Certificate: c.certificate,
 	}}, nil
 }
 

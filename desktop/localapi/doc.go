@@ -3,8 +3,8 @@
 // decides nothing: consent, PIN and order are the service's.
 //
 // What is served now: information, pairing, and one signature request with one
-// document. Uploads, event streams, status, login and certificates are left to
-// later versions and answer 404 or format_unsupported.
+// document or one login. Uploads, event streams, status and certificates are left
+// to later versions and answer 404 or format_unsupported.
 //
 // # The door
 //
@@ -79,6 +79,21 @@
 //	200 application/pdf
 //	DELETE /v1/requests/{id}
 //	204
+//
+// # Login
+//
+//	POST /v1/requests                      (token with scope authenticate, Idempotency-Key)
+//	{"kind":"authenticate","expires_in":120,"locale":"nl",
+//	 "authenticate":{"nonce":"<44 to 128 characters>","format":"web-eid:1.0"}}
+//	201 …
+//	GET /v1/requests/{id}?wait=25&seq=1
+//	200 {"id":"…","state":"done","seq":6,"certificate":"…","chain":[],
+//	     "authenticate":{"unverifiedCertificate":"<b64 DER>","algorithm":"ES384",
+//	                     "signature":"<b64>","format":"web-eid:1.0","appVersion":"…"},
+//	     "audit":{…}}
+//
+// What the authentication key signs is H(H(origin) ‖ H(nonce)), with the origin that
+// the browser gave and the hash of the algorithm: nothing that a page could choose.
 //
 // Errors are application/problem+json (RFC 9457) with the members type, code,
 // title, status, detail and retry; problems.md explains each code.

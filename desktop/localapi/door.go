@@ -93,9 +93,9 @@ func New(c Config, port int) (*Door, error) {
 		{http.MethodPost, pathPairings, "", true, d.createPairing},
 		{http.MethodGet, pathPairings + "/{id}", "", true, d.showPairing},
 		{http.MethodDelete, pathPairings + "/{id}", "", true, d.deletePairing},
-		{http.MethodPost, pathRequests, origins.ScopeSign, false, d.createRequest},
-		{http.MethodGet, pathRequests + "/{id}", origins.ScopeSign, false, d.showRequest},
-		{http.MethodDelete, pathRequests + "/{id}", origins.ScopeSign, false, d.cancelRequest},
+		{http.MethodPost, pathRequests, scopeOfKind, false, d.createRequest},
+		{http.MethodGet, pathRequests + "/{id}", scopeOfKind, false, d.showRequest},
+		{http.MethodDelete, pathRequests + "/{id}", scopeOfKind, false, d.cancelRequest},
 		{http.MethodGet, pathRequests + "/{id}/documents/{n}/signed", origins.ScopeSign, false, d.signedDocument},
 	} {
 		d.routes.Handle(route.method+" "+route.path, d.authorised(route.open, route.scope, route.handle))
@@ -240,7 +240,7 @@ func (d *Door) authorised(open bool, scope origins.Scope, handle handler) http.H
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _ := r.Context().Value(callerKey{}).(caller)
 		if !open {
-			switch _, err := d.Store.Check(from.token, from.origin, scope); {
+			switch err := d.check(from, scope); {
 			case errors.Is(err, origins.ErrScope):
 				newProblem(codeScopeMissing, "").write(w)
 				return
@@ -255,6 +255,22 @@ func (d *Door) authorised(open bool, scope origins.Scope, handle handler) http.H
 			p.write(w)
 		}
 	})
+}
+
+// scopeOfKind stands for the scope of the kind of request: signing or login.
+const scopeOfKind origins.Scope = "of-kind"
+
+// check tells whether the caller's token has a scope.
+func (d *Door) check(from caller, scope origins.Scope) error {
+	if scope != scopeOfKind {
+		_, err := d.Store.Check(from.token, from.origin, scope)
+		return err
+	}
+	err := d.check(from, origins.ScopeSign)
+	if errors.Is(err, origins.ErrScope) {
+		err = d.check(from, origins.ScopeAuthenticate)
+	}
+	return err
 }
 
 // info says that the agent is here, to its user's tools and to approved origins.

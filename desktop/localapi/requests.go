@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/desktop/origins"
 	"github.com/eidbridge/eidbridge/signing"
 )
 
@@ -26,9 +27,14 @@ type wish struct {
 	ExpiresIn    int            `json:"expires_in"`
 	Locale       string         `json:"locale"`
 	Credential   wishCredential `json:"credential"`
-	Authenticate jsontext.Value `json:"authenticate"`
+	Authenticate *wishLogin     `json:"authenticate"`
 	Sign         *wishSign      `json:"sign"`
 	Display      jsontext.Value `json:"display"`
+}
+
+type wishLogin struct {
+	Nonce  string `json:"nonce"`
+	Format string `json:"format"`
 }
 
 type wishCredential struct {
@@ -99,10 +105,14 @@ func (d *Door) createRequest(w http.ResponseWriter, r *http.Request, from caller
 	if err != nil {
 		return err
 	}
+	if err := d.allowed(from, desktop.Kind(asked.Kind)); err != nil {
+		return err
+	}
 	request, err := asked.request()
 	if err != nil {
 		return err
 	}
+	request.AppVersion = "eidagent/" + d.Version
 	request.Door, request.Origin = desktop.DoorLocalAPI, from.origin
 	request.CardWait = cardWait
 	snapshot, err := d.keys.once(from.origin.String()+" "+key, sha256.Sum256(body),
@@ -118,6 +128,18 @@ func (d *Door) createRequest(w http.ResponseWriter, r *http.Request, from caller
 		Seq   int               `json:"seq"`
 		Links map[string]string `json:"links"`
 	}{snapshot.ID, snapshot.State, snapshot.Seq, map[string]string{"self": pathRequests + "/" + snapshot.ID}})
+	return nil
+}
+
+// allowed tells whether the caller's token has the scope of a kind.
+func (d *Door) allowed(from caller, kind desktop.Kind) error {
+	scope := origins.ScopeSign
+	if kind == desktop.KindAuthenticate {
+		scope = origins.ScopeAuthenticate
+	}
+	if d.check(from, scope) != nil {
+		return newProblem(codeScopeMissing, "")
+	}
 	return nil
 }
 
@@ -138,11 +160,13 @@ func validKey(key string) bool {
 func (v *wish) request() (desktop.Request, error) {
 	unsupported := newProblem(desktop.CodeFormatUnsupported, "")
 	switch {
-	case v.Kind == "authenticate", v.Kind == "certificate":
+	case v.Kind == "authenticate":
+		return v.login()
+	case v.Kind == "certificate":
 		return desktop.Request{}, unsupported
 	case v.Kind != "sign" || v.Sign == nil:
 		return desktop.Request{}, invalid("kind is not known or its object is missing.")
-	case given(v.Authenticate):
+	case v.Authenticate != nil:
 		return desktop.Request{}, invalid("authenticate does not belong to kind sign.")
 	case v.ExpiresIn < 0 || v.ExpiresIn > int(desktop.MaxExpiry.Seconds()):
 		return desktop.Request{}, invalid("expires_in is out of range.")
@@ -191,6 +215,37 @@ func (v *wish) request() (desktop.Request, error) {
 		request.Credential.CertificateSHA256 = hexOf(sum)
 	}
 	return request, nil
+}
+
+// login translates the wish for a login. The service checks the nonce.
+func (v *wish) login() (desktop.Request, error) {
+	shown, err := v.display()
+	switch {
+	case err != nil:
+		return desktop.Request{}, err
+	case v.Authenticate == nil || v.Sign != nil:
+		return desktop.Request{}, invalid("kind authenticate needs the object authenticate alone.")
+	case !desktop.ValidNonce(v.Authenticate.Nonce):
+		return desktop.Request{}, invalid("nonce is too short, too long or not printable.")
+	case v.Authenticate.Format != desktop.FormatWebEID:
+		return desktop.Request{}, newProblem(desktop.CodeFormatUnsupported, "")
+	case v.ExpiresIn < 0 || v.ExpiresIn > int(desktop.MaxExpiry.Seconds()):
+		return desktop.Request{}, invalid("expires_in is out of range.")
+	case len(v.Locale) > 35: // RFC 5646 section 4.4.1
+		return desktop.Request{}, invalid("locale is too long.")
+	case v.Credential.Usage != "" && v.Credential.Usage != "authenticate":
+		// The signature key logs in nowhere, whatever a page would like.
+		return desktop.Request{}, newProblem(desktop.CodeFormatUnsupported, "")
+	case len(v.Credential.IssuerCountry) > maxCountries:
+		return desktop.Request{}, invalid("issuer_country is too long.")
+	case v.Credential.Qualified != nil || v.Credential.CertificateSHA256 != nil:
+		return desktop.Request{}, invalid("a login is narrowed by issuer_country alone.")
+	}
+	return desktop.Request{
+		Kind: desktop.KindAuthenticate, Nonce: v.Authenticate.Nonce, Locale: v.Locale, Purpose: shown.Purpose, Reference: shown.Reference,
+		ExpiresIn:  time.Duration(v.ExpiresIn) * time.Second,
+		Credential: desktop.Wanted{IssuerCountries: v.Credential.IssuerCountry},
+	}, nil
 }
 
 // bytes returns the document after comparing it with what the page says of it.

@@ -22,7 +22,9 @@ type view struct {
 	Certificate string       `json:"certificate,omitzero"`
 	Chain       []string     `json:"chain,omitzero"`
 	Sign        []viewSigned `json:"sign,omitzero"`
-	Audit       *viewAudit   `json:"audit,omitzero"`
+	// Authenticate is the token of a login.
+	Authenticate *desktop.Token `json:"authenticate,omitzero"`
+	Audit        *viewAudit     `json:"audit,omitzero"`
 }
 
 type viewDetail struct {
@@ -64,6 +66,7 @@ func (d *Door) view(s desktop.Snapshot) view {
 	}
 	v.Certificate = base64.StdEncoding.EncodeToString(s.Certificate.Raw)
 	v.Chain = []string{}
+	v.Authenticate = s.Token
 	for _, signed := range s.Signed {
 		v.Sign = append(v.Sign, viewSigned{
 			N:                  signed.N,

@@ -29,6 +29,9 @@ func fitting(room int, compose func(cut func(s string, max int) string) string) 
 // consentText says who asks for what, as whom and with which weight
 // (agent-protocols 8).
 func (p phrases) consentText(c desktop.Consent, room int) string {
+	if c.Kind == desktop.KindAuthenticate {
+		return p.loginText(c, room)
+	}
 	for most := maxRisks; ; most-- {
 		if text := p.consentNaming(c, room, most); most == 1 || len(escape(text)) <= room {
 			return text
@@ -123,6 +126,36 @@ func (p phrases) partsText(parts []desktop.Description, cut func(string, int) st
 		}))
 	}
 	return lines
+}
+
+// loginText says who wants to know who the person is, and that nothing is signed.
+func (p phrases) loginText(c desktop.Consent, room int) string {
+	return fitting(room, func(cut func(string, int) string) string {
+		lines := append(p.recognised(), p.say("ask_login", who(c.Origin, cut)))
+		if c.Purpose != "" {
+			lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
+		}
+		number := ""
+		if c.Holder.Number != "" {
+			number = "(" + cut(c.Holder.Number, maxNumberText) + ")"
+		}
+		lines = append(lines, p.say("login_holder", values{
+			"Name": cut(c.Holder.Name, maxHolderText), "Number": number, "Issuer": cut(c.Holder.Issuer, maxIssuerText),
+			"Until": c.Holder.NotAfter.UTC().Format(p.say("date", nil)),
+		}), p.say("weight_login", nil))
+		if c.TriesLeft >= 0 {
+			lines = append(lines, p.count("tries", c.TriesLeft, values{"PIN": Quote(c.PIN, 8)}))
+		}
+		return strings.Join(lines, "\n")
+	})
+}
+
+// agreement is the text of the button.
+func agreement(c desktop.Consent) string {
+	if c.Kind == desktop.KindAuthenticate {
+		return "log_in"
+	}
+	return "sign"
 }
 
 // holderText says as whom the person signs, and with which weight.

@@ -33,7 +33,7 @@ type Pinentry struct {
 func (p *Pinentry) PIN(ctx context.Context, c desktop.Consent) (*pin.PIN, error) {
 	words := p.Texts.in(c.Locale)
 	return p.secret(ctx, words, question{
-		text: words.consentText(c, room("SETDESC")), yes: "sign", timeout: c.Timeout,
+		text: words.consentText(c, room("SETDESC")), yes: agreement(c), timeout: c.Timeout,
 		prompt: words.say("pin_prompt", values{"PIN": Quote(c.PIN, 8)}),
 	})
 }
@@ -74,7 +74,7 @@ func (p *Pinentry) Approve(ctx context.Context, c desktop.Consent) error {
 		return p.approveBatch(ctx, words, c)
 	}
 	return p.confirm(ctx, words, question{
-		text: words.consentText(c, room("SETDESC")), yes: "sign", timeout: c.Timeout,
+		text: words.consentText(c, room("SETDESC")), yes: agreement(c), timeout: c.Timeout,
 	})
 }
 
