@@ -230,7 +230,7 @@ func TestOpenRefusesAChangedFile(t *testing.T) {
 	}
 	b.path += "2"
 	l := b.open(t)
-	defer l.Close()
+	defer func() { _ = l.Close() }() // the test is over
 	if _, err := audit.Open(audit.Options{Path: b.path, Key: b.key}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second writer: %v", err)
 	}
@@ -395,7 +395,7 @@ func BenchmarkRecord(bm *testing.B) {
 	b := newBench(bm)
 	b.lines = 1000
 	l := b.open(bm)
-	defer l.Close()
+	defer func() { _ = l.Close() }() // the test is over
 	for bm.Loop() {
 		if err := l.Record("token.issued", "ok", slog.String("grant", "0123456789"), slog.String("client", "portal")); err != nil {
 			bm.Fatal(err)

@@ -84,11 +84,15 @@ func fill(t testing.TB, s brokertest.Store) {
 	_, err := s.RedeemCode(ctx, brokers.HashOf("code"), brokers.HashOf("token"), token, now)
 	check(err)
 	check(s.SaveRefreshToken(ctx, brokers.HashOf("code"), brokers.HashOf("refresh"), token))
-	check(s.Refresh(ctx, brokers.Refreshing{Old: brokers.HashOf("refresh"), Next: brokers.HashOf("next"), NextToken: token,
-		Access: brokers.HashOf("access"), AccessToken: token, Now: now}))
+	check(s.Refresh(ctx, brokers.Refreshing{
+		Old: brokers.HashOf("refresh"), Next: brokers.HashOf("next"), NextToken: token,
+		Access: brokers.HashOf("access"), AccessToken: token, Now: now,
+	}))
 	check(s.Push(ctx, brokers.HashOf("pushed"), &brokers.PushedRequest{Parameters: map[string]string{"login_hint": canaryPerson}, ExpiresAt: end}))
-	check(s.SaveDevice(ctx, &brokers.DeviceRequest{Code: brokers.HashOf("device"), UserCode: brokers.HashOf("user"), ExpiresAt: end,
-		Request: brokers.AuthorizationRequest{State: canaryPerson}}))
+	check(s.SaveDevice(ctx, &brokers.DeviceRequest{
+		Code: brokers.HashOf("device"), UserCode: brokers.HashOf("user"), ExpiresAt: end,
+		Request: brokers.AuthorizationRequest{State: canaryPerson},
+	}))
 	check(s.SaveReceipt(ctx, "receipt", []byte(canaryPerson), end))
 }
 
@@ -149,7 +153,7 @@ func TestSealedRecordsKeepTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // the test is over
 	var earlier []byte
 	if err := db.QueryRow(`SELECT data FROM transactions WHERE id = 'a'`).Scan(&earlier); err != nil {
 		t.Fatal(err)
@@ -247,7 +251,7 @@ func TestRegistrationsOutliveTheirDataKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // the test is over
 	if err := s.SaveRegistration(ctx, &brokers.Registration{ID: "portal"}); err != nil {
 		t.Fatal(err)
 	}
