@@ -42,6 +42,8 @@ type config struct {
 	LaterPairwise       []string       `toml:"later_pairwise_secrets"`
 	MasterKeys          []string       `toml:"master_keys"`
 	AuditLog            string         `toml:"audit_log"`
+	MonitorListen       string         `toml:"monitor_listen"`
+	Drain               duration       `toml:"drain"`
 	AuditKey            string         `toml:"audit_key"`
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,7 +157,47 @@ func freeAddress(t *testing.T) string {
 // started is a running broker.
 type started struct {
 	stop func() int
-	log  *bytes.Buffer
+	log  *printed
+}
+
+// printed is what a program wrote so far.
+type printed struct {
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{} // closed at the next line
+}
+
+func (p *printed) add(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text.WriteString(line + "\n")
+	close(p.more)
+	p.more = make(chan struct{})
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+// await returns once the program has said something.
+func (s started) await(t *testing.T, said string) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		s.log.mu.Lock()
+		found, more := strings.Contains(s.log.text.String(), said), s.log.more
+		s.log.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			t.Fatalf("it did not say %q: %s", said, s.log)
+		}
+	}
 }
 
 // start runs serve until the test ends or stop is called.
@@ -169,10 +210,10 @@ func start(t *testing.T, args ...string) started {
 		code <- run(ctx, append([]string{"serve"}, args...), streams{io.Discard, w})
 		_ = w.Close() // a pipe; it cannot fail
 	}()
-	s := started{log: &bytes.Buffer{}}
+	s := started{log: &printed{more: make(chan struct{})}}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		fmt.Fprintln(s.log, lines.Text())
+		s.log.add(lines.Text())
 		if strings.Contains(lines.Text(), "listening on") {
 			break
 		}
@@ -181,7 +222,7 @@ func start(t *testing.T, args ...string) started {
 	go func() {
 		defer close(drained)
 		for lines.Scan() {
-			fmt.Fprintln(s.log, lines.Text())
+			s.log.add(lines.Text())
 		}
 	}()
 	if !strings.Contains(s.log.String(), "listening on") {

@@ -10,18 +10,17 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"golang.org/x/net/netutil"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/audit"
 	"github.com/eidbridge/eidbridge/brokers/envelope"
+	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
@@ -35,6 +34,7 @@ const (
 	idleTimeout       = 60 * time.Second
 	maxHeaderBytes    = 16 << 10
 	maxConnections    = 1000
+	maxMonitors       = 20
 	// shutdownTimeout is how long requests under way may take at the end.
 	shutdownTimeout = 15 * time.Second
 	purgeInterval   = 30 * time.Second
@@ -73,7 +73,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, settings, directory(data), log, s.err)
+	return serve(ctx, settings, c.Config, directory(data), log, s.err)
 }
 
 func newLog(format string, w io.Writer) (*slog.Logger, error) {
@@ -87,7 +87,7 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 }
 
 // serve wires the parts and runs the server.
-func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready io.Writer) error {
+func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer) error {
 	if _, err := provider.CheckIssuer(c.Issuer); err != nil {
 		return err
 	}
@@ -104,47 +104,48 @@ func serve(ctx context.Context, c config, dir directory, log *slog.Logger, ready
 			log.Error("database was not closed", "error", err)
 		}
 	}()
-	events, halted, closeAudit, err := openAudit(ctx, c, dir, secrets, log)
+	s := &server{dir: dir, database: database, secrets: secrets, log: log, metrics: metrics.New()}
+	closeAudit, err := s.openAudit(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer closeAudit()
-	p, err := assemble(c, dir, secrets, database, log, func(into *provider.Config) { into.Audit, into.Halted = events, halted })
-	if err != nil {
+	if err := s.use(ctx, c); err != nil {
 		return err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return err
 	}
-	purging, stop := context.WithCancel(ctx)
+	beside, stop := context.WithCancel(ctx)
 	defer stop()
-	go p.Purge(purging, purgeInterval)
-	go p.DeliverNotices(purging, noticeInterval)
-	go keepKeys(purging, database, c.longestLife(), log)
+	go keepKeys(beside, database, c.longestLife(), log)
+	go s.follow(beside, path)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
-	return listen(ctx, listener, withHealth(p), log)
+	return s.listen(ctx, listener, time.Duration(c.Drain))
 }
 
 // openAudit opens the audit log, if there is to be one: where events go, and what
 // says that they can no longer be told.
-func openAudit(ctx context.Context, c config, dir directory, s *secrets, log *slog.Logger) (events *slog.Logger, halted func() error, end func(), err error) {
+func (s *server) openAudit(ctx context.Context, c config) (end func(), err error) {
 	if c.AuditLog == "" {
-		return log, nil, func() {}, nil
+		s.events = slog.New(s.metrics.Count(s.log.Handler()))
+		return func() {}, nil
 	}
 	l, err := audit.Open(audit.Options{
-		Path: dir.file(c.AuditLog), Key: s.audit,
-		Outside: func(compact string) { log.InfoContext(ctx, "audit checkpoint", "checkpoint", compact) },
+		Path: s.dir.file(c.AuditLog), Key: s.secrets.audit,
+		Outside: func(compact string) { s.log.InfoContext(ctx, "audit checkpoint", "checkpoint", compact) },
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	keeping, stop := context.WithCancel(ctx)
 	go l.Keep(keeping)
-	return slog.New(l.Handler()), l.Err, func() {
+	s.events, s.halted = slog.New(s.metrics.Count(l.Handler())), l.Err
+	return func() {
 		stop()
 		if err := l.Close(); err != nil {
-			log.Error("audit log was not closed", "error", err)
+			s.log.Error("audit log was not closed", "error", err)
 		}
 	}, nil
 }
@@ -248,40 +249,4 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 		set(&settings)
 	}
 	return provider.New(settings)
-}
-
-// withHealth answers /healthz for whoever watches the process, under any host
-// name, and tells nothing but that it lives.
-func withHealth(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" && r.Method == http.MethodGet {
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			_, _ = io.WriteString(w, "ok\n") // the watcher may be gone
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// listen serves until ctx ends, then lets the requests under way finish.
-func listen(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
-		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(netutil.LimitListener(l, maxConnections)) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(last); err != nil {
-		return fmt.Errorf("ending: %w", err)
-	}
-	log.Info("ended")
-	return nil
 }

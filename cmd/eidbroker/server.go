@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/metrics"
+	"github.com/eidbridge/eidbridge/brokers/provider"
+)
+
+// server serves one provider after another: the configuration may be read anew
+// while logins are under way, since all their state is in the store.
+type server struct {
+	dir      directory
+	database closingStore
+	secrets  *secrets
+	log      *slog.Logger
+	metrics  *metrics.Metrics
+	events   *slog.Logger
+	halted   func() error
+
+	settings config
+	current  atomic.Pointer[provider.Provider]
+	// stop ends what the current provider does beside requests.
+	stop context.CancelFunc
+	// ending says that no new work should be sent here.
+	ending atomic.Bool
+}
+
+// use puts a configuration to work.
+func (s *server) use(ctx context.Context, c config) error {
+	p, err := assemble(c, s.dir, s.secrets, s.database, s.log, func(into *provider.Config) {
+		into.Audit, into.Halted = s.events, s.halted
+	})
+	if err != nil {
+		return err
+	}
+	if s.stop != nil {
+		s.stop()
+	}
+	beside, stop := context.WithCancel(ctx)
+	go p.Purge(beside, purgeInterval)
+	go p.DeliverNotices(beside, noticeInterval)
+	s.settings, s.stop = c, stop
+	s.current.Store(p)
+	return nil
+}
+
+// reload reads the configuration anew. One that is wrong changes nothing.
+func (s *server) reload(ctx context.Context, path string) {
+	c, err := readConfig(path)
+	if err == nil {
+		err = s.settings.replaceable(c)
+	}
+	if err == nil {
+		var fresh *secrets
+		if fresh, err = readSecrets(c, s.dir, false); err == nil {
+			s.secrets, fresh = fresh, s.secrets
+			if err = s.use(ctx, c); err != nil {
+				s.secrets = fresh
+			}
+		}
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "configuration was not reloaded; the earlier one goes on", "error", err)
+		return
+	}
+	s.log.InfoContext(ctx, "configuration reloaded")
+}
+
+// replaceable reports what can only change with a restart.
+func (c config) replaceable(other config) error {
+	for name, changed := range map[string]bool{
+		"issuer": c.Issuer != other.Issuer, "listen": c.Listen != other.Listen, "database": c.Database != other.Database,
+		"audit_log": c.AuditLog != other.AuditLog, "monitor_listen": c.MonitorListen != other.MonitorListen,
+		"log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
+	} {
+		if changed {
+			return fmt.Errorf("%s can only change with a restart", name)
+		}
+	}
+	return nil
+}
+
+// follow reloads at SIGHUP until ctx ends.
+func (s *server) follow(ctx context.Context, path string) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			s.reload(ctx, path)
+		}
+	}
+}
+
+// ServeHTTP answers /healthz for whoever watches the process, under any host
+// name, and everything else by the provider.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/healthz" && r.Method == http.MethodGet {
+		say(w, http.StatusOK, "ok")
+		return
+	}
+	s.current.Load().ServeHTTP(w, r)
+}
+
+// monitor is for the operator's network: figures, and whether to send work here.
+func (s *server) monitor() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if problem := s.ready(r.Context()); problem != "" {
+			say(w, http.StatusServiceUnavailable, problem)
+			return
+		}
+		say(w, http.StatusOK, "ready")
+	})
+	return mux
+}
+
+// ready says why no work should be sent here, or nothing.
+func (s *server) ready(ctx context.Context) string {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if s.ending.Load() {
+		return "ending"
+	}
+	if s.halted != nil && s.halted() != nil {
+		return "the audit log cannot be written"
+	}
+	if _, err := s.database.Receipt(ctx, "readiness", time.Now()); !errors.Is(err, brokers.ErrNotFound) {
+		return "the database does not answer"
+	}
+	return ""
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n") // the watcher may be gone
+}
+
+// listen serves until ctx ends. Then it says for a while that it is not ready, so
+// that a proxy in front sends its visitors elsewhere, and lets the requests under
+// way finish.
+func (s *server) listen(ctx context.Context, l net.Listener, drain time.Duration) error {
+	web := newHTTPServer(s.metrics.Observe(s), s.log)
+	ended := make(chan error, 2)
+	go func() { ended <- web.Serve(netutil.LimitListener(l, maxConnections)) }()
+	beside, err := s.listenBeside(ctx, ended)
+	if err != nil {
+		return errors.Join(err, web.Close())
+	}
+	defer beside.Close()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	s.ending.Store(true)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain+shutdownTimeout)
+	defer cancel()
+	if drain > 0 {
+		s.log.InfoContext(last, "ending", "after", drain.String())
+		select {
+		case <-time.After(drain):
+		case err := <-ended:
+			return err
+		}
+	}
+	if err := web.Shutdown(last); err != nil {
+		return fmt.Errorf("ending: %w", err)
+	}
+	s.log.InfoContext(last, "ended")
+	return nil
+}
+
+// listenBeside serves the monitor, if there is an address for it.
+func (s *server) listenBeside(ctx context.Context, ended chan<- error) (io.Closer, error) {
+	if s.settings.MonitorListen == "" {
+		return io.NopCloser(nil), nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.settings.MonitorListen)
+	if err != nil {
+		return nil, fmt.Errorf("monitor_listen: %w", err)
+	}
+	web := newHTTPServer(s.monitor(), s.log)
+	go func() {
+		if err := web.Serve(netutil.LimitListener(l, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
+			ended <- err
+		}
+	}()
+	return web, nil
+}
+
+func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
