@@ -157,6 +157,9 @@ const previewResolution = 144
 
 // preview draws the mark of the first file and signs nothing.
 func (c *signCommand) preview(p *program, file string, f desktop.FileOptions, source cardreader.Source, wanted cardreader.Selection, output desktop.Output) error {
+	if info, err := os.Stat(file); len(c.Files) > 1 || err == nil && info.IsDir() {
+		return &problem{exit: exitUsage, message: "--preview takes one PDF"}
+	}
 	if _, err := os.Lstat(c.Preview); err == nil && !c.Force {
 		return &problem{exit: exitOther, message: "the preview file exists already", hints: []string{
 			"Name another one, or let it be replaced with --force.",

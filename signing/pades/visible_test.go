@@ -363,3 +363,42 @@ func TestMarkInEncryptedDocument(t *testing.T) {
 		t.Errorf("differs from the preview by %.1f; an empty page would by %.1f", got, empty)
 	}
 }
+
+// A certification may show itself. After it, a mark goes into an empty field that the
+// author left, and nowhere else.
+func TestMarksAndCertifications(t *testing.T) {
+	cred := citizen(t)
+	o := visible(pades.Place{Page: 1, Corner: pades.TopLeft})
+	o.Certify = pades.CertifyForms
+	certified, _ := sign(t, pdfs.EmptyVisibleField(), cred, o)
+	into, result := sign(t, certified, cred, visible())
+	if result.NewField {
+		t.Error("a new field was made")
+	}
+	for _, s := range verify(t, into, trusted()).Signatures {
+		if s.Indication != pades.TotalPassed || s.Coverage == pades.Partial {
+			t.Errorf("signature in %s: %+v", s.Field, s)
+		}
+	}
+	o = visible(pades.Place{Page: 1, Corner: pades.BottomLeft})
+	o.SigningTime = signedAt
+	_, err := pades.Sign(context.Background(), bytes.NewReader(certified), int64(len(certified)), new(bytes.Buffer), cred, o)
+	if refused, ok := errors.AsType[*pades.RefusedError](err); !ok || refused.Code != pades.RefusedVisible {
+		t.Errorf("a new visible field: %v", err)
+	}
+}
+
+// The field of a signed document that its author left for the next signer.
+func TestMarkIntoAFieldOfASignedDocument(t *testing.T) {
+	cred := citizen(t)
+	once, _ := sign(t, pdfs.EmptyVisibleField(), cred, pades.Options{FieldName: "first"})
+	twice, result := sign(t, once, cred, visible())
+	if result.NewField || result.EarlierSignatures != 1 {
+		t.Errorf("result %+v", result)
+	}
+	for _, s := range verify(t, twice, trusted()).Signatures {
+		if s.Indication != pades.TotalPassed {
+			t.Errorf("signature in %s: %+v", s.Field, s)
+		}
+	}
+}
