@@ -3,12 +3,17 @@ package pades_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/elliptic"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
 	"testing"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
@@ -76,26 +81,57 @@ func TestSignEveryStructure(t *testing.T) {
 	}
 }
 
+// TestSignWithEveryKey signs once with each kind of key and scheme. The hole is
+// sized from the real CMS before the signer is asked: to the byte for RSA, and for
+// ECDSA to the few bytes by which its values vary.
 func TestSignWithEveryKey(t *testing.T) {
+	// A certificate of this size would not fit a hole that was guessed.
+	large := func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 999, 1}, Value: make([]byte, 40_000)})
+	}
 	for _, k := range []struct {
 		name      string
 		cred      signing.Credential
-		pss       bool
+		o         pades.Options
 		algorithm string
+		slack     int // bytes of the hole that may stay empty
 	}{
-		{"P-256", sharedCA().issue(t, newECDSA(t, elliptic.P256()), nil), false, "ECDSA with SHA-256"},
-		{"P-384", sharedCA().issue(t, newECDSA(t, elliptic.P384()), nil), false, "ECDSA with SHA-384"},
-		{"P-521", sharedCA().issue(t, newECDSA(t, elliptic.P521()), nil), false, "ECDSA with SHA-512"},
-		{"RSA", sharedCA().issue(t, sharedRSA(), nil), false, "RSA with SHA-256"},
-		{"RSA-PSS", sharedCA().issue(t, sharedRSA(), nil), true, "RSA-PSS with SHA-256"},
+		{"P-256", sharedCA().issue(t, newECDSA(t, elliptic.P256()), nil), pades.Options{}, "ECDSA with SHA-256", 8},
+		{"P-256 with SHA-512", sharedCA().issue(t, newECDSA(t, elliptic.P256()), nil), pades.Options{Digest: crypto.SHA512}, "ECDSA with SHA-512", 8},
+		{"P-384", sharedCA().issue(t, newECDSA(t, elliptic.P384()), nil), pades.Options{}, "ECDSA with SHA-384", 8},
+		{"P-521", sharedCA().issue(t, newECDSA(t, elliptic.P521()), nil), pades.Options{}, "ECDSA with SHA-512", 8},
+		{"large certificate", sharedCA().issue(t, newECDSA(t, elliptic.P256()), large), pades.Options{}, "ECDSA with SHA-256", 8},
+		{"RSA", sharedCA().issue(t, sharedRSA(), nil), pades.Options{}, "RSA with SHA-256", 0},
+		{"RSA with SHA-384", sharedCA().issue(t, sharedRSA(), nil), pades.Options{Digest: crypto.SHA384}, "RSA with SHA-384", 0},
+		{"RSA with SHA-512", sharedCA().issue(t, sharedRSA(), nil), pades.Options{Digest: crypto.SHA512}, "RSA with SHA-512", 0},
+		{"RSA-PSS", sharedCA().issue(t, sharedRSA(), nil), pades.Options{PSS: true}, "RSA-PSS with SHA-256", 0},
+		{"RSA-PSS with SHA-512", sharedCA().issue(t, sharedRSA(), nil), pades.Options{PSS: true, Digest: crypto.SHA512}, "RSA-PSS with SHA-512", 0},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			signed, result := sign(t, pdfs.Classic(), k.cred, pades.Options{PSS: k.pss})
+			counter := &countingSigner{Signer: k.cred.Signer}
+			cred := k.cred
+			cred.Signer = counter
+			signed, result := sign(t, pdfs.Classic(), cred, k.o)
+			if counter.calls != 1 {
+				t.Errorf("the signer was called %d times", counter.calls)
+			}
 			if result.SignatureAlgorithm != k.algorithm {
 				t.Errorf("algorithm %q, want %q", result.SignatureAlgorithm, k.algorithm)
 			}
-			if got := verify(t, signed, trusted()).Signatures[0]; got.Indication != pades.TotalPassed || got.SignatureAlgorithm != k.algorithm {
+			got := verify(t, signed, trusted()).Signatures[0]
+			if got.Indication != pades.TotalPassed || got.SignatureAlgorithm != k.algorithm {
 				t.Errorf("verdict: %+v", got)
+			}
+			hole, err := hex.DecodeString(string(signed[got.ByteRange[1]+1 : got.ByteRange[2]-1]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, slack, err := cms.ParsePadded(hole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if slack > k.slack {
+				t.Errorf("%d of %d bytes of the hole are empty, want at most %d", slack, len(hole), k.slack)
 			}
 		})
 	}
