@@ -33,44 +33,56 @@ func (s stream) copySource(ctx context.Context, algorithm crypto.Hash, src io.Re
 type file struct {
 	*outfile.File
 	w io.Writer
+	// also are algorithms to digest by besides that of the signature.
+	also []crypto.Hash
 	// copied is set once the document is in the file.
 	copied *copied
 }
 
-// copied is the digest of the document at the beginning of an output.
+// copied is the digest of the document at the beginning of an output, by one or
+// more algorithms.
 type copied struct {
-	size      int64 // bytes
-	algorithm crypto.Hash
-	state     hash.Cloner // nobody writes to it
+	size   int64                       // bytes
+	states map[crypto.Hash]hash.Cloner // nobody writes to them
 }
 
-// digest returns a running digest over the first size bytes; nil where there is
-// none of that algorithm over so little.
-func (c *copied) digest(algorithm crypto.Hash, most int64) hash.Hash {
-	if c == nil || c.algorithm != algorithm || c.size > most {
-		return nil
+// digest returns a running digest of src from its beginning, and where it goes on.
+// It takes up what is known, if that is of this algorithm and not over more than
+// most bytes.
+func (c *copied) digest(algorithm crypto.Hash, most int64) (h hash.Hash, from int64) {
+	if c != nil && c.size <= most && c.states[algorithm] != nil {
+		if clone, err := c.states[algorithm].Clone(); err == nil {
+			return clone, c.size
+		}
 	}
-	clone, err := c.state.Clone()
-	if err != nil {
-		return nil
-	}
-	return clone
+	return algorithm.New(), 0
 }
 
 func (f *file) Write(p []byte) (int, error) { return f.w.Write(p) }
 
 func (f *file) copySource(ctx context.Context, algorithm crypto.Hash, src io.ReaderAt, size int64) (hash.Hash, error) {
 	h := algorithm.New()
+	digests := map[crypto.Hash]hash.Hash{algorithm: h}
+	all := []io.Writer{h}
+	for _, a := range f.also {
+		if digests[a] == nil {
+			digests[a] = a.New()
+			all = append(all, digests[a])
+		}
+	}
 	copying := f.copyBeside
 	if size < besideFrom {
 		copying = f.copyInTurn
 	}
-	if err := copying(ctx, h, src, size); err != nil {
+	if err := copying(ctx, io.MultiWriter(all...), src, size); err != nil {
 		return nil, err
 	}
-	if cloner, ok := h.(hash.Cloner); ok {
-		if state, err := cloner.Clone(); err == nil {
-			f.copied = &copied{size: size, algorithm: algorithm, state: state}
+	f.copied = &copied{size: size, states: make(map[crypto.Hash]hash.Cloner)}
+	for a, d := range digests {
+		if cloner, ok := d.(hash.Cloner); ok {
+			if state, err := cloner.Clone(); err == nil {
+				f.copied.states[a] = state
+			}
 		}
 	}
 	return h, nil
@@ -80,14 +92,15 @@ func (f *file) copySource(ctx context.Context, algorithm crypto.Hash, src io.Rea
 // worth the change between them, in bytes.
 const besideFrom = 8 << 20
 
-func (f *file) copyInTurn(ctx context.Context, h hash.Hash, src io.ReaderAt, size int64) error {
+func (f *file) copyInTurn(ctx context.Context, h io.Writer, src io.ReaderAt, size int64) error {
 	buf := make([]byte, min(copyBuffer, size))
-	return copySource(ctx, &readBack{file: f, next: func() []byte { return buf }, read: func(_, content []byte) { h.Write(content) }}, src, size)
+	digest := func(_, content []byte) { _, _ = h.Write(content) } // digests do not fail
+	return copySource(ctx, &readBack{file: f, next: func() []byte { return buf }, read: digest}, src, size)
 }
 
 // copyBeside digests one piece while the next ones are copied: both take about as
 // long.
-func (f *file) copyBeside(ctx context.Context, h hash.Hash, src io.ReaderAt, size int64) error {
+func (f *file) copyBeside(ctx context.Context, h io.Writer, src io.ReaderAt, size int64) error {
 	type piece struct{ buf, content []byte }
 	const pieces = 3
 	free, full := make(chan []byte, pieces), make(chan piece, pieces)
@@ -98,7 +111,7 @@ func (f *file) copyBeside(ctx context.Context, h hash.Hash, src io.ReaderAt, siz
 	go func() {
 		defer close(digested)
 		for p := range full {
-			h.Write(p.content)
+			_, _ = h.Write(p.content) // digests do not fail
 			free <- p.buf
 		}
 	}()

@@ -275,12 +275,7 @@ func (e *examination) digest(ctx context.Context, si *cms.SignerInfo) ([]byte, e
 	if err != nil || !hash.Available() || e.v.hashOnly != "" && e.v.hashOnly != e.s.field.Name {
 		return nil, nil //nolint:nilerr // Verify reports the unknown digest
 	}
-	h, from := e.v.beginning.digest(hash, e.shape.start), int64(0)
-	if h != nil {
-		from = e.v.beginning.size
-	} else {
-		h = hash.New()
-	}
+	h, from := e.v.beginning.digest(hash, e.shape.start)
 	for _, r := range [][2]int64{{from, e.shape.start}, {e.shape.end, e.shape.total}} {
 		if err := copyRange(ctx, h, e.v.src, r[0], r[1]); err != nil {
 			return nil, fmt.Errorf("reading the signed bytes: %w", err)

@@ -48,6 +48,8 @@ type extender struct {
 	reached  signing.Baseline
 	// added is what is to be appended.
 	added []byte
+	// beginning is the digest of what the document begins with, if it is known.
+	beginning *copied
 	// stamp is the field of the newest document time-stamp that was added.
 	stamp string
 }
@@ -93,7 +95,7 @@ func (x *extender) addStamp(ctx context.Context) error {
 		return fmt.Errorf("%w: no time-stamping authority is configured", errUnreached)
 	}
 	src, size := x.view()
-	tail, field, err := stampRevision(ctx, src, size, x.services)
+	tail, field, err := stampRevision(ctx, src, size, x.services, x.beginning)
 	if err != nil {
 		return err
 	}
@@ -170,7 +172,12 @@ func (o *Options) checkRevoked(ctx context.Context, cred signing.Credential) err
 // signature is not whole. When a service cannot be reached, what was reached is
 // written and Shortfall says what is missing.
 func Extend(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, level signing.Baseline, s *Services) (*Extension, error) {
-	x, before, shortfall, err := extend(ctx, src, size, level, s)
+	x, err := newExtender(ctx, src, size, level, s)
+	if err != nil {
+		return nil, err
+	}
+	before := x.reached
+	shortfall, err := x.extend(ctx, level)
 	if err != nil {
 		return nil, err
 	}
@@ -180,26 +187,32 @@ func Extend(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, lev
 	return x.extension(dst, before, shortfall)
 }
 
-func extend(ctx context.Context, src io.ReaderAt, size int64, level signing.Baseline, s *Services) (x *extender, before signing.Baseline, shortfall, err error) {
+// newExtender verifies a document and tells which level it has reached.
+func newExtender(ctx context.Context, src io.ReaderAt, size int64, level signing.Baseline, s *Services) (*extender, error) {
 	o := Options{Level: level, Services: s}
 	if err := o.checkLevel(); err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	if rank(level) < rank(signing.BaselineT) {
-		return nil, "", nil, refuse(RefusedOption, "choose B-T, B-LT or B-LTA", "%q is no level to extend to", level)
+		return nil, refuse(RefusedOption, "choose B-T, B-LT or B-LTA", "%q is no level to extend to", level)
 	}
 	report, err := Verify(ctx, src, size, VerifyOptions{Roots: s.Anchors, Time: s.Now(), Password: s.Password})
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
-	if before, err = extendable(report); err != nil {
-		return nil, "", nil, err
+	reached, err := extendable(report)
+	return &extender{services: s, src: src, size: size, reached: reached}, err
+}
+
+// extend raises the level and tells apart what was not reached from what failed.
+func (x *extender) extend(ctx context.Context, level signing.Baseline) (shortfall, err error) {
+	if err := x.raise(ctx, level); err != nil {
+		if errors.Is(err, errUnreached) {
+			return err, nil
+		}
+		return nil, err
 	}
-	x = &extender{services: s, src: src, size: size, reached: before}
-	if shortfall = x.raise(ctx, level); shortfall != nil && !errors.Is(shortfall, errUnreached) {
-		return nil, "", nil, shortfall
-	}
-	return x, before, shortfall, nil
+	return nil, nil
 }
 
 // extendable returns the lowest level among the signatures.

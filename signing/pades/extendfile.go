@@ -12,16 +12,16 @@ import (
 
 // raiseFile raises the level of a signature in a temporary file and checks what
 // was appended.
-func raiseFile(ctx context.Context, temp *outfile.File, m *made, o Options) (*Result, error) {
+func raiseFile(ctx context.Context, temp *file, m *made, o Options) (*Result, error) {
 	result := m.plan.Result()
-	x := &extender{services: o.extending(), src: temp, size: result.Size, reached: result.Baseline}
+	x := &extender{services: o.extending(), src: temp, size: result.Size, reached: result.Baseline, beginning: temp.copied}
 	if m.shortfall == nil {
 		m.shortfall = x.raise(ctx, o.Level)
 	}
 	if _, err := temp.Seek(x.size, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	result, err := x.finish(temp.Writer(), result, m.shortfall)
+	result, err := x.finish(temp, result, m.shortfall)
 	if err != nil {
 		return nil, err
 	}
@@ -41,14 +41,21 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 		return nil, err
 	}
 	defer temp.Discard()
-	x, before, shortfall, err := extend(ctx, src, info.Size(), level, s)
+	x, err := newExtender(ctx, src, info.Size(), level, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := copySource(ctx, temp.Writer(), src, info.Size()); err != nil {
+	before := x.reached
+	written := &file{File: temp, w: temp.Writer()}
+	if _, err := written.copySource(ctx, stampDigest, src, info.Size()); err != nil {
 		return nil, fmt.Errorf("copying the document: %w", err)
 	}
-	e, err := x.extension(temp.Writer(), before, shortfall)
+	x.beginning = written.copied
+	shortfall, err := x.extend(ctx, level)
+	if err != nil {
+		return nil, err
+	}
+	e, err := x.extension(written, before, shortfall)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +91,7 @@ func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
 		}
-		report, err := (&verifier{doc: doc, src: src, hashOnly: only}).report(ctx)
+		report, err := (&verifier{doc: doc, src: src, hashOnly: only, beginning: x.beginning}).report(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
 		}

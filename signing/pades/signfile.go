@@ -2,6 +2,7 @@ package pades
 
 import (
 	"context"
+	"crypto"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/outfile"
@@ -25,6 +26,9 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 	}
 	defer target.Discard()
 	written := &file{File: target, w: target.Writer()}
+	if o.Level == signing.BaselineLTA {
+		written.also = []crypto.Hash{stampDigest}
+	}
 	made, err := signTo(ctx, src, info.Size(), written, cred, o)
 	if err != nil {
 		return nil, err
@@ -32,7 +36,7 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 	if err := made.plan.check(ctx, src, target, written.copied); err != nil {
 		return nil, err
 	}
-	result, err := raiseFile(ctx, target, made, o)
+	result, err := raiseFile(ctx, written, made, o)
 	if err != nil {
 		return nil, err
 	}

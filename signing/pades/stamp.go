@@ -45,7 +45,8 @@ func storeRevision(ctx context.Context, src io.ReaderAt, size int64, s *Services
 
 // stampRevision returns the bytes of a revision with a document time-stamp over
 // everything before and itself (EN 319 142-1 5.4.3), and the name of its field.
-func stampRevision(ctx context.Context, src io.ReaderAt, size int64, s *Services) (tail []byte, field string, err error) {
+// What is known of the beginning of the document is not read again.
+func stampRevision(ctx context.Context, src io.ReaderAt, size int64, s *Services, beginning *copied) (tail []byte, field string, err error) {
 	l, err := newRevision(ctx, src, size, s)
 	if err != nil {
 		return nil, "", err
@@ -58,8 +59,8 @@ func stampRevision(ctx context.Context, src io.ReaderAt, size int64, s *Services
 			return nil, "", err
 		}
 	}
-	h := stampDigest.New()
-	if err := copySource(ctx, h, src, size); err != nil {
+	h, from := beginning.digest(stampDigest, size)
+	if err := copyRange(ctx, h, src, from, size); err != nil {
 		return nil, "", fmt.Errorf("reading the document: %w", err)
 	}
 	h.Write(l.tail[:l.holeStart])

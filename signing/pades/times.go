@@ -79,8 +79,8 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 	if v.hashOnly != "" && v.hashOnly != s.field.Name {
 		return stamp, nil
 	}
-	h := stamp.token.Hash.New()
-	for _, r := range [][2]int64{{0, shape.start}, {shape.end, shape.total}} {
+	h, from := v.beginning.digest(stamp.token.Hash, shape.start)
+	for _, r := range [][2]int64{{from, shape.start}, {shape.end, shape.total}} {
 		if err := copyRange(ctx, h, v.src, r[0], r[1]); err != nil {
 			return stamp, fmt.Errorf("reading the stamped bytes: %w", err)
 		}
