@@ -53,6 +53,7 @@ const (
 	RefusedVisible            RefusalCode = "visible_mark"        // a mark cannot be drawn, or would harm
 	RefusedBroken             RefusalCode = "broken_signature"    // a signature to extend is not whole
 	RefusedEarlier            RefusalCode = "earlier_signature"   // an earlier signature would break
+	RefusedInstructions       RefusalCode = "instructions"        // processing instructions in what is signed
 )
 
 // RefusedError says why a document is not signed and what its owner can do.

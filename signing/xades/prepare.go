@@ -83,6 +83,10 @@ func (m *maker) enveloped(ctx context.Context, source pieces) (*prepared, error)
 	if err != nil {
 		return nil, err
 	}
+	if doc.Root.Instructions > 0 {
+		// Programs may act on them, and people do not see them.
+		return nil, signing.Refuse(signing.RefusedInstructions, "ask for a document without them", "processing instructions stand inside the document")
+	}
 	if err := respect(ctx, doc); err != nil {
 		return nil, err
 	}
@@ -96,7 +100,7 @@ func (m *maker) enveloped(ctx context.Context, source pieces) (*prepared, error)
 			return nil, signing.Refuse(signing.RefusedOption, "name the identifier of one element", "the part %q cannot be signed: %v", r.URI, out.Err)
 		}
 		r.Value = out.Digest
-		r.Transforms = m.transforms(out.Start <= doc.Root.Close && doc.Root.Close < out.End)
+		r.Transforms = m.transforms(out.Depth <= 1) // the document, or its element
 		m.refer(r, m.mimeType("text/xml"), "")
 	}
 	made, err := m.make(seat{context: doc.Root.Context, encoding: doc.Encoding})
@@ -171,8 +175,7 @@ func respect(ctx context.Context, doc *xmldsig.Document) error {
 			return err
 		}
 		for i, out := range outcomes {
-			around := out.Start <= doc.Root.Close && doc.Root.Close < out.End
-			if out.Err == nil && around && !s.References[i].LeavesSignaturesOut() {
+			if out.Err == nil && out.Depth <= 1 && out.End > 0 && !s.References[i].LeavesSignaturesOut() {
 				return signing.Refuse(signing.RefusedEarlier,
 					"put the document into a container, sign it detached, or countersign", "another signature inside the document would break the one that is there")
 			}
