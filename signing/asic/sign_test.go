@@ -2,6 +2,7 @@ package asic_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -388,4 +389,9 @@ func TestUnsignedFilesAreListed(t *testing.T) {
 			t.Errorf("%s", found)
 		}
 	}
+}
+
+func sha256Of(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
 }
