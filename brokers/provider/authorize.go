@@ -57,6 +57,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	session := p.session(r)
+	p.leaveStale(w, r, session)
 	if p.reuse(w, r, client, request, session, pushed) {
 		return
 	}
@@ -304,5 +305,6 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 		p.fault(w, r, "keeping login", err, nil)
 		return
 	}
-	p.onward(w, r, t, r.Method == http.MethodGet)
+	// After a form of the relying party its policy may forbid to be led elsewhere.
+	p.onward(w, r, t, r.Method == http.MethodGet || origin(t.Departure.Location) == origin(p.cfg.Issuer))
 }

@@ -24,7 +24,7 @@ func twoMethods() []brokers.Method {
 	}
 }
 
-// W-24, W-26, W-28, W-29, W-30: what every page carries.
+// O-09, W-24, W-26, W-28, W-29, W-30: what every page carries.
 func TestEveryAnswerIsProtected(t *testing.T) {
 	r := newRig(t, options{upstream: &brokertest.Upstream{Offered: twoMethods()}})
 	b := newBrowser(t)

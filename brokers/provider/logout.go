@@ -128,6 +128,7 @@ func (p *Provider) leave(w http.ResponseWriter, r *http.Request, params paramete
 	now := p.cfg.Now()
 	list, err := p.cfg.Store.EndSession(r.Context(), session.CookieHash, now, now.Add(noticeLife))
 	if err != nil {
+		p.setCookie(w, sessionCookie, "", -1) // at least here nobody goes on with it (O-71)
 		p.fault(w, r, "ending session", err, nil)
 		return
 	}

@@ -20,6 +20,16 @@ type opened struct {
 	renews brokers.Hash
 }
 
+// leaveStale takes the cookie of a session that has ended from the browser.
+func (p *Provider) leaveStale(w http.ResponseWriter, r *http.Request, session *brokers.Session) {
+	if secret, ok := p.cookie(r, sessionCookie); ok && session == nil {
+		_, err := p.cfg.Store.Session(r.Context(), brokers.HashOf(secret), p.cfg.Now())
+		if errors.Is(err, brokers.ErrNotFound) { // and not only out of reach
+			p.setCookie(w, sessionCookie, "", -1)
+		}
+	}
+}
+
 // session is the session of the browser, or nil.
 func (p *Provider) session(r *http.Request) *brokers.Session {
 	secret, ok := p.cookie(r, sessionCookie)
