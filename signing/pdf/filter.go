@@ -122,6 +122,17 @@ func (d *Document) decoder(object Indirect, r io.Reader, name string, parms Obje
 		return &hexReader{r: bufio.NewReader(r)}, nil
 	case "ASCII85Decode", "A85":
 		return &damage{r: ascii85.NewDecoder(&until85{r: bufio.NewReader(r)}), d: d, object: object}, nil
+	case "LZWDecode", "LZW":
+		early, err := parameter(parms, "EarlyChange", 1, 1)
+		if v, ok := parms.Get("EarlyChange").Int(); ok && v == 0 {
+			early, err = 0, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return d.predictor(&damage{r: newLZWReader(r, early), d: d, object: object}, parms)
+	case "RunLengthDecode", "RL":
+		return &damage{r: &runLengthReader{r: bufio.NewReader(r)}, d: d, object: object}, nil
 	case "Crypt":
 		return r, nil
 	default:
@@ -188,8 +199,8 @@ func (d *Document) predictor(r io.Reader, parms Object) (io.Reader, error) {
 	if row > maxRow {
 		return nil, &LimitError{What: "bytes of a predictor row", Limit: maxRow}
 	}
-	if kind == 2 {
-		return nil, malformed(parms.Offset(), "structural stream with a TIFF predictor")
+	if kind == 2 && bits == 8 {
+		return &tiffReader{r: r, colors: colors, row: make([]byte, row)}, nil
 	}
 	if kind < 10 {
 		return nil, malformed(parms.Offset(), "unknown predictor %d", kind)
