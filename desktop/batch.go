@@ -36,6 +36,10 @@ func (s *Service) describe(q *request) ([]*item, error) {
 	var first error
 	for i, d := range q.Documents {
 		shown, err := d.Describe(q.ctx)
+		if err == nil && shown.Scan != nil && shown.Scan.Ambiguous() {
+			err = signing.Refuse(signing.RefusedAmbiguous, "save the document again with a PDF program",
+				"the file has two versions of some of its objects, so programs may show different documents")
+		}
 		if err == nil && shown.Active() && !q.Origin.IsZero() && !s.AllowActive {
 			err = unsafe(shown)
 		}

@@ -159,6 +159,9 @@ func (e *examination) checkRevision() {
 	if len(e.v.doc.Deviations()) > 0 {
 		e.fail(TotalFailed, FormatFailure, findRepaired, "the file breaks the rules of its format, so that programs may read different documents from it")
 	}
+	if e.v.ambiguous {
+		e.fail(TotalFailed, FormatFailure, findRepaired, "the file has second versions of some objects, so that programs may read different documents from it")
+	}
 	view := e.v.doc.At(e.index)
 	if !view.Closed() {
 		e.fail(TotalFailed, FormatFailure, findRevision, "the signed revision refers to bytes that were not signed")

@@ -36,15 +36,16 @@ const (
 	RiskAppearances  Risk = "own_appearance" // the form leaves its look to the program
 	RiskAlternate    Risk = "alternate_image"
 	RiskLink         Risk = "web_link"
-	RiskUnlisted     Risk = "unlisted_object" // objects that no table of the file names
-	RiskUnreferenced Risk = "unused_object"   // pages, fonts and the like that nothing uses
+	RiskUnlisted     Risk = "unlisted_object"  // objects that no table of the file names
+	RiskDuplicate    Risk = "duplicate_object" // objects of which the file has a second version
+	RiskUnreferenced Risk = "unused_object"    // pages, fonts and the like that nothing uses
 )
 
 // Risks returns all kinds, the gravest first.
 func Risks() []Risk {
 	return []Risk{
 		RiskScript, RiskLaunch, RiskRemote, RiskSubmit, RiskImport, RiskXFA, Risk3D, RiskMedia, RiskExternal, RiskHiddenLayer,
-		RiskCalculation, RiskFields, RiskEmbedded, RiskHidden, RiskOutside, RiskAppearances, RiskAlternate, RiskLink, RiskUnlisted, RiskUnreferenced,
+		RiskCalculation, RiskFields, RiskEmbedded, RiskHidden, RiskOutside, RiskAppearances, RiskAlternate, RiskLink, RiskDuplicate, RiskUnlisted, RiskUnreferenced,
 	}
 }
 
@@ -80,6 +81,12 @@ type ScanFinding struct {
 // Active returns the findings that are active.
 func (s *Scan) Active() []ScanFinding {
 	return slices.DeleteFunc(slices.Clone(s.Findings), func(f ScanFinding) bool { return !f.Active })
+}
+
+// Ambiguous tells whether programs may read different documents from the file.
+// Signatures under it are judged as failed (P-14).
+func (s *Scan) Ambiguous() bool {
+	return slices.ContainsFunc(s.Findings, func(f ScanFinding) bool { return f.Kind == RiskDuplicate })
 }
 
 // The bounds of a scan.
@@ -223,6 +230,8 @@ func (r Risk) words() (one, many string) {
 		return "a link to the web", "links to the web"
 	case RiskUnlisted:
 		return "an object that the table of the file does not name", "objects that the table of the file does not name"
+	case RiskDuplicate:
+		return "an object of which the file has a second version", "objects of which the file has second versions"
 	case RiskUnreferenced:
 		return "an object that nothing uses", "objects that nothing uses"
 	}

@@ -198,7 +198,13 @@ func (s *scanner) unlisted() error {
 	if s.doc.Rebuilt() {
 		return nil // all of them were looked for
 	}
-	return s.doc.Unlisted(func(ref pdf.Ref) { s.find(RiskUnlisted).object(ref) })
+	return s.doc.Unlisted(func(ref pdf.Ref, another bool) {
+		if another {
+			s.find(RiskDuplicate).object(ref)
+		} else {
+			s.find(RiskUnlisted).object(ref)
+		}
+	})
 }
 
 // form looks at the fields that can change after signing.

@@ -56,6 +56,7 @@ const (
 	findActiveAdded      = "active_content_added"
 	findFilled           = "form_filled" // fields were filled in later, as is allowed
 	findRemoved          = "signature_removed"
+	findOrphan           = "orphan_signature" // a signature that no form field leads to
 	findTrailing         = "trailing_data"
 	findPrefix           = "prefix_data"
 	findNotBaseline      = signing.FindNotBaseline
@@ -96,6 +97,7 @@ type verifier struct {
 	beginning *copied
 	signed    []signedField
 	changes   map[int]changeSet // by index of the signed revision
+	ambiguous bool              // the file has second versions of objects
 	loaded    bool
 	judge     *validation.Judge
 	stored    int // newest revision with validation data, -1
@@ -127,6 +129,11 @@ func (v *verifier) report(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	v.warn(r)
+	if v.hashOnly == "" { // a stranger's file, not our own output
+		if err := v.search(r); err != nil {
+			return nil, err
+		}
+	}
 	if err := v.judgeStamps(ctx); err != nil {
 		return nil, err
 	}

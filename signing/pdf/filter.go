@@ -30,7 +30,7 @@ func (d *Document) open(object Indirect) (io.Reader, error) {
 		}
 	}
 	most := min(d.limits.StreamBytes, max(1<<20, object.length*d.limits.InflateRatio))
-	return &meter{r: r, d: d, left: most, most: most}, nil
+	return &meter{r: &damage{r: r, d: d, object: object}, d: d, left: most, most: most}, nil
 }
 
 // decrypted returns the data of a stream before its filters.
@@ -142,7 +142,8 @@ func (d *Document) decoder(object Indirect, r io.Reader, name string, parms Obje
 
 func (d *Document) damaged(object Indirect, err error) error {
 	var limit *LimitError
-	if errors.As(err, &limit) || d.src.ctx.Err() != nil {
+	var format *FormatError
+	if errors.As(err, &limit) || errors.As(err, &format) || d.src.ctx.Err() != nil {
 		return err
 	}
 	return malformed(object.data, "stream %d does not decode: %v", object.Ref.Number, err)

@@ -214,8 +214,10 @@ func (b *rebuilder) unpack() error {
 }
 
 // Unlisted calls visit for every object that begins somewhere in the file without
-// any cross-reference section of the chain placing it there.
-func (d *Document) Unlisted(visit func(Ref)) error {
+// any cross-reference section of the chain placing it there. another tells whether
+// the document has an object of that number before it, so that a reader that looks
+// for objects and takes the last one of each number sees another document.
+func (d *Document) Unlisted(visit func(ref Ref, another bool)) error {
 	listed := make(map[int64]bool)
 	for _, s := range d.sections {
 		listed[s.offset] = true
@@ -232,10 +234,20 @@ func (d *Document) Unlisted(visit func(Ref)) error {
 	}
 	return d.scanFile(func(o foundObject) error {
 		if !listed[o.offset] && !listedNear(listed, o.offset) {
-			visit(o.ref)
+			visit(o.ref, d.placedBefore(o.ref.Number, o.offset))
 		}
 		return nil
 	}, func(Object) {})
+}
+
+// placedBefore tells whether the chain places an object, or the object stream it
+// lies in, before an offset.
+func (d *Document) placedBefore(number uint32, offset int64) bool {
+	e, ok := d.lookup(number)
+	if ok && e.kind == entryCompressed {
+		e, ok = d.lookup(uint32(e.offset))
+	}
+	return ok && e.offset < offset
 }
 
 // listedNear tells whether an entry means an object although it points to the
@@ -266,18 +278,22 @@ const scanWindow = 256 << 10
 func (d *Document) scanFile(object func(foundObject) error, trailer func(Object)) error {
 	at := d.header
 	buf := make([]byte, scanWindow)
+	base, n := d.size, 0 // what buf holds
 	for at < d.size {
-		n, err := d.readAt(buf, at)
-		if err != nil {
-			return err
+		end := base + int64(n)
+		if at < base || at >= end-scanOverlap && end < d.size {
+			var err error
+			if n, err = d.readAt(buf, at); err != nil {
+				return err
+			}
+			base, end = at, at+int64(n)
 		}
-		window := buf[:n]
-		begin, isTrailer := nextBeginning(window)
+		begin, isTrailer := nextBeginning(buf[at-base : n])
 		if begin < 0 {
-			if at+int64(n) >= d.size {
+			if end >= d.size {
 				return nil
 			}
-			at += int64(n - scanOverlap)
+			at = end - scanOverlap
 			continue
 		}
 		at += int64(begin)
