@@ -25,6 +25,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/revocation"
+	"github.com/eidbridge/eidbridge/signing/weakkey"
 )
 
 const (
@@ -125,7 +126,7 @@ func Parse(der []byte) (*x509.Certificate, error) {
 	}
 	switch key := certificate.PublicKey.(type) {
 	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n >= minRSA && n <= maxRSA && key.E >= 65537 && key.E%2 == 1 {
+		if n := key.N.BitLen(); n >= minRSA && n <= maxRSA && key.E >= 65537 && key.E%2 == 1 && !weakkey.Guessable(key) {
 			return certificate, nil
 		}
 	case *ecdsa.PublicKey:

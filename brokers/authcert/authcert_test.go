@@ -23,6 +23,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/authcert"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/signing/weakkey/weakkeytest"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 )
 
@@ -235,7 +236,11 @@ func TestParseRefusesWeakKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, key := range map[string]crypto.Signer{"O-30 RSA of 1024 bits": short, "P-224": p224} {
+	guessable, err := weakkeytest.Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]crypto.Signer{"O-30 RSA of 1024 bits": short, "P-224": p224, "C-36 RSA that can be computed": guessable} {
 		_, err := authcert.Parse(make(key))
 		t.Run(name, func(t *testing.T) { rejected(t, err, authcert.ReasonKey, brokers.CategoryCard) })
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/ocsp"
 	"github.com/eidbridge/eidbridge/signing/revocation"
+	"github.com/eidbridge/eidbridge/signing/weakkey"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -113,6 +114,11 @@ func Accept(out *signing.Signature, c *x509.Certificate, at time.Time, digests .
 		if end := reliableRSA(key.N.BitLen()); !end.IsZero() && at.After(end) {
 			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "an RSA key of %d bits is no longer reliable", key.N.BitLen())
 		}
+	}
+	if weakkey.Guessable(c.PublicKey) {
+		// Whoever has the certificate can compute the key, since 2017 at the latest; no
+		// time of signing is early enough to tell the holder from others.
+		out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the key of the certificate can be computed from it (CVE-2017-15361)")
 	}
 }
 
