@@ -14,6 +14,9 @@ type RejectedError struct {
 	// Category is what the citizen and the relying party may learn. The zero value
 	// is CategoryProtocol.
 	Category Category
+	// Evidence is a value of ours that the operator needs to act, such as the
+	// fingerprint of a key; empty if there is none. It goes to the audit log.
+	Evidence string
 	// Err has the detail, free of personal data.
 	Err error
 }

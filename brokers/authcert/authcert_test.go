@@ -23,8 +23,8 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/authcert"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
-	"github.com/eidbridge/eidbridge/signing/weakkey/weakkeytest"
 	"github.com/eidbridge/eidbridge/signing/fetch"
+	"github.com/eidbridge/eidbridge/signing/weakkey/weakkeytest"
 )
 
 // land is a country whose responders can be stopped.

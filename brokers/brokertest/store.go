@@ -31,6 +31,7 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"an expired code and an unknown one are not found (O-17)", redeemExpired},
 		{"a token is found until it expires", tokenLives},
 		{"an assertion is used once (X-79)", assertionOnce},
+		{"a card's key has one holder (C-37)", keyHasOneHolder},
 		{"a session lives until it ends or expires", sessionLives},
 		{"a session is renewed under its ID", sessionRenewed},
 		{"the end of a session ends its grants and queues notices (O-44)", sessionEnds},
@@ -260,6 +261,29 @@ func assertionOnce(t *testing.T, s Store) {
 	}), brokers.ErrReplayed)
 	must(t, s.UseAssertionID(ctx, "https://other.example", "_1", noon().Add(time.Hour)))
 	must(t, s.UseAssertionID(ctx, "https://idp.example", "_2", noon().Add(time.Hour)))
+}
+
+func keyHasOneHolder(t *testing.T, s Store) {
+	ctx, end := context.Background(), noon().Add(time.Hour)
+	key, one, other := brokers.HashOf("key"), brokers.HashOf("one"), brokers.HashOf("other")
+	must(t, s.BindKey(ctx, key, one, end))
+	must(t, s.BindKey(ctx, key, one, end.Add(time.Hour)))
+	must(t, s.BindKey(ctx, key, one, end)) // shortens nothing
+	wantErr(t, s.BindKey(ctx, key, other, end.Add(24*time.Hour)), brokers.ErrConflict)
+	must(t, s.BindKey(ctx, brokers.HashOf("another key"), other, end))
+	_, err := s.Purge(ctx, end.Add(time.Minute), 10)
+	must(t, err)
+	wantErr(t, s.BindKey(ctx, key, other, end), brokers.ErrConflict)
+	must(t, s.ForgetKey(ctx, key))
+	must(t, s.BindKey(ctx, key, other, end))
+	wantErr(t, s.BindKey(ctx, key, one, end), brokers.ErrConflict)
+	_, err = s.Purge(ctx, end.Add(time.Minute), 10)
+	must(t, err)
+	must(t, s.BindKey(ctx, key, one, end))
+	// Of many cards with one key and different holders one is first.
+	oneWinner(t, race(8, func(i int) error {
+		return s.BindKey(ctx, brokers.HashOf("raced"), brokers.HashOf(fmt.Sprint("holder", i)), end)
+	}), brokers.ErrConflict)
 }
 
 func sessionLives(t *testing.T, s Store) {

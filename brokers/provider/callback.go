@@ -117,7 +117,11 @@ func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.
 func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, rejected *brokers.RejectedError) {
 	again := func(outcome brokers.Outcome) {
 		ref := reference()
-		p.record(ctx, "login.refused", rejected.Reason, slog.String("login", t.ID), slog.String("upstream", t.Upstream), slog.String("ref", ref))
+		attributes := []slog.Attr{slog.String("login", t.ID), slog.String("upstream", t.Upstream), slog.String("ref", ref)}
+		if rejected.Evidence != "" {
+			attributes = append(attributes, slog.String("evidence", rejected.Evidence))
+		}
+		p.record(ctx, "login.refused", rejected.Reason, attributes...)
 		p.backToChoice(ctx, w, r, t, outcome, ref)
 	}
 	switch rejected.Category {

@@ -123,6 +123,11 @@ type Store interface {
 	// UseAssertionID records what may be used once, until a time; ErrReplayed if
 	// it was recorded before.
 	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
+	// BindKey notes who uses a card's key; ErrConflict if it was somebody else. The
+	// note lives until the latest time it was made with. ForgetKey removes it: the
+	// operator decided.
+	BindKey(ctx context.Context, key, holder brokers.Hash, until time.Time) error
+	ForgetKey(ctx context.Context, key brokers.Hash) error
 	// Purge removes at most so many expired records of each kind.
 	Purge(ctx context.Context, now time.Time, most int) (int, error)
 }

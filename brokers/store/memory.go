@@ -17,6 +17,7 @@ type Memory struct {
 	accessTokens map[brokers.Hash]*memoryToken
 	refresh      map[brokers.Hash]*memoryRefresh
 	assertions   map[[32]byte]time.Time
+	cardKeys     map[brokers.Hash]memoryCardKey
 	sessions     map[brokers.Hash]*memorySession
 	sessionIDs   map[string]*memorySession
 	notices      map[int64]*memoryNotice
@@ -49,6 +50,7 @@ func NewMemory() *Memory {
 		accessTokens: map[brokers.Hash]*memoryToken{},
 		refresh:      map[brokers.Hash]*memoryRefresh{},
 		assertions:   map[[32]byte]time.Time{},
+		cardKeys:     map[brokers.Hash]memoryCardKey{},
 		sessions:     map[brokers.Hash]*memorySession{},
 		sessionIDs:   map[string]*memorySession{},
 		notices:      map[int64]*memoryNotice{},
@@ -121,6 +123,34 @@ func (m *Memory) UseAssertionID(_ context.Context, issuer, id string, until time
 		return brokers.ErrReplayed
 	}
 	m.assertions[key] = until
+	return nil
+}
+
+type memoryCardKey struct {
+	holder    brokers.Hash
+	expiresAt time.Time
+}
+
+// BindKey notes who uses a card's key; ErrConflict if it was somebody else.
+func (m *Memory) BindKey(_ context.Context, key, holder brokers.Hash, until time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, found := m.cardKeys[key]
+	if found && known.holder != holder {
+		return brokers.ErrConflict
+	}
+	if until.After(known.expiresAt) {
+		known.expiresAt = until
+	}
+	m.cardKeys[key] = memoryCardKey{holder, known.expiresAt}
+	return nil
+}
+
+// ForgetKey removes the note. One that is not there is no error.
+func (m *Memory) ForgetKey(_ context.Context, key brokers.Hash) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.cardKeys, key)
 	return nil
 }
 
@@ -199,6 +229,7 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 			delete(m.refresh, hash)
 		}
 	})
+	removed += purge(m.cardKeys, now, most, func(k memoryCardKey) time.Time { return k.expiresAt }, nil)
 	removed += purge(m.assertions, now, most, func(t time.Time) time.Time { return t }, nil)
 	removed += purge(m.sessions, now, most, func(s *memorySession) time.Time { return s.expiresAt },
 		func(_ brokers.Hash, s *memorySession) { delete(m.sessionIDs, s.id) })

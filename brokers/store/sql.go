@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -189,6 +190,24 @@ func (d *database) UseAssertionID(ctx context.Context, issuer, id string, until 
 	key := assertionHash(issuer, id)
 	_, err := d.exec(ctx, "use assertion", key[:], millis(until))
 	return d.instead(err, brokers.ErrReplayed)
+}
+
+// BindKey notes who uses a card's key; ErrConflict if it was somebody else.
+func (d *database) BindKey(ctx context.Context, key, holder brokers.Hash, until time.Time) error {
+	var known []byte
+	err := d.write(ctx, single, func(ctx context.Context, statement statements) error {
+		return statement("bind key").QueryRowContext(ctx, key[:], holder[:], millis(until)).Scan(&known)
+	})
+	if err == nil && !bytes.Equal(known, holder[:]) {
+		err = brokers.ErrConflict
+	}
+	return err
+}
+
+// ForgetKey removes the note. One that is not there is no error.
+func (d *database) ForgetKey(ctx context.Context, key brokers.Hash) error {
+	_, err := d.exec(ctx, "forget key", key[:])
+	return err
 }
 
 // Purge removes at most so many expired records of each kind and says how many.

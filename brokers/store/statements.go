@@ -52,6 +52,10 @@ func writes() [][2]string {
 		{"add data key", `INSERT INTO data_keys (id, master, wrapped, created_at) VALUES (?, ?, ?, ?)`},
 		{"replace data key", `UPDATE data_keys SET master = ?, wrapped = ? WHERE id = ? AND master = ?`},
 		{"destroy data keys", `DELETE FROM data_keys WHERE created_at < ? AND id < (SELECT max(id) FROM data_keys)`},
+		{"bind key", `INSERT INTO card_keys (hash, holder, expires_at) VALUES (?, ?, ?) ON CONFLICT (hash) DO UPDATE
+			SET expires_at = CASE WHEN card_keys.expires_at > excluded.expires_at OR card_keys.holder <> excluded.holder
+				THEN card_keys.expires_at ELSE excluded.expires_at END RETURNING holder`},
+		{"forget key", `DELETE FROM card_keys WHERE hash = ?`},
 		{"forget participants", `DELETE FROM participants`},
 		{"forget notices", `DELETE FROM notices`},
 		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
@@ -108,6 +112,7 @@ func purgedTables() [][2]string {
 		{"grants", "code_hash"},
 		{"access_tokens", "hash"},
 		{"assertions", "hash"},
+		{"card_keys", "hash"},
 		{"sessions", "cookie_hash"},
 		{"participants", "session_id"},
 		{"notices", "id"},

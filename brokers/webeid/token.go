@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/hmac"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -127,6 +129,9 @@ func (u *Upstream) event(ctx context.Context, d *brokers.Departure, m memo, t *t
 	if err := u.verify(certificate, t, m.Nonce); err != nil {
 		return nil, err
 	}
+	if err := u.bind(ctx, holder); err != nil {
+		return nil, err
+	}
 	assessment, err := u.c.Mapping.Assess(card.Scheme, card.Class, u.ceilings()...)
 	if err != nil {
 		return nil, reject("context_class", brokers.CategoryProtocol, "kind of card is not in the mapping")
@@ -146,6 +151,24 @@ func (u *Upstream) event(ctx context.Context, d *brokers.Departure, m memo, t *t
 			GivenName: holder.GivenName, FamilyName: holder.FamilyName,
 		},
 	}, nil
+}
+
+// bind refuses a key that has been another person's. Until the operator decides
+// who it belongs to, only the first one logs in. The holder is kept as a hash
+// under the public key, so that the store alone tells nobody.
+func (u *Upstream) bind(ctx context.Context, h *authcert.Holder) error {
+	public := h.Certificate.RawSubjectPublicKeyInfo
+	key := brokers.Hash(sha256.Sum256(public))
+	mac := hmac.New(sha256.New, public)
+	mac.Write([]byte(h.Identity.Key))
+	err := u.c.Holders.BindKey(ctx, key, brokers.Hash(mac.Sum(nil)), h.Certificate.NotAfter)
+	if errors.Is(err, brokers.ErrConflict) {
+		return &brokers.RejectedError{
+			Reason: "key_of_another", Category: brokers.CategoryCard, Evidence: hex.EncodeToString(key[:]),
+			Err: errors.New("the key of the card has been used by another person"),
+		}
+	}
+	return err
 }
 
 // readIntermediates reads what came beside the token: certificates in base64, with

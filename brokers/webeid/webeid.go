@@ -46,6 +46,8 @@ type Config struct {
 	MaxLevel levels.Level
 	// Replay remembers nonces.
 	Replay Replay
+	// Holders remember whose card has which key; default Replay, if it can.
+	Holders Holders
 	// Clock and Rand are default time.Now and crypto/rand.
 	Clock func() time.Time
 	Rand  io.Reader
@@ -54,6 +56,13 @@ type Config struct {
 // Replay remembers what may be used once; ErrReplayed for a second time.
 type Replay interface {
 	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
+}
+
+// Holders remember whose card has which key, until a time; ErrConflict for a key
+// that is somebody else's. Cards have been issued with copies of keys, and two
+// people with one key can each be the other.
+type Holders interface {
+	BindKey(ctx context.Context, key, holder brokers.Hash, until time.Time) error
 }
 
 // Card is a kind of card or certificate.
@@ -132,6 +141,12 @@ func New(c Config) (*Upstream, error) {
 		return nil, errors.New("card login: trust anchors are missing")
 	case c.Replay == nil:
 		return nil, errors.New("card login: replay store is missing")
+	}
+	if c.Holders == nil {
+		var ok bool
+		if c.Holders, ok = c.Replay.(Holders); !ok {
+			return nil, errors.New("card login: the store of key holders is missing")
+		}
 	}
 	for _, agent := range c.Agents {
 		if a, err := url.Parse(agent); err != nil || a.Scheme != "http" || !loopback(a.Hostname()) || a.Port() == "" || a.Path != "" {

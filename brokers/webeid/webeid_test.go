@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
@@ -306,6 +308,44 @@ func TestLevelComesFromTheKindOfCard(t *testing.T) {
 }
 
 // What comes beside the token helps to find a path and proves nothing.
+// C-37: two cards with one key. The first person goes on, the second is refused
+// with evidence for the operator, until the operator decides.
+func TestKeyOfAnotherIsRefused(t *testing.T) {
+	l := newLab(t)
+	other, ok := pki.Citizen("38001085718")
+	if !ok {
+		t.Fatal("no such person")
+	}
+	twin, err := l.country.EstonianTwin(other, l.ee)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := func(c pki.Credential) error {
+		d, nonce := l.start(t)
+		_, err := l.Proceed(t.Context(), d, map[string]string{"web_eid": token(t, c, "ES384", origin, nonce)})
+		return err
+	}
+	if err := login(l.ee.Authentication); err != nil {
+		t.Fatal(err)
+	}
+	err = login(twin.Authentication)
+	rejected(t, "twin", err, "key_of_another", brokers.CategoryCard)
+	key := sha256.Sum256(twin.Authentication.Certificate.RawSubjectPublicKeyInfo)
+	var refused *brokers.RejectedError
+	if !errors.As(err, &refused) || refused.Evidence != hex.EncodeToString(key[:]) {
+		t.Errorf("evidence %q", refused.Evidence)
+	}
+	if err := login(l.ee.Authentication); err != nil {
+		t.Errorf("the first person: %v", err)
+	}
+	if err := l.config.Replay.(*store.Memory).ForgetKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if err := login(twin.Authentication); err != nil {
+		t.Errorf("after the decision: %v", err)
+	}
+}
+
 func TestIntermediatesComeBesideTheToken(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

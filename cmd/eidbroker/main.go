@@ -21,6 +21,7 @@ import (
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve logins. Makes configuration, keys and database where there are none."`
 	Keys    keysCommand    `cmd:"" help:"Make the keys and secrets of a deployment."`
+	Cards   cardsCommand   `cmd:"" help:"Decide about cards that were refused."`
 	Audit   auditCommand   `cmd:"" help:"Check the audit log."`
 	Receipt receiptCommand `cmd:"" help:"Verify a level receipt without asking anybody, and read it."`
 	Config  configCommand  `cmd:"" help:"Print the default configuration with every setting explained."`

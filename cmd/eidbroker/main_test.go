@@ -493,3 +493,20 @@ func TestAuditLogIsVerified(t *testing.T) {
 		t.Errorf("served on top of an edited log: %d %s", code, errs)
 	}
 }
+
+func TestCardsForget(t *testing.T) {
+	dir, address := t.TempDir(), freeAddress(t)
+	config := filepath.Join(dir, "c.toml")
+	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
+	key := strings.Repeat("ab", 32)
+	if code, _, errs := call(t, "cards", "forget", key, "--config", config); code != 1 || !strings.Contains(errs, "master-key") {
+		t.Errorf("before the first start: %d %s", code, errs)
+	}
+	start(t, "--config", config).stop()
+	if code, out, errs := call(t, "cards", "forget", key, "--config", config); code != 0 || !strings.Contains(out, "forgotten") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	if code, _, errs := call(t, "cards", "forget", "ab", "--config", config); code != 1 || !strings.Contains(errs, "64 hexadecimal digits") {
+		t.Errorf("half a fingerprint: %d %s", code, errs)
+	}
+}
