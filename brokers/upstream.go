@@ -116,6 +116,12 @@ type Limit struct {
 	Planned bool
 }
 
+// Outage is a limit that an operator set on an upstream.
+type Outage struct {
+	Upstream string
+	Limit
+}
+
 // Applies reports whether a method is out of order at a time.
 func (l Limit) Applies(method string, now time.Time) bool {
 	return (l.Method == "" || l.Method == method) && !now.Before(l.From) && (l.Until.IsZero() || now.Before(l.Until))

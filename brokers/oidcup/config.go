@@ -295,3 +295,16 @@ func (u *Upstream) method(id string) (Method, levels.Level, bool) {
 	}
 	return Method{}, levels.None, false
 }
+
+// Offer leaves only some methods, in the order of the configuration.
+func (u *Upstream) Offer(ids []string) error {
+	for _, id := range ids {
+		if _, _, ok := u.method(id); !ok {
+			return fmt.Errorf("upstream %s: method %q is not known", u.c.ID, id)
+		}
+	}
+	left := func(id string) bool { return !slices.Contains(ids, id) }
+	u.c.Methods = slices.DeleteFunc(u.c.Methods, func(m Method) bool { return left(m.ID) })
+	u.methods = slices.DeleteFunc(u.methods, func(m brokers.Method) bool { return left(m.ID) })
+	return nil
+}

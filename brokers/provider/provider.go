@@ -154,6 +154,8 @@ type Config struct {
 	// Equivalences are rules by which identifiers of one scheme are those of
 	// another; default none.
 	Equivalences []nationalid.Equivalence
+	// Outages lists what an operator has put out of order; default nothing.
+	Outages func(now time.Time) []brokers.Outage
 	// Freshness is how long a login counts for single sign-on; zero is never.
 	Freshness brokers.Freshness
 	Lifetimes Lifetimes

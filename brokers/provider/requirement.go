@@ -113,18 +113,30 @@ func (p *Provider) out(u brokers.Upstream, method string) *brokers.Limit {
 	if !isUp(u) {
 		return &brokers.Limit{}
 	}
-	limited, ok := u.(brokers.Limited)
-	if !ok {
-		return nil
-	}
 	now := p.cfg.Now()
 	var found *brokers.Limit
-	for _, limit := range limited.Limits(now) {
+	for _, limit := range p.limits(u, now) {
 		if limit.Applies(method, now) && (found == nil || !found.Until.IsZero() && (limit.Until.IsZero() || limit.Until.After(found.Until))) {
 			found = &limit
 		}
 	}
 	return found
+}
+
+// limits joins what an upstream says of itself and what the operator says of it.
+func (p *Provider) limits(u brokers.Upstream, now time.Time) []brokers.Limit {
+	var list []brokers.Limit
+	if limited, ok := u.(brokers.Limited); ok {
+		list = append(list, limited.Limits(now)...)
+	}
+	if p.cfg.Outages != nil {
+		for _, outage := range p.cfg.Outages(now) {
+			if outage.Upstream == u.ID() {
+				list = append(list, outage.Limit)
+			}
+		}
+	}
+	return list
 }
 
 // soon lists what is planned for the coming day among methods on offer.
@@ -133,11 +145,7 @@ func (p *Provider) soon(offers []offer) []pages.Maintenance {
 	now := p.cfg.Now()
 	var list []pages.Maintenance
 	for _, o := range offers {
-		limited, ok := o.upstream.(brokers.Limited)
-		if !ok {
-			continue
-		}
-		for _, limit := range limited.Limits(now) {
+		for _, limit := range p.limits(o.upstream, now) {
 			if limit.Planned && limit.From.After(now) && limit.From.Before(now.Add(notice)) && (limit.Method == "" || limit.Method == o.method.ID) {
 				list = append(list, pages.Maintenance{Name: o.method.Name, From: limit.From, Until: limit.Until})
 			}

@@ -154,10 +154,11 @@ func New(c Config) (*Upstream, error) {
 		}
 	}
 	u := &Upstream{c: c}
-	for _, card := range append(c.Cards, other()) {
-		if card.Scheme == other().Scheme && !c.Others {
-			continue
-		}
+	kinds := c.Cards
+	if c.Others {
+		kinds = append(kinds[:len(kinds):len(kinds)], other())
+	}
+	for _, card := range kinds {
 		best, err := c.Mapping.Assess(card.Scheme, card.Class, u.ceilings()...)
 		if err != nil {
 			return nil, fmt.Errorf("card login: %w", err)

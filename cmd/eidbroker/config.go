@@ -77,6 +77,16 @@ type config struct {
 	DigiD                   *digidConfig       `toml:"digid"`
 	Clave                   *claveConfig       `toml:"clave"`
 	EIDAS                   *eidasConfig       `toml:"eidas"`
+	OIDC                    []oidcConfig       `toml:"oidc"`
+	MobileID                *mobileIDConfig    `toml:"mobile_id"`
+	SmartID                 *smartIDConfig     `toml:"smart_id"`
+	Card                    *cardConfig        `toml:"card"`
+	Outages                 []outageConfig     `toml:"outages"`
+	OutagesFile             string             `toml:"outages_file"`
+	Equivalences            []struct {
+		Foreign string `toml:"foreign"`
+		Scheme  string `toml:"scheme"`
+	} `toml:"equivalences"`
 }
 
 type clientConfig struct {

@@ -107,5 +107,33 @@ func (c *config) upstreams(dir directory, replay saml.ReplayStore) ([]brokers.Up
 		}
 		list = append(list, upstream)
 	}
+	for i := range c.OIDC {
+		upstream, err := c.OIDC[i].connect(c.Issuer, dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
+	if c.Card != nil {
+		upstream, err := c.Card.connect(c.Issuer, dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
+	if c.MobileID != nil {
+		upstream, err := c.MobileID.connect(dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
+	if c.SmartID != nil {
+		upstream, err := c.SmartID.connect(c.Issuer, dir, replay)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, upstream)
+	}
 	return list, nil
 }

@@ -24,6 +24,7 @@ type commands struct {
 	Cards   cardsCommand   `cmd:"" help:"Decide about cards that were refused."`
 	Audit   auditCommand   `cmd:"" help:"Check the audit log."`
 	Receipt receiptCommand `cmd:"" help:"Verify a level receipt without asking anybody, and read it."`
+	Check   checkCommand   `cmd:"" name:"check-config" help:"Read a configuration with all its files, and say which login methods it offers."`
 	Config  configCommand  `cmd:"" help:"Print the default configuration with every setting explained."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -81,7 +81,10 @@ func TestDefaultConfigurationDocumentsEverySetting(t *testing.T) {
 	if c.Lifetimes.Login != duration(15*time.Minute) || c.StartsPerMinute != standard().StartsPerMinute || c.Database != standard().Database {
 		t.Errorf("shown defaults differ: %+v", c)
 	}
-	// And every key that is known must be documented.
+	// And every key that is known must be documented; what operators name is not known.
+	for i := range c.OIDC {
+		c.OIDC[i].Levels, c.OIDC[i].Names = nil, nil
+	}
 	text, err := toml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/audit"
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
+	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
@@ -198,6 +199,14 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 	if err != nil {
 		return nil, err
 	}
+	outages, err := c.outageSwitch(dir, upstreams, log)
+	if err != nil {
+		return nil, err
+	}
+	var rules []nationalid.Equivalence
+	for _, rule := range c.Equivalences {
+		rules = append(rules, nationalid.Equivalence{Foreign: rule.Foreign, Scheme: rule.Scheme})
+	}
 	if len(registrations) == 0 || len(upstreams) == 0 {
 		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
 	}
@@ -230,7 +239,7 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 	}
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots,
-		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database,
+		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: outages, Equivalences: rules,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
 		StartsPerMinute: c.StartsPerMinute, ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{
