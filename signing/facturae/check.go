@@ -235,8 +235,6 @@ func checkBase(kind, value string) string {
 }
 
 // The lexical forms of numbers, XML Schema part 2 sections 3.2.5 and 3.3.20.
-//
-//nolint:gochecknoglobals // compiled once and never changed
 var (
 	double = regexp.MustCompile(`^(?:[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|-?INF|NaN)$`)
 	long   = regexp.MustCompile(`^[+-]?[0-9]{1,19}$`)

@@ -75,7 +75,7 @@ func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, i
 		return nil, err
 	}
 	before, after, _ := bytes.Cut(e.fragment.Raw, xmldsig.Encode(mark, e.fragment.Encoding))
-	at := seat{context: target.Fragment.Context, before: before, after: after, encoding: doc.Encoding}
+	at := seat{context: target.Context, before: before, after: after, encoding: doc.Encoding}
 	r := m.inner(value.ID(), typeCountersigned)
 	r.ID = m.referenceID(1)
 	m.references = append(m.references, r)

@@ -95,9 +95,13 @@ func (m *maker) propertiesID() string     { return m.id + "-properties" }
 func (m *maker) manifestID() string       { return m.id + "-manifest" }
 func (m *maker) objectID() string         { return m.id + "-object" }
 func (m *maker) referenceID(n int) string { return fmt.Sprintf("%s-ref%d", m.id, n) }
+
+// form is the transform to the canonical form.
 func (m *maker) form() xmldsig.Transform {
 	return xmldsig.Transform{Algorithm: string(m.options.canonicalization())}
 }
+
+// inner is a reference to a part of the signature.
 func (m *maker) inner(id, kind string) xmldsig.Reference {
 	return xmldsig.Reference{HasURI: true, URI: "#" + id, Type: kind, Digest: m.algorithm.Digest, Transforms: []xmldsig.Transform{m.form()}}
 }

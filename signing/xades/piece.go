@@ -2,6 +2,7 @@ package xades
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -48,7 +49,7 @@ func (p pieces) ReadAt(b []byte, at int64) (int, error) {
 		if piece.Bytes != nil {
 			copy(b[n:], piece.Bytes[at:at+want])
 		} else if m, err := p.src.ReadAt(b[n:n+int(want)], piece.From+at); int64(m) < want {
-			if err == nil || err == io.EOF { //nolint:errorlint // io.EOF is never wrapped by ReadAt
+			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return n + m, err
@@ -90,7 +91,7 @@ func copyRange(ctx context.Context, dst io.Writer, src io.ReaderAt, from, to int
 		piece := buf[:min(int64(len(buf)), to-from)]
 		n, err := src.ReadAt(piece, from)
 		if n < len(piece) {
-			if err == nil || err == io.EOF { //nolint:errorlint // io.EOF is never wrapped by ReadAt
+			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("reading the document: %w", err)

@@ -174,7 +174,7 @@ func (e *examination) baseline(c *x509.Certificate) bool {
 // keyInfo tells whether a reference is about ds:KeyInfo.
 func (e *examination) keyInfo(i int) bool {
 	info := e.s.Element.Child(xmldsig.Namespace, "KeyInfo")
-	return info != nil && e.outcomes[i].Start == e.s.Start-e.s.Element.Start+info.Start
+	return info != nil && e.outcomes[i].Start == e.s.Offset(info.Start)
 }
 
 func carries(s *xmldsig.Signature, c *x509.Certificate) bool {

@@ -178,7 +178,7 @@ func (e *examination) octets(ctx context.Context) func(io.Writer) error {
 
 // covered tells whether a reference covers a ds:Object of the signature.
 func (e *examination) covered(object *xmldsig.Element) bool {
-	at := e.s.Start - e.s.Element.Start + object.Start
+	at := e.s.Offset(object.Start)
 	for i := range e.outcomes {
 		if e.outcomes[i].Err == nil && e.outcomes[i].Depth > 0 && e.outcomes[i].Start == at {
 			return true

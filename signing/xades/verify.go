@@ -222,7 +222,7 @@ func (e *examination) format() bool {
 	// The reference must lead to the properties of this signature and not to others
 	// elsewhere.
 	out := &e.outcomes[at]
-	own := e.s.Start - e.s.Element.Start + e.properties.element.Start
+	own := e.s.Offset(e.properties.element.Start)
 	if out.Err == nil && out.Start != own {
 		out.Err = fmt.Errorf("%w: the reference to the properties leads elsewhere", xmldsig.ErrNotFound)
 	}
@@ -268,7 +268,7 @@ func (e *examination) references() bool {
 		}
 		if e.s.Outer != nil && matched == signing.Intact {
 			value := e.s.Outer.Element.Child(xmldsig.Namespace, "SignatureValue")
-			counted = counted || value != nil && out.Start == e.s.Outer.Start-e.s.Outer.Element.Start+value.Start
+			counted = counted || value != nil && out.Start == e.s.Outer.Offset(value.Start)
 		}
 	}
 	if broken {
@@ -357,7 +357,7 @@ func (e *examination) manifests(ctx context.Context) error {
 func (e *examination) find(at int64) *xmldsig.Element {
 	var found *xmldsig.Element
 	e.s.Element.Walk(func(x *xmldsig.Element) {
-		if e.s.Start-e.s.Element.Start+x.Start == at {
+		if e.s.Offset(x.Start) == at {
 			found = x
 		}
 	})

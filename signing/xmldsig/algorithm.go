@@ -41,6 +41,7 @@ func digestURIs() []struct {
 		{crypto.SHA384, "http://www.w3.org/2001/04/xmldsig-more#sha384"},
 		{crypto.SHA224, "http://www.w3.org/2001/04/xmldsig-more#sha224"},
 		{crypto.SHA1, Namespace + "sha1"},
+		{crypto.SHA3_224, moreNamespace + "sha3-224"},
 		{crypto.SHA3_256, moreNamespace + "sha3-256"},
 		{crypto.SHA3_384, moreNamespace + "sha3-384"},
 		{crypto.SHA3_512, moreNamespace + "sha3-512"},

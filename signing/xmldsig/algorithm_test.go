@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 	"testing"
 
@@ -141,7 +140,11 @@ func TestPSSParameters(t *testing.T) {
 	}
 	// A value under a key of another kind.
 	s := signedBy(t, method("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"), func([]byte) []byte { return []byte{1} })
-	if err := s.VerifyValue(&ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}); !errors.Is(err, xmldsig.ErrValue) && !errors.Is(err, xmldsig.ErrAlgorithm) {
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.VerifyValue(&other.PublicKey); !errors.Is(err, xmldsig.ErrValue) && !errors.Is(err, xmldsig.ErrAlgorithm) {
 		t.Errorf("an EC key for an RSA value: %v", err)
 	}
 }

@@ -54,8 +54,8 @@ type Canonicalization struct {
 // ID returns the Id of the ds:Signature.
 func (s *Signature) ID() string { return s.Element.ID() }
 
-// offset turns a place in the fragment into one of the document.
-func (s *Signature) offset(at int64) int64 { return s.Start - s.Element.Start + at }
+// Offset turns a place in the fragment into one of the document.
+func (s *Signature) Offset(at int64) int64 { return s.Start - s.Element.Start + at }
 
 // read reads the parts of a ds:Signature (XML Signature 4.1).
 func (s *Signature) read() error {
