@@ -188,7 +188,7 @@ func (j *judgement) confirmation(e *element, a *Assertion) error {
 	if data == nil {
 		return reject(ReasonConfirmation, "no confirmation data")
 	}
-	if recipient := data.value("Recipient"); !j.Lenient.AnyRecipient && recipient != j.Recipient {
+	if recipient, present := data.attribute("Recipient"); present && recipient == "" || !j.Lenient.AnyRecipient && recipient != j.Recipient {
 		return reject(ReasonConfirmation, "confirmed for another recipient")
 	}
 	if request := data.value("InResponseTo"); !j.Lenient.AnyRequest && request != j.RequestID {
@@ -301,7 +301,7 @@ func (j *judgement) context(e *element, a *Assertion) error {
 	if class != nil {
 		a.ContextClass, _ = class.text()
 	}
-	if a.ContextClass == "" {
+	if a.ContextClass == "" && (!j.Lenient.Profile || e.child(assertionNS, "AuthnContextDeclRef") == nil) {
 		return reject(ReasonContextClass, "no context class")
 	}
 	for _, authority := range e.all(assertionNS, "AuthenticatingAuthority") {
@@ -314,7 +314,7 @@ func (j *judgement) context(e *element, a *Assertion) error {
 func (j *judgement) attributes(e *element, a *Assertion) error {
 	for _, statement := range e.all(assertionNS, "AttributeStatement") {
 		stated := statement.all(assertionNS, "Attribute")
-		if len(stated) == 0 {
+		if len(stated) == 0 && !j.Lenient.Profile {
 			return reject(ReasonAttributes, "attribute statement without attributes")
 		}
 		for _, s := range stated {

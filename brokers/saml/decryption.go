@@ -201,7 +201,7 @@ func (j *judgement) decrypted(e, context *element, covered bool, local string) (
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := j.Decryption.open(s, covered)
+	plaintext, err := j.Decryption.open(s, covered || j.Lenient.CBC)
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,12 @@ type element struct {
 	children          []node
 }
 
-// node is a child: an element, or a run of character data if element is nil.
+// node is a child: an element, or a run of character data if element is nil, or a
+// comment, which is there for canonicalization alone.
 type node struct {
 	element *element
 	text    string
+	comment bool
 }
 
 type attribute struct {
@@ -85,10 +87,10 @@ func (e *element) child(ns, local string) *element {
 
 // text is the whole character data of an element that has no child elements.
 func (e *element) text() (string, bool) {
-	switch len(e.children) {
-	case 0:
+	switch {
+	case len(e.children) == 0:
 		return "", true
-	case 1:
+	case len(e.children) == 1 && !e.children[0].comment:
 		return e.children[0].text, e.children[0].element == nil
 	}
 	var b strings.Builder
@@ -96,7 +98,9 @@ func (e *element) text() (string, bool) {
 		if c.element != nil {
 			return "", false
 		}
-		b.WriteString(c.text)
+		if !c.comment {
+			b.WriteString(c.text)
+		}
 	}
 	return b.String(), true
 }

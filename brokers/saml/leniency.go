@@ -13,13 +13,13 @@ type Leniency struct {
 	ForeignKeyInfo bool
 	// EmptyURI allows Reference URI="" if the signed element is the root.
 	EmptyURI bool
-	// Canonicalizations allows inclusive canonical XML and the forms with
-	// comments besides exclusive canonicalization.
+	// Canonicalizations allows inclusive canonical XML, named or implied, and the
+	// forms with comments besides exclusive canonicalization.
 	Canonicalizations bool
 	// ElementOrder allows children in any order, a misplaced signature included
 	// unless it is one that SHA1 allows.
 	ElementOrder bool
-	// Comments drops comments, so that values are read in full across them.
+	// Comments reads past comments, so that values are read in full across them.
 	Comments bool
 	// ForeignAttributes allows attributes of namespaces other than xml and xsi.
 	ForeignAttributes bool
@@ -33,14 +33,19 @@ type Leniency struct {
 	// Profile allows what the web browser profile leaves to the parties or what
 	// products forget: no Destination, no Issuer on an unsigned response,
 	// identifiers that are no NCName, confirmations without end or with one far
-	// away, and several confirmations of which one fits.
+	// away, several confirmations of which one fits, a reference to a declaration
+	// in place of a context class, and attribute statements without attributes.
 	Profile bool
+	// CBC opens AES-CBC although no verified signature covers the cipher text:
+	// nobody learns from one recorded message what an oracle tells.
+	CBC bool
 	// EitherSigned asks for a signature on the response or on the assertion
 	// instead of what Expectation.Signed says.
 	EitherSigned bool
 
 	// AnyIssuer, AnyAudience, AnyRecipient and AnyRequest leave the comparison out
-	// for what the judge was not told. AnyTime ignores all validity periods.
+	// for what the judge was not told; response and assertion name one issuer all
+	// the same. AnyTime ignores all validity periods.
 	AnyIssuer, AnyAudience, AnyRecipient, AnyRequest, AnyTime bool
 }
 
@@ -52,7 +57,7 @@ func Recorded() Leniency {
 		SHA1: true, ShortKeys: true, CertificateDates: true, ForeignKeyInfo: true,
 		EmptyURI: true, Canonicalizations: true, ElementOrder: true, Comments: true,
 		ForeignAttributes: true, OffsetTimes: true, Advice: true, StructuredValues: true,
-		Profile: true, EitherSigned: true,
+		Profile: true, CBC: true, EitherSigned: true,
 		AnyIssuer: true, AnyRecipient: true, AnyRequest: true,
 	}
 }

@@ -15,7 +15,7 @@ import (
 // the root, names outside ASCII.
 type parser struct {
 	limits   Limits
-	comments bool     // drop comments between elements (metadata, recorded messages)
+	comments bool     // read past comments (metadata, recorded messages)
 	foreign  bool     // allow attributes of other namespaces (metadata, recorded messages)
 	allowed  []string // namespaces of attributes that are allowed in any case
 	newlines bool     // allow line ends in attribute values (metadata)
@@ -96,6 +96,9 @@ func (p *parser) token(token xml.Token, first bool) error {
 	case xml.Comment:
 		if !p.comments || p.within(signatureNS, "SignedInfo") || p.within(signatureNS, "SignatureValue") {
 			return reject(ReasonXML, "comment")
+		}
+		if p.current != nil {
+			p.current.children = append(p.current.children, node{text: string(t), comment: true})
 		}
 		return nil
 	case xml.ProcInst:

@@ -57,6 +57,7 @@ type judgement struct {
 	Expectation
 	signed Coverage
 	opened bool // the assertion came encrypted
+	named  string
 }
 
 func (j *judgement) verifier() *verifier {
@@ -217,7 +218,7 @@ func (j *judgement) header(e *element, requestID string, kind headerKind) error 
 	switch {
 	case kind == envelopeHeader:
 		// The back channel is mutual TLS; its address is not ours to compare.
-	case addressed && !j.Lenient.AnyRecipient && destination != j.Recipient:
+	case addressed && (destination == "" || !j.Lenient.AnyRecipient && destination != j.Recipient):
 		return reject(ReasonDestination, "another destination")
 	case !addressed && !j.DestinationOptional && !j.Lenient.Profile:
 		return reject(ReasonDestination, "no destination")
@@ -267,6 +268,13 @@ func (j *judgement) issuer(e *element) error {
 		return reject(ReasonIssuer, "%s without Issuer", e.local)
 	}
 	name, _ := issuer.text()
+	if j.Lenient.AnyIssuer {
+		// Whoever it is, it is one (SAML Profiles 4.1.4.2).
+		if isBlank(name) || j.named != "" && name != j.named {
+			return reject(ReasonIssuer, "%s of another issuer", e.local)
+		}
+		j.named = name
+	}
 	if !j.Lenient.AnyIssuer && name != j.Issuer && !slices.Contains(j.OtherIssuers, name) {
 		return reject(ReasonIssuer, "%s of another issuer", e.local)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 )
@@ -187,13 +188,17 @@ func (v *verifier) reference(e, reference *element, form *signatureForm) error {
 		return reject(ReasonSignatureForm, "content of Reference")
 	}
 	transforms := parts[0].elements()
-	if len(transforms) != 2 || hasText(parts[0]) ||
-		!transforms[0].is(signatureNS, "Transform") || !transforms[1].is(signatureNS, "Transform") ||
+	implied := len(transforms) == 1 && v.lenient.Canonicalizations
+	if len(transforms) != 2 && !implied || hasText(parts[0]) ||
+		slices.ContainsFunc(transforms, func(t *element) bool { return !t.is(signatureNS, "Transform") }) ||
 		transforms[0].value("Algorithm") != transformEnv || !isEmpty(transforms[0]) {
 		return reject(ReasonSignatureForm, "transforms other than enveloped-signature and canonicalization")
 	}
 	var err error
-	if form.transform, form.prefixes, err = v.canonicalization(transforms[1]); err != nil {
+	if implied {
+		// XML Signature 4.4.3.2: where none is named, it is Canonical XML 1.0.
+		form.transform = c14nInclusive
+	} else if form.transform, form.prefixes, err = v.canonicalization(transforms[1]); err != nil {
 		return err
 	}
 	form.digestURI = parts[1].value("Algorithm")
@@ -267,7 +272,7 @@ func (v *verifier) trusts(der []byte) bool {
 // hasText reports character data other than blanks between child elements.
 func hasText(e *element) bool {
 	for _, c := range e.children {
-		if c.element == nil && !isBlank(c.text) {
+		if c.element == nil && !c.comment && !isBlank(c.text) {
 			return true
 		}
 	}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"compress/flate"
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eidbridge/eidbridge/brokers/saml"
+)
+
+// judgeSAMLCommand judges a recorded response. What is not told, such as the
+// request, is not compared.
+type judgeSAMLCommand struct {
+	Metadata         string        `name:"idp-metadata" xor:"trust" required:"" help:"SAML metadata of the identity provider, or an aggregate; taken without a signature." placeholder:"FILE"`
+	Certificates     []string      `name:"idp-cert" xor:"trust" required:"" help:"Certificate of the identity provider, PEM or DER; may be given several times." placeholder:"FILE"`
+	Issuer           string        `help:"Entity identifier of the identity provider; those of --idp-metadata are known." placeholder:"URI"`
+	Audience         string        `help:"Entity identifier of the service provider; without it, audiences are not compared." placeholder:"URI"`
+	Recipient        string        `help:"Assertion consumer service; without it, Destination and Recipient are not compared." placeholder:"URL"`
+	Request          string        `help:"ID of the request that is answered; without it, InResponseTo is not compared." placeholder:"ID"`
+	At               time.Time     `format:"2006-01-02T15:04:05Z07:00" help:"Time of judgement; now, if not given." placeholder:"TIME"`
+	Skew             time.Duration `default:"60s" help:"How far clocks may differ, up to 3 minutes."`
+	IgnoreConditions bool          `help:"Leave validity periods and audiences out."`
+	DecryptKey       string        `help:"Private key of the service provider (PEM), for encrypted assertions and identifiers." placeholder:"FILE"`
+	File             string        `arg:"" help:"Response: XML, Base64 as it is posted, or deflated Base64; - is standard input."`
+}
+
+// samlVerdict is what judge-saml prints.
+type samlVerdict struct {
+	Accepted bool `json:"accepted"`
+	// NameID and values are without the blanks that products lay them out with.
+	NameID       string              `json:"nameID"`
+	NameIDFormat string              `json:"nameIDFormat,omitempty"`
+	Issuer       string              `json:"issuer,omitempty"`
+	ContextClass string              `json:"contextClass,omitempty"`
+	Attributes   map[string][]string `json:"attributes"`
+	Signed       *saml.Coverage      `json:"signed,omitempty"`
+	// Reason is "" for an accepted response; Detail says it in words.
+	Reason string `json:"reason"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// maxResponse bounds what is read; the parser has its own, smaller budgets.
+const maxResponse = 8 << 20
+
+// Run prints one JSON object. The exit code is 0 whether the response is accepted
+// or not, and 1 where it could not be judged.
+func (c judgeSAMLCommand) Run(s streams) error {
+	trusted, err := c.trusted()
+	if err != nil {
+		return err
+	}
+	message, err := c.message(s.in)
+	if err != nil {
+		return err
+	}
+	keys, err := c.keys()
+	if err != nil {
+		return err
+	}
+	var verdict samlVerdict
+	for _, who := range trusted {
+		e := c.expectation(who)
+		e.Decryption.Keys = keys
+		if verdict, err = judged(message, e); err != nil {
+			return err
+		}
+		// Another entity of an aggregate may be the issuer.
+		if verdict.Reason != string(saml.ReasonIssuer) {
+			break
+		}
+	}
+	out := json.NewEncoder(s.out)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(verdict)
+}
+
+func (c judgeSAMLCommand) expectation(who saml.Entity) saml.Expectation {
+	e := saml.Expectation{
+		Issuer: who.ID, Certificates: who.Signing, Audience: c.Audience, Recipient: c.Recipient,
+		RequestID: c.Request, RequestedAt: time.Unix(1, 0), Now: c.At, Skew: c.Skew, Lenient: saml.Recorded(),
+	}
+	if e.Now.IsZero() {
+		e.Now = time.Now()
+	}
+	e.Lenient.AnyIssuer = e.Issuer == ""
+	e.Lenient.AnyAudience = c.Audience == "" || c.IgnoreConditions
+	e.Lenient.AnyRecipient = c.Recipient == ""
+	e.Lenient.AnyRequest = c.Request == ""
+	e.Lenient.AnyTime = c.IgnoreConditions
+	return e
+}
+
+func judged(message []byte, e saml.Expectation) (samlVerdict, error) {
+	v := samlVerdict{Attributes: map[string][]string{}}
+	a, err := saml.ValidateResponse(message, e)
+	var failed *saml.StatusError
+	switch {
+	case errors.Is(err, saml.ErrExpectation):
+		return v, err
+	case errors.As(err, &failed):
+		v.Reason, v.Detail = string(saml.ReasonStatus), err.Error()
+	case err != nil:
+		v.Reason, v.Detail = string(saml.ReasonOf(err)), err.Error()
+	default:
+		v.Accepted, v.NameID, v.NameIDFormat, v.Issuer, v.ContextClass = true, strings.TrimSpace(a.NameID.Value), a.NameID.Format, a.Issuer, a.ContextClass
+		v.Signed = &a.Signed
+		for _, attribute := range a.Attributes {
+			values := make([]string, len(attribute.Values))
+			for i, value := range attribute.Values {
+				values[i] = strings.TrimSpace(value)
+			}
+			v.Attributes[attribute.Name] = values
+		}
+	}
+	return v, nil
+}
+
+// trusted are the identity providers whose word counts, with their keys.
+func (c judgeSAMLCommand) trusted() ([]saml.Entity, error) {
+	if c.Metadata == "" {
+		who := saml.Entity{ID: c.Issuer}
+		for _, file := range c.Certificates {
+			found, err := certificatesIn(file)
+			if err != nil {
+				return nil, err
+			}
+			who.Signing = append(who.Signing, found...)
+		}
+		return []saml.Entity{who}, nil
+	}
+	document, err := os.ReadFile(c.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	// The end of metadata says nothing about a message of its time.
+	entities, err := saml.ParseMetadata(document, saml.MetadataTrust{AsGiven: true, AnyEndpoint: true, Now: time.Unix(1, 0)})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Metadata, err)
+	}
+	if c.Issuer != "" {
+		maps.DeleteFunc(entities, func(id string, _ *saml.Entity) bool { return id != c.Issuer })
+	}
+	if len(entities) == 0 {
+		return nil, fmt.Errorf("%s describes no such identity provider", c.Metadata)
+	}
+	var list []saml.Entity
+	for _, id := range slices.Sorted(maps.Keys(entities)) {
+		list = append(list, *entities[id])
+	}
+	return list, nil
+}
+
+// certificatesIn reads PEM, DER, or the bare Base64 of an X509Certificate element.
+func certificatesIn(file string) ([]*x509.Certificate, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var der []byte
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type == "CERTIFICATE" {
+			der = append(der, block.Bytes...)
+		}
+	}
+	if len(der) == 0 {
+		if der, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err != nil {
+			der = data
+		}
+	}
+	found, err := x509.ParseCertificates(der)
+	if err != nil || len(found) == 0 {
+		return nil, fmt.Errorf("%s holds no certificate that can be read", file)
+	}
+	return found, nil
+}
+
+// message undoes what a binding does: Base64, DEFLATE, escapes of a query.
+func (c judgeSAMLCommand) message(stdin io.Reader) ([]byte, error) {
+	source := stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		source = f
+	}
+	data, err := io.ReadAll(io.LimitReader(source, maxResponse+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxResponse {
+		return nil, fmt.Errorf("%s has more than %d bytes", c.File, maxResponse)
+	}
+	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	if bytes.HasPrefix(text, []byte("<")) {
+		return text, nil
+	}
+	if bytes.ContainsRune(text, '%') {
+		if unescaped, err := url.PathUnescape(string(text)); err == nil {
+			text = []byte(unescaped)
+		}
+	}
+	decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		// The parser says what is wrong with it.
+		return text, nil
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(decoded), []byte("<")) {
+		return bytes.TrimSpace(decoded), nil
+	}
+	inflated, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(decoded)), maxResponse))
+	if err != nil {
+		return decoded, nil
+	}
+	return bytes.TrimSpace(inflated), nil
+}
+
+// keys wraps the private key for decryption. The judge needs no certificate of
+// it, so it makes none up: the key alone is compared.
+func (c judgeSAMLCommand) keys() ([]saml.DecryptionKey, error) {
+	if c.DecryptKey == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(c.DecryptKey)
+	if err != nil {
+		return nil, err
+	}
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return nil, fmt.Errorf("%s holds no private key that can be read", c.DecryptKey)
+		}
+		key, err := privateKey(block)
+		if err != nil {
+			continue
+		}
+		public, ok := key.(interface{ Public() crypto.PublicKey })
+		if !ok {
+			continue
+		}
+		k, err := saml.NewDecryptionKey(key, &x509.Certificate{PublicKey: public.Public()})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.DecryptKey, err)
+		}
+		return []saml.DecryptionKey{k}, nil
+	}
+}
+
+func privateKey(block *pem.Block) (crypto.PrivateKey, error) {
+	switch block.Type {
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(block.Bytes)
+	}
+	return x509.ParsePKCS8PrivateKey(block.Bytes)
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestJudgeSAMLOnTheCorpus gives every recorded response to the verb, with the
+// trust setting that its row names.
+func TestJudgeSAMLOnTheCorpus(t *testing.T) {
+	dir := os.Getenv("EIDBRIDGE_CORPUS")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "corpus")
+	}
+	index, err := os.ReadFile(filepath.Join(dir, "index.tsv"))
+	if err != nil {
+		t.Skip("no corpus of recorded documents on this machine")
+	}
+	lines := strings.Split(strings.TrimSpace(string(index)), "\n")
+	column := map[string]int{}
+	for i, name := range strings.Split(lines[0], "\t") {
+		column[name] = i
+	}
+	judged := 0
+	for _, line := range lines[1:] {
+		row := strings.Split(line, "\t")
+		if row[column["format"]] != "saml" {
+			continue
+		}
+		judged++
+		t.Run(filepath.Base(row[0]), func(t *testing.T) {
+			file := filepath.Join(dir, row[0])
+			args := append(trustOf(t, dir, file, row[column["companions"]]), timesOf(row[column["trust setting"]])...)
+			verdict := judge(t, append(args, file)...)
+			if want := row[column["expected indication"]] == "ACCEPT"; verdict.Accepted != want {
+				t.Errorf("accepted = %v, want %v: %s", verdict.Accepted, want, verdict.Detail)
+			}
+			if (verdict.Reason == "") != verdict.Accepted || !verdict.Accepted && (verdict.NameID != "" || len(verdict.Attributes) > 0) {
+				t.Errorf("verdict = %+v", verdict)
+			}
+		})
+	}
+	if judged == 0 {
+		t.Error("corpus has no SAML rows")
+	}
+}
+
+func trustOf(t *testing.T, dir, file, companion string) []string {
+	t.Helper()
+	if companion != "-" {
+		path := filepath.Join(dir, "saml", "aux", filepath.Base(companion))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(bytes.TrimSpace(data), []byte("<")) {
+			return []string{"--idp-metadata", path}
+		}
+		return []string{"--idp-cert", path}
+	}
+	// The row names a fingerprint of the certificate that is in the message.
+	message, err := judgeSAMLCommand{File: file}.message(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "idp.der")
+	if m := regexp.MustCompile(`X509Certificate>([^<]+)<`).FindSubmatch(message); m != nil {
+		der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(m[1])), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, der, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{"--idp-cert", path}
+	}
+	return []string{"--idp-cert", filepath.Join(dir, "saml", "aux", "cert.pem")}
+}
+
+func timesOf(trust string) []string {
+	args := []string{"--ignore-conditions"}
+	if clock := regexp.MustCompile(`time (\d{4}-\S+Z)`).FindStringSubmatch(trust); clock != nil {
+		args = []string{"--at", clock[1]}
+	}
+	if request := regexp.MustCompile(`InResponseTo ([^\s;]+)`).FindStringSubmatch(trust); request != nil {
+		args = append(args, "--request", request[1])
+	}
+	return args
+}
+
+func judge(t *testing.T, args ...string) samlVerdict {
+	t.Helper()
+	var out, problems bytes.Buffer
+	if code := run(t.Context(), append([]string{"judge-saml"}, args...), streams{strings.NewReader(""), &out, &problems}); code != 0 {
+		t.Fatalf("exit code %d: %s", code, problems.String())
+	}
+	var verdict samlVerdict
+	if err := json.Unmarshal(out.Bytes(), &verdict); err != nil {
+		t.Fatal(err)
+	}
+	return verdict
+}
