@@ -110,7 +110,8 @@ func (c *Container) Remove(ctx context.Context, dst io.Writer, names ...string) 
 	if c.Kind == signing.ASiCE {
 		s.putManifest()
 	}
-	return s.write(ctx, dst)
+	_, err := s.write(ctx, dst)
+	return err
 }
 
 // Extract writes data files into a folder that exists; without names, all of

@@ -44,11 +44,9 @@ func (c *Container) Extend(ctx context.Context, dst io.Writer, level signing.Bas
 	if err != nil {
 		return nil, err
 	}
-	counted := &counter{to: dst}
-	if err := x.s.write(ctx, counted); err != nil {
+	if x.result.Size, err = x.s.write(ctx, dst); err != nil {
 		return nil, err
 	}
-	x.result.Size = counted.size
 	return &x.result, nil
 }
 

@@ -21,8 +21,8 @@ func SignFiles(ctx context.Context, files []string, out string, kind signing.For
 	if err != nil {
 		return nil, err
 	}
-	return toFile(ctx, out, 0o644, o.Overwrite, infos, func(dst io.Writer) (*signing.Result, error) {
-		return Sign(ctx, dst, kind, inputs, cred, o)
+	return toFile(ctx, out, 0o644, o.Overwrite, infos, func(dst io.Writer) (*signing.Result, []*File, error) {
+		return sign(ctx, dst, kind, inputs, cred, o)
 	})
 }
 
@@ -32,8 +32,8 @@ func CreateFile(ctx context.Context, files []string, out string, kind signing.Fo
 	if err != nil {
 		return err
 	}
-	_, err = toFile(ctx, out, 0o644, overwrite, infos, func(dst io.Writer) (struct{}, error) {
-		return struct{}{}, Create(ctx, dst, kind, inputs)
+	_, err = toFile(ctx, out, 0o644, overwrite, infos, func(dst io.Writer) (struct{}, []*File, error) {
+		return struct{}{}, nil, Create(ctx, dst, kind, inputs)
 	})
 	return err
 }
@@ -73,7 +73,10 @@ func changeFile[R any](ctx context.Context, in, out string, overwrite bool, chan
 	if out == "" {
 		out, overwrite, sources = in, true, nil
 	}
-	return toFile(ctx, out, info.Mode().Perm(), overwrite, sources, func(dst io.Writer) (R, error) { return change(c, dst) })
+	return toFile(ctx, out, info.Mode().Perm(), overwrite, sources, func(dst io.Writer) (R, []*File, error) {
+		result, err := change(c, dst)
+		return result, c.Files, err
+	})
 }
 
 // AddSignatureFile adds a signature to the container in the file in.
@@ -106,14 +109,14 @@ func RemoveFiles(ctx context.Context, in, out string, overwrite bool, names ...s
 }
 
 // toFile writes an output, checks it as a stranger would, and puts it in place.
-func toFile[R any](ctx context.Context, out string, mode fs.FileMode, overwrite bool, sources []fs.FileInfo, write func(io.Writer) (R, error)) (R, error) {
+func toFile[R any](ctx context.Context, out string, mode fs.FileMode, overwrite bool, sources []fs.FileInfo, write func(io.Writer) (R, []*File, error)) (R, error) {
 	var none R
 	target, err := outfile.Create(out, mode, overwrite, sources...)
 	if err != nil {
 		return none, err
 	}
 	defer target.Discard()
-	result, err := write(target.Writer())
+	result, known, err := write(target.Writer())
 	if err != nil {
 		return none, err
 	}
@@ -121,16 +124,26 @@ func toFile[R any](ctx context.Context, out string, mode fs.FileMode, overwrite 
 	if err != nil {
 		return none, fmt.Errorf("%w: %w", signing.ErrCheck, err)
 	}
-	if err := check(ctx, target, size); err != nil {
+	if err := check(ctx, target, size, known); err != nil {
 		return none, err
 	}
 	return result, target.Place(ctx)
 }
 
-// check examines a finished container: its structure, and every signature in it.
-// It reads the data files once more.
-func check(ctx context.Context, src io.ReaderAt, size int64) error {
-	report, err := Verify(ctx, src, size, signing.VerifyOptions{})
+// check examines a finished container as a stranger would: its structure, and every
+// signature in it. The digests of data files are those that were made while they
+// were written; what they are written with says when they change on the disk.
+func check(ctx context.Context, src io.ReaderAt, size int64, known []*File) error {
+	c, err := Open(ctx, src, size, archive.Limits{})
+	if err != nil {
+		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	for _, f := range known {
+		if written := c.File(f.Name); written != nil && written.Size == f.Size {
+			written.digests = f.digests
+		}
+	}
+	report, err := c.Verify(ctx, signing.VerifyOptions{})
 	if err != nil {
 		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
 	}

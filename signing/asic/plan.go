@@ -141,7 +141,8 @@ func (p *Plan) Complete(ctx context.Context, c *Container, dst io.Writer, signat
 		}
 		s.put(p.SignatureName, out.Bytes())
 	}
-	return s.write(ctx, dst)
+	_, err := s.write(ctx, dst)
+	return err
 }
 
 // check compares the container with the one that was prepared.

@@ -104,26 +104,31 @@ func (o *Options) ready(cred signing.Credential) error {
 // read. On an error dst may hold part of the container; SignFiles is the way to a
 // file.
 func Sign(ctx context.Context, dst io.Writer, kind signing.Format, inputs []Input, cred signing.Credential, o Options) (*signing.Result, error) {
+	result, _, err := sign(ctx, dst, kind, inputs, cred, o)
+	return result, err
+}
+
+// sign also returns the files as they were read.
+func sign(ctx context.Context, dst io.Writer, kind signing.Format, inputs []Input, cred signing.Credential, o Options) (*signing.Result, []*File, error) {
 	if err := checkKind(kind); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := o.ready(cred); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := checkInputs(kind, nil, inputs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(inputs) == 0 {
-		return nil, signing.Refuse(signing.RefusedOption, "name at least one file", "there is nothing to sign")
+		return nil, nil, signing.Refuse(signing.RefusedOption, "name at least one file", "there is nothing to sign")
 	}
 	hash, err := o.hash(cred)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	counted := &counter{to: dst}
-	w := archive.NewWriter(counted)
+	w := archive.NewWriter(dst)
 	if err := writeMimetype(w, kind); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &staged{kind: kind, now: o.now()}
 	var size int64
@@ -131,7 +136,7 @@ func Sign(ctx context.Context, dst io.Writer, kind signing.Format, inputs []Inpu
 	for _, in := range inputs {
 		f, err := writeInput(ctx, w, in, o.hashes(hash)...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		size += f.Size
 		content[f.Name] = in.Content
@@ -139,13 +144,13 @@ func Sign(ctx context.Context, dst io.Writer, kind signing.Format, inputs []Inpu
 	}
 	result, err := s.sign(ctx, hash, cred, o, contents(content))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := s.finish(ctx, w); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	result.Format, result.SourceSize, result.Size = kind, size, counted.size
-	return result, nil
+	result.Format, result.SourceSize, result.Size = kind, size, w.Size()
+	return result, s.files, nil
 }
 
 // hashes are the digests of data files that signing needs.
@@ -154,18 +159,6 @@ func (o *Options) hashes(hash crypto.Hash) []crypto.Hash {
 		return []crypto.Hash{hash, stampDigest}
 	}
 	return []crypto.Hash{hash}
-}
-
-// counter counts what is written.
-type counter struct {
-	to   io.Writer
-	size int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.to.Write(p)
-	c.size += int64(n)
-	return n, err
 }
 
 // AddSignature writes the container with a further signature about all of its
@@ -183,11 +176,11 @@ func (c *Container) AddSignature(ctx context.Context, dst io.Writer, cred signin
 	if err != nil {
 		return nil, err
 	}
-	counted := &counter{to: dst}
-	if err := s.write(ctx, counted); err != nil {
+	result.Format, result.SourceSize, result.EarlierSignatures = c.Kind, c.size, earlier
+	result.Size, err = s.write(ctx, dst)
+	if err != nil {
 		return nil, err
 	}
-	result.Format, result.SourceSize, result.Size, result.EarlierSignatures = c.Kind, c.size, counted.size, earlier
 	return result, nil
 }
 

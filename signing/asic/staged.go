@@ -125,17 +125,18 @@ func (s *staged) putManifest() {
 
 // write writes the container: its type, the data files as they are in the source,
 // and META-INF.
-func (s *staged) write(ctx context.Context, dst io.Writer) error {
+func (s *staged) write(ctx context.Context, dst io.Writer) (size int64, err error) {
 	w := archive.NewWriter(dst)
 	if err := writeMimetype(w, s.kind); err != nil {
-		return err
+		return 0, err
 	}
 	for _, f := range s.files {
 		if err := w.Copy(ctx, f.zip); err != nil {
-			return fmt.Errorf("copying %q: %w", f.Name, err)
+			return 0, fmt.Errorf("copying %q: %w", f.Name, err)
 		}
 	}
-	return s.finish(ctx, w)
+	err = s.finish(ctx, w)
+	return w.Size(), err
 }
 
 // finish writes META-INF behind the data files.
@@ -225,6 +226,9 @@ func writeInput(ctx context.Context, w *archive.Writer, in Input, hashes ...cryp
 	}
 	if f.Size, err = signing.Copy(ctx, io.MultiWriter(writers...), src); err != nil {
 		return nil, fmt.Errorf("reading %q: %w", in.Name, err)
+	}
+	if err := out.Close(); err != nil {
+		return nil, fmt.Errorf("writing %q: %w", in.Name, err)
 	}
 	for h, sum := range sums {
 		f.digests[h] = sum()

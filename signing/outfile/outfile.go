@@ -78,14 +78,24 @@ func put(ctx context.Context, temp *os.File, out string, mode fs.FileMode, overw
 	return place(temp.Name(), out, overwrite)
 }
 
-type writer struct{ w io.Writer }
+type writer struct{ f *os.File }
 
 func (o writer) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	if err != nil {
-		err = fmt.Errorf("%w: %w", signing.ErrOutput, err)
+	n, err := o.f.Write(p)
+	return n, outputError(err)
+}
+
+// WriteAt lets a format complete what stands before, once it is known.
+func (o writer) WriteAt(p []byte, at int64) (int, error) {
+	n, err := o.f.WriteAt(p, at)
+	return n, outputError(err)
+}
+
+func outputError(err error) error {
+	if err == nil {
+		return nil
 	}
-	return n, err
+	return fmt.Errorf("%w: %w", signing.ErrOutput, err)
 }
 
 // Open opens a source, which must be a regular file.
