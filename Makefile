@@ -128,7 +128,7 @@ fuzz: setup-build
 
 .PHONY: bench
 bench: setup-bench
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	$(GO) test -timeout 40m -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 .PHONY: setup-build setup-demo setup-test setup-interop setup-bench
 setup-build:

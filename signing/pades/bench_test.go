@@ -42,6 +42,9 @@ func (f *bench) rounds(b *testing.B, rounds int, contestants ...contestant) []co
 				if best[i].Seconds == 0 || took.Seconds < best[i].Seconds {
 					best[i].Seconds = took.Seconds
 				}
+				if best[i].CPU == 0 || took.CPU < best[i].CPU {
+					best[i].CPU = took.CPU
+				}
 				best[i].PeakKB = max(best[i].PeakKB, took.PeakKB)
 			}
 		}
@@ -76,6 +79,7 @@ func BenchmarkSignFile(b *testing.B) {
 				f.report(b, ours)
 				b.ReportMetric(ours.Seconds/best[1].Seconds, "x-copy+hash")
 				b.ReportMetric(ours.Seconds/best[2].Seconds, "x-placed-copy+hash")
+				b.ReportMetric(ours.CPU/best[1].CPU, "x-copy+hash-cpu")
 			})
 			f.peers(b, ours, true)
 		})
@@ -117,6 +121,7 @@ func (f *bench) peers(b *testing.B, ours cost, withPdfsign bool) {
 		peer := f.rounds(b, 1, c)[0]
 		f.report(b, peer)
 		b.ReportMetric(peer.Seconds/ours.Seconds, "x-eidbridge-time")
+		b.ReportMetric(peer.CPU/ours.CPU, "x-eidbridge-cpu")
 		b.ReportMetric(peer.PeakKB/ours.PeakKB, "x-eidbridge-memory")
 		b.ReportMetric(float64(len(f.files))/peer.Seconds, "files/s")
 	}
