@@ -129,7 +129,11 @@ func (d *Document) locateQuietly(offset int64) (int64, bool, error) {
 }
 
 func numbers(sections []*section) []uint32 {
-	var all []uint32
+	count := 0
+	for _, s := range sections {
+		count += len(s.entries)
+	}
+	all := make([]uint32, 0, count)
 	for _, s := range sections {
 		for _, e := range s.entries {
 			all = append(all, e.number)

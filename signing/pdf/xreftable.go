@@ -13,19 +13,20 @@ import (
 type tableReader struct {
 	b      *bufio.Reader
 	offset int64
+	buf    [20]byte
 }
 
-// word returns the next word of at most 20 bytes and its offset.
-func (t *tableReader) word() (text string, at int64, err error) {
-	var buf [20]byte
-	n := 0
+// word returns the next word of at most 20 bytes and its offset. The word is good
+// until the next one is read: large tables have millions of them.
+func (t *tableReader) word() (text []byte, at int64, err error) {
+	buf, n := &t.buf, 0
 	for {
 		c, err := t.b.ReadByte()
 		if err != nil {
 			if n > 0 && errors.Is(err, io.EOF) {
-				return string(buf[:n]), at, nil
+				return buf[:n], at, nil
 			}
-			return "", t.offset, err
+			return nil, t.offset, err
 		}
 		t.offset++
 		switch {
@@ -34,14 +35,14 @@ func (t *tableReader) word() (text string, at int64, err error) {
 				at = t.offset - 1
 			}
 			if n == len(buf) {
-				return "", at, malformed(at, "over-long word in a cross-reference table")
+				return nil, at, malformed(at, "over-long word in a cross-reference table")
 			}
 			buf[n] = c
 			n++
 		case n > 0:
-			return string(buf[:n]), at, t.back()
+			return buf[:n], at, t.back()
 		case !isSpace(c):
-			return "", t.offset, malformed(t.offset-1, "byte %#02x in a cross-reference table", c)
+			return nil, t.offset, malformed(t.offset-1, "byte %#02x in a cross-reference table", c)
 		}
 	}
 }
@@ -56,7 +57,7 @@ func (t *tableReader) number() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n < 0 {
 		return 0, malformed(at, "%q is no number in a cross-reference table", text)
 	}
@@ -68,7 +69,7 @@ func (d *Document) readTable(offset int64, total *int) (*section, error) {
 	s := &section{offset: offset}
 	r := io.NewSectionReader(readerAt{d}, offset, d.size-offset)
 	t := &tableReader{b: bufio.NewReaderSize(r, 16<<10), offset: offset}
-	if word, at, err := t.word(); err != nil || word != "xref" {
+	if word, at, err := t.word(); err != nil || string(word) != "xref" {
 		return nil, orMalformed(err, at, "cross-reference table does not begin with xref")
 	}
 	for {
@@ -76,10 +77,10 @@ func (d *Document) readTable(offset int64, total *int) (*section, error) {
 		if err != nil {
 			return nil, orMalformed(err, t.offset, "cross-reference table has no trailer")
 		}
-		if word == "trailer" {
+		if string(word) == "trailer" {
 			break
 		}
-		first, err := strconv.ParseInt(word, 10, 64)
+		first, err := strconv.ParseInt(string(word), 10, 64)
 		if err != nil || first < 0 {
 			return nil, malformed(at, "%q begins no subsection", word)
 		}
@@ -114,6 +115,9 @@ func (d *Document) readSubsection(s *section, t *tableReader, first int64, total
 	if first > d.limits.ObjectNumber || count > d.limits.ObjectNumber+1 || first+count-1 > d.limits.ObjectNumber {
 		return &LimitError{What: "object number", Limit: d.limits.ObjectNumber}
 	}
+	// Room for what is announced, as far as the rest of the file can hold it: an
+	// entry takes 18 bytes at least, with its shortest line end.
+	s.entries = slices.Grow(s.entries, int(max(0, min(count, (d.size-t.offset)/18, int64(d.limits.Objects-*total)))))
 	shift := int64(0)
 	for i := range count {
 		place, err := t.number()
@@ -124,21 +128,21 @@ func (d *Document) readSubsection(s *section, t *tableReader, first int64, total
 		if err != nil {
 			return err
 		}
-		word, _, err := t.word()
+		kind, _, err := t.word()
 		if err != nil {
 			return err
 		}
-		if i == 0 && first == 1 && word == "f" && generation == 65535 && place == 0 {
+		if i == 0 && first == 1 && string(kind) == "f" && generation == 65535 && place == 0 {
 			d.deviate(at, "first subsection begins at 1 instead of 0")
 			shift = 1
 		}
 		e := entry{number: uint32(first + i - shift), generation: uint16(min(generation, 65535))}
 		switch {
-		case word == "n" && place == 0: // producers that mean "free"
-		case word == "n":
+		case string(kind) == "n" && place == 0: // producers that mean "free"
+		case string(kind) == "n":
 			e.kind, e.offset = entryInUse, place+d.header
-		case word != "f":
-			return malformed(t.offset, "%q is no entry type", word)
+		case string(kind) != "f":
+			return malformed(t.offset, "%q is no entry type", kind)
 		}
 		if err := d.add(s, e, total); err != nil {
 			return err
