@@ -41,6 +41,7 @@ func TestWriteWritesDocuments(t *testing.T) {
 		},
 		{"a default namespace that ends", c14n.Inclusive10, "<a xmlns=''><b xmlns='urn:1'><c xmlns=''/></b></a>", `<a><b xmlns="urn:1"><c xmlns=""></c></b></a>`},
 		{"prefix xml is never declared", c14n.Inclusive10, "<a xmlns:xml='http://www.w3.org/XML/1998/namespace' xml:id='x'/>", `<a xml:id="x"></a>`},
+		{"prefix xml is not declared inside either", c14n.Inclusive10, "<a><b xmlns:xml='http://www.w3.org/XML/1998/namespace' xml:id='x'/></a>", `<a><b xml:id="x"></b></a>`},
 		{"characters beyond the first plane", c14n.Inclusive11, "<a b='&#x1F600;'>\U0001F600é&#233;</a>", "<a b=\"\U0001F600\">\U0001F600éé</a>"},
 		// Exclusive XML Canonicalization section 3.
 		{

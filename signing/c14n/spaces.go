@@ -100,7 +100,9 @@ func (f *form) inclusive(prefix []byte) bool {
 // consider writes a declaration in scope unless it is in effect already. The
 // element is in the node-set with all its namespaces.
 func (f *form) consider(depth int, n xmltext.Namespace) {
-	if !f.inclusive(n.Prefix) || bytes.Equal(f.current(n.Slot), n.URI) {
+	// A declaration of the prefix xml says nothing and is never written (Canonical
+	// XML 1.0 section 2.3).
+	if n.Slot == xmltext.XMLSlot || !f.inclusive(n.Prefix) || bytes.Equal(f.current(n.Slot), n.URI) {
 		return
 	}
 	f.set(depth, n.Slot, n.URI)
