@@ -16,7 +16,7 @@ type demoCommand struct {
 	Once          bool   `help:"End after the walk, with exit code 0 or 1."`
 	Out           string `help:"Folder for the signed document, its report and the programs' logs." default:"demo-out" type:"path"`
 	InProcessCard bool   `help:"Use the card without pcscd even if one could run."`
-	FreePorts     bool   `help:"Take any free ports instead of 8180 to 8184 and 27184."`
+	FreePorts     bool   `help:"Take any free ports instead of 8180 to 8187 and 27184."`
 	Broker        string `help:"The eidbroker to run; by default the one beside eidlab." placeholder:"PROGRAM" type:"path"`
 	Agent         string `help:"The eidagent to run; by default the one beside eidlab." placeholder:"PROGRAM" type:"path"`
 }

@@ -24,6 +24,7 @@ type commands struct {
 	Country    countryCommand    `cmd:"" help:"OCSP, CRLs, time-stamps and trusted lists alone, for validators and signers."`
 	C14N       c14nCommand       `cmd:"" name:"c14n" help:"Print the canonical form of an XML document, to compare octets with other programs."`
 	JudgeSAML  judgeSAMLCommand  `cmd:"" name:"judge-saml" help:"Judge a recorded SAML response by the rules of the broker; prints JSON."`
+	IDP        idpCommand        `cmd:"" name:"idp" help:"Emulate one identity provider, and print a configuration for eidbroker."`
 	LoadTarget loadTargetCommand `cmd:"" help:"Start a broker whose only upstream approves a numbered person at once, for load and conformance tools."`
 	Pinentry   pinentryCommand   `cmd:"" hidden:"" help:"Answer the agent's prompts in the lab's own walk."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
