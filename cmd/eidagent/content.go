@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
@@ -71,10 +70,3 @@ func unsignable(file string) error {
 		"Signed documents are PDF and XML files, containers (.asice, .asics, .bdoc) and messages (.p7m, .p7s).",
 	}}
 }
-
-// fileFormats are the values of --format.
-func fileFormats() []signing.Format {
-	return []signing.Format{signing.PAdES, signing.XAdES, signing.CAdES, signing.ASiCE, signing.ASiCS, signing.FacturaE}
-}
-
-func knownFormat(f signing.Format) bool { return slices.Contains(fileFormats(), f) }

@@ -134,7 +134,7 @@ func (c *Container) Extract(ctx context.Context, folder string, names ...string)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing is written through it any more
 	var done []string
 	for _, f := range files {
 		if err := f.extract(ctx, root); err != nil {

@@ -94,8 +94,10 @@ func flavours() []struct {
 		kind  signing.Format
 		cades bool
 	}{
-		{"ASiC-E XAdES", signing.ASiCE, false}, {"ASiC-E CAdES", signing.ASiCE, true},
-		{"ASiC-S XAdES", signing.ASiCS, false}, {"ASiC-S CAdES", signing.ASiCS, true},
+		{"ASiC-E XAdES", signing.ASiCE, false},
+		{"ASiC-E CAdES", signing.ASiCE, true},
+		{"ASiC-S XAdES", signing.ASiCS, false},
+		{"ASiC-S CAdES", signing.ASiCS, true},
 	}
 }
 

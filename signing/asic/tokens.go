@@ -199,8 +199,3 @@ func (v *verifier) raiseLevel(s *signing.Signature, file string) {
 		}
 	}
 }
-
-// tokenNames lists what stands in META-INF, to find free names.
-func (c *Container) taken(name string) bool {
-	return slices.ContainsFunc(c.zip.Files, func(f *archive.File) bool { return archive.SameName(f.Name, name) })
-}

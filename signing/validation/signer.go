@@ -11,14 +11,15 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/ocsp"
 	"github.com/eidbridge/eidbridge/signing/revocation"
 	"github.com/eidbridge/eidbridge/signing/weakkey"
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Signer judges the path of the signing certificate and its revocation as of the
