@@ -1,8 +1,10 @@
 package asic_test
 
 import (
+	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,4 +35,35 @@ func listed(t *testing.T, path string, at time.Time) signing.VerifyOptions {
 func estonia(t *testing.T, folder string) signing.VerifyOptions {
 	t.Helper()
 	return listed(t, filepath.Join(folder, "trust", "tl", "EE_T.xml"), time.Now())
+}
+
+// TestCorpusTrustedLists judges one container by lists that grant or withdraw its
+// services at the time of signing.
+func TestCorpusTrustedLists(t *testing.T) {
+	folder, rows := readCorpus(t, "tl")
+	data, err := os.ReadFile(filepath.Join(folder, "tl", "aux", "tsl.asice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := time.Date(2016, 11, 28, 13, 46, 41, 0, time.UTC)
+	for _, row := range rows {
+		if want := row["expected indication"]; want == "QES_OK" || want == "NOT_QES" {
+			t.Run(row["file"], func(t *testing.T) {
+				o := listed(t, filepath.Join(folder, row["file"]), signed)
+				report := verify(t, data, o)
+				good := report.Passed()
+				if good {
+					// The issuer has to be granted when it issued the certificate, too.
+					o.Roots = slices.DeleteFunc(o.Roots, func(c *x509.Certificate) bool {
+						issued := listed(t, filepath.Join(folder, row["file"]), report.Signatures[0].Signer.NotBefore)
+						return c.IsCA && !slices.ContainsFunc(issued.Roots, c.Equal)
+					})
+					good = verify(t, data, o).Passed()
+				}
+				if good != (want == "QES_OK") {
+					t.Errorf("%s: %+v", want, report.Signatures)
+				}
+			})
+		}
+	}
 }
