@@ -33,6 +33,9 @@ type suite struct {
 	logout chan string
 }
 
+// sharedSecrets are the same for all: RSA keys are slow to make.
+var sharedSecrets = sync.OnceValues(loadtarget.NewSecrets)
+
 func newSuite(t *testing.T) *suite {
 	t.Helper()
 	s := &suite{t: t, now: time.Now(), logout: make(chan string, 4)}
@@ -41,7 +44,7 @@ func newSuite(t *testing.T) *suite {
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s.logout <- r.FormValue("logout_token") }))
 	t.Cleanup(server.Close)
 	t.Cleanup(receiver.Close)
-	secrets, err := loadtarget.NewSecrets()
+	secrets, err := sharedSecrets()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 	switch {
 	case client.ID == "":
 		return nil, invalidClient("client_unknown")
-	case client.Auth != shown.method && !(client.EitherSecret && bySecret):
+	case client.Auth != shown.method && (!client.EitherSecret || !bySecret):
 		return nil, invalidClient("wrong_method")
 	}
 	switch client.Auth {

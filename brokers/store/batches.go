@@ -48,7 +48,7 @@ func startBatches(ctx context.Context, db *sql.DB, d dialect) (*batches, error) 
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
-	go b.run()
+	go b.run(context.WithoutCancel(ctx))
 	return b, nil
 }
 
@@ -87,7 +87,7 @@ func (b *batches) close() (err error) {
 	return err
 }
 
-func (b *batches) run() {
+func (b *batches) run(ctx context.Context) {
 	defer close(b.ended)
 	var batch []*batched
 	for {
@@ -105,7 +105,7 @@ func (b *batches) run() {
 				more = false
 			}
 		}
-		b.perform(batch)
+		b.perform(ctx, batch)
 	}
 }
 
@@ -114,17 +114,16 @@ func (b *batches) statement(name string) *sql.Stmt { return b.statements[name] }
 // perform commits a batch and tells each writing how it went. If one of several
 // statements fails in the middle, the batch is undone and taken one by one; that
 // is rarer than to note for each where to go back to.
-func (b *batches) perform(batch []*batched) {
+func (b *batches) perform(ctx context.Context, batch []*batched) {
 	if len(batch) == 1 {
-		batch[0].done <- b.alone(batch[0])
+		batch[0].done <- b.alone(ctx, batch[0])
 		return
 	}
-	ctx := context.Background()
 	errs, err := b.together(ctx, batch)
 	if err != nil {
 		_, _ = b.statement("rollback").ExecContext(ctx) // SQLite may have done it already
 		for _, w := range batch {
-			w.done <- b.alone(w)
+			w.done <- b.alone(ctx, w)
 		}
 		return
 	}
@@ -151,8 +150,7 @@ func (b *batches) together(ctx context.Context, batch []*batched) ([]error, erro
 }
 
 // alone runs one writing in a transaction of its own.
-func (b *batches) alone(w *batched) error {
-	ctx := context.Background()
+func (b *batches) alone(ctx context.Context, w *batched) error {
 	if !w.several { // a statement is a transaction by itself
 		return w.f(ctx, b.statement)
 	}
