@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -35,6 +36,8 @@ type Secrets struct {
 	ClientKeys map[string]jose.JSONWebKey `json:"clientKeys"`
 	// Certificates are those of the clients that show one, as DER, by client.
 	Certificates map[string][]byte `json:"certificates"`
+	// MasterKey protects what is in a database, as in a real deployment.
+	MasterKey []byte `json:"masterKey"`
 	// RegistrationToken is the initial access token for registering clients.
 	RegistrationToken string `json:"registrationToken"`
 }
@@ -62,9 +65,15 @@ func NewSecrets() (*Secrets, error) {
 		}
 	}
 	var err error
+	if s.MasterKey, err = envelope.NewLocal(); err != nil {
+		return nil, err
+	}
 	s.Signing, err = signingKeys()
 	return s, err
 }
+
+// Master is the master key.
+func (s *Secrets) Master() (envelope.Master, error) { return envelope.ParseLocal(s.MasterKey) }
 
 // selfSigned is a client's certificate (RFC 8705 2.2).
 func selfSigned(name string, key *ecdsa.PrivateKey) ([]byte, error) {

@@ -45,8 +45,7 @@ func (d *database) issued(i *brokers.Issuing) (rows issuedRows, err error) {
 	t, g := i.Login, i.Grant
 	login, errLogin := d.sealTransaction(t, t.Revision+1)
 	grant, errGrant := d.seal(g, "grants.data", i.Code[:])
-	part, errPart := d.seal(participant(g), "participants.data", participantKey(g.Session, g.Request.ClientID))
-	if err := errors.Join(errLogin, errGrant, errPart); err != nil {
+	if err := errors.Join(errLogin, errGrant); err != nil {
 		return rows, err
 	}
 	rows.login = []any{string(t.State), login, t.ID, string(i.From), t.Revision}
@@ -56,6 +55,10 @@ func (d *database) issued(i *brokers.Issuing) (rows issuedRows, err error) {
 	}
 	session, err := d.seal(i.Session, "sessions.data", i.Session.CookieHash[:])
 	rows.session = []any{i.Session.CookieHash[:], i.Session.ID, session, millis(i.Session.ExpiresAt)}
+	if err != nil || !i.Participates {
+		return rows, err
+	}
+	part, err := d.seal(participant(g), "participants.data", participantKey(g.Session, g.Request.ClientID))
 	rows.participant = []any{g.Session, g.Request.ClientID, part, millis(i.Session.ExpiresAt)}
 	return rows, err
 }

@@ -67,12 +67,16 @@ func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	state, end, err := c.open(ctx, dir)
+	secrets, err := loadtarget.OpenSecrets(dir)
+	if err != nil {
+		return err
+	}
+	state, end, err := c.open(ctx, dir, secrets)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	target, err := c.target(state, dir, s)
+	target, err := c.target(state, secrets, s)
 	if err != nil {
 		return err
 	}
@@ -97,22 +101,27 @@ func (c *loadTargetCommand) folder() (dir string, remove func() error, err error
 	return dir, func() error { return os.RemoveAll(dir) }, nil
 }
 
-// open opens the store.
-func (c *loadTargetCommand) open(ctx context.Context, dir string) (provider.Store, func() error, error) {
+// open opens the store, encrypted as in a real deployment.
+func (c *loadTargetCommand) open(ctx context.Context, dir string, secrets *loadtarget.Secrets) (provider.Store, func() error, error) {
+	master, err := secrets.Master()
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed := store.WithMasters(time.Now, master)
 	switch c.Storage {
 	case "sqlite":
-		s, err := store.OpenSQLite(ctx, filepath.Join(dir, "broker.db"))
+		s, err := store.OpenSQLite(ctx, filepath.Join(dir, "broker.db"), sealed)
 		if err != nil {
 			return nil, nil, err
 		}
 		return s, s.Close, nil
 	case "postgres":
-		return c.openPostgres(ctx)
+		return c.openPostgres(ctx, sealed)
 	}
 	return store.NewMemory(), func() error { return nil }, nil
 }
 
-func (c *loadTargetCommand) openPostgres(ctx context.Context) (provider.Store, func() error, error) {
+func (c *loadTargetCommand) openPostgres(ctx context.Context, sealed store.Option) (provider.Store, func() error, error) {
 	connection, stop := c.Database, func() error { return nil }
 	if connection == "" {
 		cluster, err := postgres.Start(ctx, postgres.Options{Durable: true})
@@ -124,7 +133,7 @@ func (c *loadTargetCommand) openPostgres(ctx context.Context) (provider.Store, f
 			return nil, nil, errors.Join(err, stop())
 		}
 	}
-	s, err := store.OpenPostgres(ctx, connection, c.Connections)
+	s, err := store.OpenPostgres(ctx, connection, c.Connections, sealed)
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}
@@ -132,11 +141,7 @@ func (c *loadTargetCommand) openPostgres(ctx context.Context) (provider.Store, f
 }
 
 // target makes the broker.
-func (c *loadTargetCommand) target(state provider.Store, dir string, s streams) (*loadtarget.Target, error) {
-	secrets, err := loadtarget.OpenSecrets(dir)
-	if err != nil {
-		return nil, err
-	}
+func (c *loadTargetCommand) target(state provider.Store, secrets *loadtarget.Secrets, s streams) (*loadtarget.Target, error) {
 	o := loadtarget.Options{
 		Issuer: c.Issuer, Store: state, Secrets: secrets, Persons: c.Persons,
 		RedirectURIs: c.RedirectURI, PostLogoutURIs: c.PostLogout, BackChannelLogoutURI: c.BackChannel, FrontChannelLogoutURI: c.FrontChan,
