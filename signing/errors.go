@@ -48,6 +48,7 @@ const (
 	RefusedCertificate        RefusalCode = "certificate"         // expired, or not for signing
 	RefusedOption             RefusalCode = "option"              // an option has no usable value
 	RefusedUnsafe             RefusalCode = "unsafe_content"      // the document acts by itself
+	RefusedHarm               RefusalCode = "would_harm"          // an earlier signature would suffer
 	RefusedRevoked            RefusalCode = "revoked"             // the certificate is revoked or on hold
 	RefusedUnsigned           RefusalCode = "unsigned"            // there is no signature to extend
 	RefusedVisible            RefusalCode = "visible_mark"        // a mark cannot be drawn, or would harm

@@ -25,6 +25,7 @@ type (
 const (
 	RefusedCertifiedNoChanges = signing.RefusedCertifiedNoChanges
 	RefusedCertification      = signing.RefusedCertification
+	RefusedHarm               = signing.RefusedHarm
 	RefusedPermission         = signing.RefusedPermission
 	RefusedFieldLocked        = signing.RefusedFieldLocked
 	RefusedFieldName          = signing.RefusedFieldName

@@ -80,7 +80,7 @@ func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cr
 			return nil, err
 		}
 	}
-	return l, nil
+	return l, l.rehearse(ctx, src)
 }
 
 // useCredential checks that the certificate may sign and sets the template.

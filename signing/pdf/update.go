@@ -236,12 +236,13 @@ func (u *Update) trailer(drop ...string) []byte {
 	if !u.doc.rebuilt {
 		e.Set("Prev", fmt.Appendf(nil, "%d", u.doc.startxref-u.doc.header))
 	}
-	if u.id != nil {
+	old, err := u.doc.Resolve(u.doc.Trailer().Get("ID"))
+	whole := err == nil && len(old.Items()) == 2 && old.Items()[0].Kind() == String
+	// The first half of the identifier is part of the key of an encrypted document.
+	if u.id != nil && (whole || !u.doc.Encrypted()) {
 		first := AppendHex(nil, u.id)
-		if old, err := u.doc.Resolve(u.doc.Trailer().Get("ID")); err == nil && len(old.Items()) == 2 {
-			if item := old.Items()[0]; item.Kind() == String {
-				first = item.Raw()
-			}
+		if whole {
+			first = old.Items()[0].Raw()
 		}
 		id := append([]byte{'['}, first...)
 		id = append(id, ' ')
