@@ -74,6 +74,7 @@ type config struct {
 	ClientRoots             string             `toml:"client_roots"`
 	Clients                 []clientConfig     `toml:"clients"`
 	Registration            registrationConfig `toml:"registration"`
+	Sites                   []siteConfig       `toml:"sites"`
 	DigiD                   *digidConfig       `toml:"digid"`
 	Clave                   *claveConfig       `toml:"clave"`
 	EIDAS                   *eidasConfig       `toml:"eidas"`

@@ -118,12 +118,18 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	if err != nil {
 		return err
 	}
+	var monitor net.Listener
+	if c.MonitorListen != "" {
+		if monitor, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.MonitorListen); err != nil {
+			return errors.Join(fmt.Errorf("monitor_listen: %w", err), listener.Close())
+		}
+	}
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
 	go keepKeys(beside, database, c.longestLife(), log)
 	go s.follow(beside, path)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
-	return s.listen(ctx, listener, time.Duration(c.Drain))
+	return s.listen(ctx, listener, monitor, time.Duration(c.Drain))
 }
 
 // openAudit opens the audit log, if there is to be one: where events go, and what
@@ -191,6 +197,11 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 	if err != nil {
 		return nil, err
 	}
+	sites, err := c.siteClients(s.pairwise)
+	if err != nil {
+		return nil, err
+	}
+	registrations = append(registrations, sites...)
 	clients, err := provider.NewStaticClients(mapping, registrations)
 	if err != nil {
 		return nil, err

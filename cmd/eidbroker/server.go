@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/forwardauth"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
@@ -33,11 +34,17 @@ type server struct {
 	halted   func() error
 
 	settings config
-	current  atomic.Pointer[provider.Provider]
+	current  atomic.Pointer[served]
 	// stop ends what the current provider does beside requests.
 	stop context.CancelFunc
 	// ending says that no new work should be sent here.
 	ending atomic.Bool
+}
+
+// served is what one configuration serves.
+type served struct {
+	provider *provider.Provider
+	sites    *forwardauth.Handler // may be nil
 }
 
 // use puts a configuration to work.
@@ -48,6 +55,10 @@ func (s *server) use(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	sites, err := c.forward(p, s.secrets.pairwise, s.log)
+	if err != nil {
+		return err
+	}
 	if s.stop != nil {
 		s.stop()
 	}
@@ -55,7 +66,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	go p.Purge(beside, purgeInterval)
 	go p.DeliverNotices(beside, noticeInterval)
 	s.settings, s.stop = c, stop
-	s.current.Store(p)
+	s.current.Store(&served{p, sites})
 	return nil
 }
 
@@ -117,7 +128,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusOK, "ok")
 		return
 	}
-	s.current.Load().ServeHTTP(w, r)
+	current := s.current.Load()
+	if current.sites != nil && current.sites.Serves(r) {
+		current.sites.ServeHTTP(w, r)
+		return
+	}
+	current.provider.ServeHTTP(w, r)
 }
 
 // monitor is for the operator's network: figures, and whether to send work here.
@@ -161,15 +177,19 @@ func say(w http.ResponseWriter, status int, text string) {
 // listen serves until ctx ends. Then it says for a while that it is not ready, so
 // that a proxy in front sends its visitors elsewhere, and lets the requests under
 // way finish.
-func (s *server) listen(ctx context.Context, l net.Listener, drain time.Duration) error {
+func (s *server) listen(ctx context.Context, l, monitor net.Listener, drain time.Duration) error {
 	web := newHTTPServer(s.metrics.Observe(s), s.log)
 	ended := make(chan error, 2)
 	go func() { ended <- web.Serve(netutil.LimitListener(l, maxConnections)) }()
-	beside, err := s.listenBeside(ctx, ended)
-	if err != nil {
-		return errors.Join(err, web.Close())
+	if monitor != nil {
+		beside := newHTTPServer(s.monitor(), s.log)
+		defer beside.Close()
+		go func() {
+			if err := beside.Serve(netutil.LimitListener(monitor, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
+				ended <- err
+			}
+		}()
 	}
-	defer beside.Close()
 	select {
 	case err := <-ended:
 		return err
@@ -191,24 +211,6 @@ func (s *server) listen(ctx context.Context, l net.Listener, drain time.Duration
 	}
 	s.log.InfoContext(last, "ended")
 	return nil
-}
-
-// listenBeside serves the monitor, if there is an address for it.
-func (s *server) listenBeside(ctx context.Context, ended chan<- error) (io.Closer, error) {
-	if s.settings.MonitorListen == "" {
-		return io.NopCloser(nil), nil
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.settings.MonitorListen)
-	if err != nil {
-		return nil, fmt.Errorf("monitor_listen: %w", err)
-	}
-	web := newHTTPServer(s.monitor(), s.log)
-	go func() {
-		if err := web.Serve(netutil.LimitListener(l, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
-			ended <- err
-		}
-	}()
-	return web, nil
 }
 
 func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {

@@ -85,3 +85,42 @@ redirect_uris = ["https://portal.example/callback"]
 		t.Errorf("%v %s", err, log)
 	}
 }
+
+// A site is served beside the provider, with a client of its own; the same request
+// to the broker's own host is the provider's.
+func TestSitesAreServed(t *testing.T) {
+	b, _, address, _, _ := monitored(t, "[[sites]]\norigin = \"https://archive.example\"\nname = \"Archive\"\nmin_level = \"low\"\n")
+	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(host, path string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		resp, err := stay.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Location")
+	}
+	if code, _ := ask("archive.example", "/_eidbridge/auth"); code != http.StatusUnauthorized {
+		t.Errorf("a stranger: %d", code)
+	}
+	code, to := ask("archive.example", "/_eidbridge/start?to=/x")
+	if code != http.StatusSeeOther || !strings.HasPrefix(to, "http://"+address+"/authorize?client_id=site-archive.example&") {
+		t.Fatalf("%d %s", code, to)
+	}
+	// The provider knows the client: nobody can log in yet, of which the client is told.
+	if code, to = ask(address, strings.TrimPrefix(to, "http://"+address)); code != http.StatusSeeOther || !strings.HasPrefix(to, "https://archive.example/_eidbridge/callback?") {
+		t.Errorf("%d %s", code, to)
+	}
+	if code, _ := ask("archive.example", "/authorize"); code != http.StatusMisdirectedRequest {
+		t.Errorf("the provider under the site's name: %d", code)
+	}
+	if code, _ := ask(address, "/_eidbridge/auth"); code != http.StatusNotFound {
+		t.Errorf("the question at the broker's own host: %d", code)
+	}
+	b.stop()
+}
