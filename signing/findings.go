@@ -17,6 +17,7 @@ const (
 	FindValidity      = "certificate_validity"
 	FindKeyUsage      = "key_usage"
 	FindNotBaseline   = "not_baseline"
+	FindLevel         = "baseline_level" // below the level that was required
 	FindTimeStamp     = "time_stamp"
 	FindRevoked       = "certificate_revoked"
 )

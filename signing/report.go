@@ -266,6 +266,17 @@ func (o VerifyOptions) Now() time.Time {
 	return o.Time
 }
 
+// Require takes TOTAL_PASSED from signatures below a baseline level, as policies
+// do that want evidence to last. Countersignatures are left as they are.
+func (r *Report) Require(level Baseline) {
+	for i := range r.Signatures {
+		s := &r.Signatures[i]
+		if s.Indication == TotalPassed && s.Countersigns == 0 && s.Baseline.Rank() < level.Rank() {
+			s.Fail(Indeterminate, SigConstraintsFailure, FindLevel, "the signature is below level %s", level)
+		}
+	}
+}
+
 // Passed tells whether the document carries at least one signature and every
 // one of them is TOTAL_PASSED.
 func (r *Report) Passed() bool {

@@ -18,6 +18,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/facturae"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/trustlist"
 	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
@@ -25,6 +26,8 @@ type verifyCommand struct {
 	File    string   `arg:"" help:"The signed document: PDF, XML, a container (.asice, .asics, .bdoc), or a message (.p7m, .p7s)."`
 	Content []string `placeholder:"FILE" help:"The file that a detached signature is about (may be repeated; default: FILE of FILE.p7s)."`
 	Anchors string   `placeholder:"PATH" help:"Trusted certificates: a PEM file, or a folder of *.pem files."`
+	List    []string `name:"trusted-list" placeholder:"FILE" help:"Trust the granted services of this trusted list (TS 119 612; may be repeated). Its own signature is not checked: get it from a place you trust."`
+	Require string   `enum:",B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" default:"" placeholder:"LEVEL" help:"Do not pass signatures below this baseline level."`
 	Offline bool     `name:"without-revocation" help:"Accept certificates although nothing says whether they were revoked."`
 	Online  bool     `help:"Ask the authorities that the certificates name, where the document does not say."`
 	Local   []string `name:"allow-local" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
@@ -65,9 +68,15 @@ func (c *verifyCommand) Run(p *program) error {
 			}
 		}
 	}
+	if err := c.trust(&o); err != nil {
+		return err
+	}
 	report, err := c.verify(p, o)
 	if err != nil {
 		return err
+	}
+	if c.Require != "" {
+		report.Require(baselineOf(c.Require))
 	}
 	verdict := verdictOf(report)
 	if c.JSON {
@@ -82,6 +91,26 @@ func (c *verifyCommand) Run(p *program) error {
 		return err
 	}
 	return c.judge(report, verdict)
+}
+
+// trust takes the services of trusted lists that are granted now: issuers and
+// time-stamping units as anchors, OCSP responders for themselves.
+func (c *verifyCommand) trust(o *signing.VerifyOptions) error {
+	for _, name := range c.List {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		list, err := trustlist.Parse(raw)
+		if err != nil {
+			return &problem{exit: exitUsage, message: name + ": " + err.Error(), hints: []string{
+				"--trusted-list takes the XML of a national trusted list.",
+			}}
+		}
+		o.Roots = append(o.Roots, list.Granted(o.Now(), trustlist.CAQC, trustlist.CAPKC, trustlist.TimeStampQ, trustlist.TimeStampUnit)...)
+		o.Responders = append(o.Responders, list.Granted(o.Now(), trustlist.OCSPQC, trustlist.OCSP)...)
+	}
+	return nil
 }
 
 // verify judges a file as what it is.
@@ -157,10 +186,10 @@ func (c *verifyCommand) judge(r *signing.Report, verdict signing.Indication) err
 			p.hints = []string{"Name the file that was signed: --content FILE"}
 			return p
 		}
-		if r.Intact() && c.Anchors == "" {
+		if r.Intact() && c.Anchors == "" && len(c.List) == 0 {
 			p.hints = []string{"The signature is whole. Who is behind it needs trusted certificates: --anchors PATH"}
 		}
-		if r.Intact() && c.Anchors != "" && !c.Offline {
+		if r.Intact() && (c.Anchors != "" || len(c.List) > 0) && !c.Offline {
 			p.hints = []string{"The signature is whole. Where revocation is missing, --online asks for it; --without-revocation leaves it out of the verdict."}
 		}
 		return p
