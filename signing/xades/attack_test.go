@@ -208,7 +208,8 @@ func TestAttacksOnDocuments(t *testing.T) {
 			return once(t, signed, body, `<other xmlns:evil="urn:evil" xml:lang="xx">`+body+`</other>`)
 		}, failed, []signing.SubIndication{signing.HashFailure}},
 		{"X-47 another XPointer", reference("#xpointer(//body)"), indeterminate, []signing.SubIndication{signing.SignedDataNotFound}},
-		{"X-47 XPointer by identifier", reference("#xpointer(id('body'))"), indeterminate, []signing.SubIndication{signing.SignedDataNotFound}},
+		{"X-47 XPointer by an attribute", reference("#xpointer(//*[@Id='body'])"), indeterminate, []signing.SubIndication{signing.SignedDataNotFound}},
+		{"X-47 element scheme", reference("#element(body)"), indeterminate, []signing.SubIndication{signing.SignedDataNotFound}},
 		{"X-48 six transforms", transforms(strings.Repeat(enveloped, 6)), failed, []signing.SubIndication{signing.FormatFailure}},
 		{"X-49 an entry of a manifest was changed", func(t testing.TB) string {
 			return once(t, manifest, "text &amp; more", "text &amp; less")
@@ -326,6 +327,14 @@ func TestNeutralForms(t *testing.T) {
 		"X-22 CDATA for text":           once(t, whole, "text &amp; more", "<![CDATA[text & more]]>"),
 		"X-22 references for text":      once(t, whole, "text &amp; more", "&#x74;ext &#38; more"),
 		"X-45 no canonicalization":      v.seal(t, once(t, whole, enveloped+`<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>`, enveloped)),
+		// The two forms of XML Signature 4.4.3.3 mean the element and the document, with
+		// comments; signatures of Baltic origin use them.
+		"X-47 XPointer to the document":                v.seal(t, once(t, whole, `URI="">`, `URI="#xpointer(/)">`)),
+		"XPath for signatures in the document element": v.seal(t, once(t, whole, enveloped, `<ds:Transform Algorithm="http://www.w3.org/2002/06/xmldsig-filter2"><x:XPath xmlns:x="http://www.w3.org/2002/06/xmldsig-filter2" Filter="subtract">/*/ds:Signature</x:XPath></ds:Transform>`)),
+		// The form of the Spanish administration: canonical first, then without
+		// signatures.
+		"removal after C14N 1.0": v.seal(t, once(t, whole, enveloped+`<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>`,
+			`<ds:Transform Algorithm="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"/>`+enveloped+`<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"><ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`)),
 		"XPath for enveloped": v.seal(t, once(t, whole, enveloped, `<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"><ds:XPath>
 			count(ancestor-or-self::ds:Signature | here()/ancestor::ds:Signature[1]) &gt; count(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`)),
 		"XPath for all signatures": v.seal(t, once(t, whole, enveloped, `<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"><ds:XPath xmlns:dsig="http://www.w3.org/2000/09/xmldsig#"> not(ancestor-or-self::dsig:Signature) </ds:XPath></ds:Transform>`)),

@@ -41,7 +41,7 @@ func Extend(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, lev
 	if err := s.Check(level); err != nil {
 		return nil, err
 	}
-	doc, err := xmldsig.Open(ctx, src, size, xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, Resolver: o.Resolver})
+	doc, err := xmldsig.Open(ctx, src, size, xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, Resolver: o.Resolver, XPointer: true})
 	if err != nil {
 		return nil, err
 	}

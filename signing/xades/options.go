@@ -96,7 +96,7 @@ func DefaultDigest(key crypto.PublicKey) (crypto.Hash, error) {
 }
 
 func (o *Options) xml() xmldsig.Options {
-	return xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes}
+	return xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, XPointer: true}
 }
 
 func (o *Options) canonicalization() c14n.Method {

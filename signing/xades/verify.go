@@ -49,7 +49,7 @@ type VerifyOptions struct {
 // at all: *xmltext.Error, xmldsig.ErrLimit, or an error of src. A bad signature is
 // no error but a verdict.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*signing.Report, error) {
-	doc, err := xmldsig.Open(ctx, src, size, xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, Resolver: o.Resolver})
+	doc, err := xmldsig.Open(ctx, src, size, xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, Resolver: o.Resolver, XPointer: true})
 	if err != nil {
 		return nil, err
 	}

@@ -187,13 +187,7 @@ func (d *Document) outcome(ctx context.Context, sig *Signature, r *Reference) Ou
 	if o, known := d.digests[key]; known {
 		return o
 	}
-	var o Outcome
-	switch t.kind {
-	case KindExternal:
-		o = external(ctx, d.opts, t, r.Digest)
-	default:
-		o.Err = fmt.Errorf("%w: no URI", ErrNotFound)
-	}
+	o := external(ctx, d.opts, t, r.Digest)
 	if ctx.Err() == nil {
 		d.digests[key] = o
 	}

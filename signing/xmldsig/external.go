@@ -55,7 +55,7 @@ func externalOctets(ctx context.Context, o Options, t target, to io.Writer) erro
 			err = decoder.Close()
 		}
 	default:
-		if t.own >= 0 {
+		if t.own >= 0 || t.top {
 			return untransformed("enveloped-signature transform of external data")
 		}
 		output := c14n.Output{Method: t.method, Prefixes: strings.Fields(t.prefixes), To: to}
@@ -92,9 +92,6 @@ func (d *Document) Octets(ctx context.Context, sig *Signature, r *Reference, to 
 	t := r.target(start(sig), d.opts.XPointer)
 	if t.kind == KindExternal {
 		return externalOctets(ctx, d.opts, t, to)
-	}
-	if t.kind == KindNone {
-		return fmt.Errorf("%w: no URI", ErrNotFound)
 	}
 	// What is written is only good if it is what was digested before.
 	copied := *d

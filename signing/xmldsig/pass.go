@@ -161,6 +161,10 @@ func (s *sink) omit() c14n.Selector {
 	switch {
 	case s.all:
 		return func(t *xmltext.Token) bool { return s.leaves(t, t.Name.Is(Namespace, "Signature")) }
+	case s.top:
+		return func(t *xmltext.Token) bool {
+			return s.leaves(t, t.Start == s.own || t.Depth == 2 && t.Name.Is(Namespace, "Signature"))
+		}
 	case s.own >= 0:
 		return func(t *xmltext.Token) bool { return s.leaves(t, t.Start == s.own) }
 	}

@@ -72,6 +72,9 @@ func NewReference(r Reference) (Reference, error) {
 			return r, err
 		}
 	}
+	if err := r.chain.check(); err != nil {
+		return r, err
+	}
 	if DigestURI(r.Digest) == "" {
 		return r, unaccepted("digest %s", r.Digest)
 	}
@@ -148,7 +151,7 @@ type target struct {
 	id       string // KindElement
 	uri      string // KindExternal
 	own      int64  // start of the signature to be removed, -1 for none
-	all      bool   // all signatures removed
+	all, top bool   // all signatures removed, those in the document element
 	method   c14n.Method
 	prefixes string
 	base64   bool
@@ -159,16 +162,19 @@ type target struct {
 // signature stands, -1 for one that is not in the document yet.
 func (r *Reference) target(start int64, xpointer bool) target {
 	kind, id, comments := r.dereference(xpointer)
-	t := target{kind: kind, id: id, own: -1, all: r.chain.all, base64: r.chain.base64}
-	if r.chain.own {
+	if kind == KindNone {
+		kind = KindExternal // only the caller can know what is meant
+	}
+	t := target{kind: kind, id: id, own: -1, all: r.chain.all, top: r.chain.top, base64: r.chain.base64}
+	if r.chain.own && !r.chain.again {
 		t.own = start
 	}
 	if kind == KindExternal {
 		t.uri = r.URI
-		t.raw = r.chain.canonical.Method == "" && !r.chain.base64 && !r.chain.all && !r.chain.own
+		t.raw = r.chain.canonical.Method == "" && !r.chain.base64 && !r.chain.all && !r.chain.own && !r.chain.top
 		comments = true
 	}
-	if t.base64 || t.raw || kind == KindNone {
+	if t.base64 || t.raw {
 		return t
 	}
 	t.method, t.prefixes = r.chain.canonical.Method, strings.Join(r.chain.canonical.Prefixes, " ")
@@ -183,4 +189,4 @@ func (r *Reference) target(start int64, xpointer bool) target {
 
 // LeavesSignaturesOut tells whether the reference leaves every signature out of
 // what it digests, so that another one in the document changes nothing.
-func (r *Reference) LeavesSignaturesOut() bool { return r.chain.all }
+func (r *Reference) LeavesSignaturesOut() bool { return r.chain.all || r.chain.top }

@@ -6,8 +6,9 @@ import (
 	"io"
 )
 
-// Resolver gives the octets of external references. It gets the URI as written
-// and must not go by it to places that the caller did not mean: no network, no
+// Resolver gives the octets of external references. It gets the URI as written,
+// empty for a reference without one, of which only the caller can know what it
+// means, and must not go by it to places that the caller did not mean: no network, no
 // files of the machine.
 type Resolver interface {
 	// Open returns the octets, or an error that matches ErrNotFound where there

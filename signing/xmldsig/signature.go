@@ -109,7 +109,7 @@ func (s *Signature) readKeyInfo() error {
 		for _, c := range data.All(Namespace, "X509Certificate") {
 			raw, err := decode(c, 64<<10)
 			if err != nil {
-				return err
+				continue // nothing vouches for it, and it is of no use
 			}
 			if len(s.Certificates) == maxCertificates {
 				return excess(maxCertificates, "certificates in ds:KeyInfo")

@@ -28,8 +28,11 @@ type Transform struct {
 
 // chain is what a list of transforms amounts to.
 type chain struct {
-	// own removes the signature the reference is in, all every signature.
-	own, all bool
+	// own removes the signature the reference is in, all every signature, top those
+	// directly in the document element.
+	own, all, top bool
+	// again says that signatures are removed from what was made canonical before.
+	again bool
 	// canonical is the last canonical form, empty if the list has none.
 	canonical Canonicalization
 	base64    bool
@@ -60,19 +63,39 @@ func readTransforms(e *Element) ([]Transform, chain, error) {
 		}
 		list = append(list, t)
 	}
-	return list, c, nil
+	return list, c, c.check()
+}
+
+// check looks at the list as a whole. Signatures that are removed after a
+// canonical form, as programs of the Spanish administration write it, are no
+// longer the signature that refers: only the removal of all of them means
+// something, and means the same as before the form.
+func (c *chain) check() error {
+	if c.again && !c.all {
+		return untransformed("enveloped-signature transform after a canonical form")
+	}
+	return nil
+}
+
+// reopens tells whether signatures may still be removed: from a document, or from
+// the octets of C14N 1.0, which say the same as what they were made of.
+func (c *chain) reopens() bool {
+	if c.canonical.Method == c14n.Inclusive10 && !c.base64 {
+		c.again = true
+	}
+	return c.again || c.canonical.Method == "" && !c.base64
 }
 
 func (c *chain) add(t *Transform, e *Element) error {
 	done := c.canonical.Method != "" || c.base64
 	switch t.Algorithm {
 	case TransformEnveloped:
-		if c.own || done {
+		if c.own || !c.reopens() {
 			return untransformed("enveloped-signature transform twice or after a canonical form")
 		}
 		c.own = true
 	case TransformXPath, TransformFilter2:
-		if done {
+		if !c.reopens() {
 			return untransformed("XPath after a canonical form")
 		}
 		return c.xpath(t, e)
@@ -82,7 +105,7 @@ func (c *chain) add(t *Transform, e *Element) error {
 		}
 		c.base64 = true
 	default:
-		if done {
+		if done && !c.again {
 			return untransformed("two transforms to octets")
 		}
 		method, err := c14n.ParseMethod(t.Algorithm)
@@ -123,6 +146,8 @@ func (c *chain) xpath(t *Transform, e *Element) error {
 	case t.Algorithm == TransformXPath && (expression == "not(ancestor-or-self::{ds}Signature)" || expression == "not(ancestor-or-self::{ds}Signature[1])"),
 		t.Algorithm == TransformFilter2 && filter == "subtract" && (expression == "/descendant::{ds}Signature" || expression == "//{ds}Signature" || expression == "/descendant-or-self::{ds}Signature"):
 		c.all = true
+	case t.Algorithm == TransformFilter2 && filter == "subtract" && (expression == "/*/{ds}Signature" || expression == "/child::*/child::{ds}Signature"):
+		c.top = true
 	case t.Algorithm == TransformXPath && expression == "count(ancestor-or-self::{ds}Signature|here()/ancestor::{ds}Signature[1])>count(ancestor-or-self::{ds}Signature)",
 		t.Algorithm == TransformFilter2 && filter == "subtract" && expression == "here()/ancestor::{ds}Signature[1]":
 		c.own = true

@@ -23,7 +23,8 @@
 // references to entities that are plain text are replaced; an external subset
 // is never read and nothing is ever fetched.
 //
-// Encodings: UTF-8, UTF-16 with a byte order mark, ISO-8859-1 and US-ASCII.
+// Encodings: UTF-8, UTF-16 with a byte order mark, ISO-8859-1, -2 and -15,
+// windows-1250 and -1252, and US-ASCII.
 //
 // Left out: XML 1.1, parameter entities, entities that hold markup, validation,
 // xml:base resolution, XInclude.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // minRead is the least room in which a source can decode something: a
@@ -193,6 +195,8 @@ func (r *Reader) applyEncoding(encoding string, marked bool) error {
 		return &fault{reason: ErrEncoding, problem: "the declaration contradicts the byte order mark"}
 	case name == "ISO-8859-1":
 		r.transcode(name, 1, 0, byteDecoder(0xFF))
+	case charset(name) != nil:
+		r.transcode(name, 1, 0, tableDecoder(charset(name)))
 	case name == "US-ASCII":
 		r.transcode(name, 1, 0, byteDecoder(0x7F))
 	case name == "UTF-16":
@@ -228,6 +232,36 @@ func pseudoAttribute(b []byte, i int, name string) (value string, next int, err 
 		return "", 0, syntax(at, "value expected")
 	}
 	return string(b[from:at]), at + 1, nil
+}
+
+// charset knows further encodings of one byte for each character that documents
+// in use have.
+func charset(name string) *charmap.Charmap {
+	switch name {
+	case "ISO-8859-2":
+		return charmap.ISO8859_2
+	case "ISO-8859-15":
+		return charmap.ISO8859_15
+	case "WINDOWS-1250":
+		return charmap.Windows1250
+	case "WINDOWS-1252":
+		return charmap.Windows1252
+	}
+	return nil
+}
+
+func tableDecoder(table *charmap.Charmap) decoder {
+	return func(dst, src []byte) (written, taken int, problem string) {
+		for taken < len(src) && len(dst)-written >= utf8.UTFMax {
+			c := table.DecodeByte(src[taken])
+			if c == utf8.RuneError {
+				return written, taken, "a byte that is not of the declared encoding"
+			}
+			written += utf8.EncodeRune(dst[written:], c)
+			taken++
+		}
+		return written, taken, ""
+	}
 }
 
 // byteDecoder is for encodings whose bytes are the first characters of Unicode.

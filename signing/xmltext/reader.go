@@ -85,7 +85,7 @@ func NewReader(src io.Reader, o Options) *Reader {
 }
 
 // Encoding names the encoding of the source, once a token was read: UTF-8,
-// UTF-16BE, UTF-16LE, ISO-8859-1 or US-ASCII.
+// UTF-16BE, UTF-16LE, ISO-8859-1 and so on.
 func (r *Reader) Encoding() string { return r.source.encoding }
 
 // Next reads a token; it is valid until the next call. After the last token of
