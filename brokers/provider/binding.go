@@ -27,7 +27,8 @@ const (
 )
 
 // bind finds out to which key the tokens of a call are bound: the key of a proof
-// if there is one, otherwise that of a registered certificate.
+// if there is one, otherwise that of a certificate if the client is registered for
+// it, or has to bind its tokens to something.
 func (p *Provider) bind(call *clientCall) *oauthError {
 	switch {
 	case len(call.Header.Values("DPoP")) > 0:
@@ -42,6 +43,8 @@ func (p *Provider) bind(call *clientCall) *oauthError {
 			return invalidRequest("certificate_missing", "tokens of this client are bound to a certificate, and there is none")
 		}
 		call.binding = certificateBinding(certificate)
+	case call.client.SenderConstrained && p.cfg.ClientCertificate(call.Request) != nil:
+		call.binding = certificateBinding(p.cfg.ClientCertificate(call.Request)) // RFC 8705 3
 	case call.client.SenderConstrained:
 		return &oauthError{code: "invalid_dpop_proof", description: "tokens of this client are bound to a key", reason: "proof_missing"}
 	}

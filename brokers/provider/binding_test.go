@@ -282,6 +282,41 @@ func clientCertificate(t testing.TB, k *clientKey, name string, parent *x509.Cer
 }
 
 // O-51 and RFC 8705: certificates as a proxy hands them on.
+// A client that has to bind its tokens may bind them to whatever certificate it
+// shows, also if it proves itself otherwise.
+func TestTokensAreBoundToTheCertificateThatIsShown(t *testing.T) {
+	k := newClientKey(t, jose.ES256)
+	certificate := clientCertificate(t, k, "x", nil, nil, time.Now().Add(time.Hour))
+	r := newRig(t, options{
+		client: func(c *provider.Client) { keyedClient(k)(c); c.SenderConstrained = true },
+		config: func(c *provider.Config) {
+			c.ClientCertificate = provider.ForwardedCertificate("Client-Cert", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+		},
+	})
+	redeem := func(headers ...string) answer {
+		form := codeForm(r.login(newBrowser(t), nil).Get("code"))
+		form.Set("client_id", "portal")
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", k.sign(r.assertionClaims(), nil))
+		return r.send("POST", "/token", form, headers...)
+	}
+	if a := redeem("X", ""); object(t, a.body)["error"] != "invalid_dpop_proof" {
+		t.Errorf("without anything: %d %s", a.StatusCode, a.body)
+	}
+	shown := []string{"Client-Cert", ":" + base64.StdEncoding.EncodeToString(certificate.Raw) + ":"}
+	a := redeem(shown...)
+	token, _ := object(t, a.body)["access_token"].(string)
+	if a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if a := r.send("GET", "/userinfo", nil, "Authorization", "Bearer "+token); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the token works without the certificate: %d", a.StatusCode)
+	}
+	if a := r.send("GET", "/userinfo", nil, append(shown, "Authorization", "Bearer "+token)...); a.StatusCode != http.StatusOK {
+		t.Errorf("the token does not work with it: %d", a.StatusCode)
+	}
+}
+
 func TestClientCertificates(t *testing.T) {
 	k, ca, otherCA := newClientKey(t, jose.ES256), newClientKey(t, jose.ES256), newClientKey(t, jose.ES256)
 	day := time.Now().Add(24 * time.Hour)

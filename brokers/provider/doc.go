@@ -10,8 +10,8 @@
 //	POST /login/{id}          login.go       off to the upstream
 //	… /login/{id}/dialog      conversation.go  or on our own pages, with a device or card
 //	POST /login/{id}/cancel   login.go       back to the relying party, with an error
-//	… /upstream/{u}/callback  callback.go    the answer, checked once
-//	GET /resume/{id}          resume.go      right browser? then the code
+//	… /upstream/{u}/callback  callback.go    the answer, checked once; then the code
+//	GET /resume/{id}          resume.go      if it was posted: right browser? then the code
 //	POST /token               token.go       code and verifier for tokens
 //	                          refresh.go     refresh token for tokens
 //	GET /userinfo             userinfo.go    what the citizen's data are
@@ -31,7 +31,10 @@
 // RFC 7662, RFC 8414, RFC 8705, RFC 9101, RFC 9126, RFC 9207, RFC 9449, JARM,
 // OpenID Connect RP-Initiated, Back-Channel and Front-Channel Logout 1.0, and the
 // advice of RFC 9700; verified_claims (verified.go) follow OpenID Connect for
-// Identity Assurance 1.0. It knows the authorization code flow only. Left out so
-// far: device authorization, dynamic registration, fetching keys from a jwks_uri,
-// encrypted request objects, JWT access tokens.
+// Identity Assurance 1.0. Devices without a browser follow RFC 8628 (device.go),
+// clients that register themselves RFC 7591 and RFC 7592 (registration.go). The
+// profiles FAPI 2.0 and OpenID NLGov are switches of a client
+// (clientsecurity.go). It knows the authorization code flow only. Left out so far:
+// fetching keys from a jwks_uri, encrypted request objects, JWT access tokens,
+// signed introspection.
 package provider

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -97,6 +98,7 @@ func (b *batches) run(ctx context.Context) {
 		case <-b.closing:
 			return
 		}
+		runtime.Gosched() // who is about to write may come along
 		for more := true; more && len(batch) < maxBatch; {
 			select {
 			case w := <-b.queue:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -126,6 +127,35 @@ func TestLoadTargetKeepsItsFolder(t *testing.T) {
 	}
 	if after := userinfo(t, again, token); after["sub"] != before["sub"] {
 		t.Errorf("subject %v became %v", before["sub"], after["sub"])
+	}
+}
+
+// O-79: old versions of TLS and weak suites are refused.
+func TestLoadTargetSpeaksModernTLS(t *testing.T) {
+	d, _ := target(t, "--tls")
+	address := strings.TrimPrefix(d.Issuer, "https://")
+	for name, c := range map[string]struct {
+		config  *tls.Config
+		refused bool
+	}{
+		"TLS 1.0":           {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, true},
+		"TLS 1.1":           {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, true},
+		"CBC in TLS 1.2":    {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}}, true},
+		"no ephemeral keys": {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}, true},
+		"TLS 1.2":           {&tls.Config{MaxVersion: tls.VersionTLS12}, false},
+		"TLS 1.3":           {&tls.Config{MinVersion: tls.VersionTLS13}, false},
+	} {
+		c.config.InsecureSkipVerify = true
+		conn, err := tls.Dial("tcp", address, c.config)
+		if (err != nil) != c.refused {
+			t.Errorf("%s: %v, want refused %t", name, err, c.refused)
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+	if d.TLS.Certificate == "" || d.TLS.PrivateKey == "" {
+		t.Errorf("no client with a certificate: %+v", d.TLS)
 	}
 }
 
