@@ -23,6 +23,7 @@ type commands struct {
 	Card       cardCommand       `cmd:"" help:"Emulated cards in PC/SC readers, for tests and continuous integration."`
 	Country    countryCommand    `cmd:"" help:"OCSP, CRLs, time-stamps and trusted lists alone, for validators and signers."`
 	C14N       c14nCommand       `cmd:"" name:"c14n" help:"Print the canonical form of an XML document, to compare octets with other programs."`
+	BadIDP     badIDPCommand     `cmd:"" name:"badidp" help:"Play a bad identity provider for a SAML service provider, fault by fault, and report what it accepted."`
 	JudgeSAML  judgeSAMLCommand  `cmd:"" name:"judge-saml" help:"Judge a recorded SAML response by the rules of the broker; prints JSON."`
 	IDP        idpCommand        `cmd:"" name:"idp" help:"Emulate one identity provider, and print a configuration for eidbroker."`
 	LoadTarget loadTargetCommand `cmd:"" help:"Start a broker whose only upstream approves a numbered person at once, for load and conformance tools."`
