@@ -118,6 +118,7 @@ const (
 // TestAttacksOnDocuments changes signed documents; each must get the verdict of its
 // row in the threat list, and none may pass.
 func TestAttacksOnDocuments(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	const digestMethod = `<ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/>`
 	whole := v.sign(t, letter, xades.Options{})
@@ -319,6 +320,7 @@ func idOf(doc string) string {
 
 // TestNeutralForms: what means the same is read the same.
 func TestNeutralForms(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	whole := v.sign(t, letter, xades.Options{})
 	const enveloped = `<ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/>`
@@ -351,6 +353,7 @@ func TestNeutralForms(t *testing.T) {
 // TestSHA1IsRecognised (X-66): digest and signature of SHA-1 are computed, and not
 // relied on.
 func TestSHA1IsRecognised(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	whole := v.sign(t, letter, xades.Options{})
 	doc := strings.Replace(whole, `<ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/>`, `<ds:DigestMethod Algorithm="http://www.w3.org/2000/09/xmldsig#sha1"/>`, 1)
@@ -366,6 +369,7 @@ func TestSHA1IsRecognised(t *testing.T) {
 
 // TestCountersignatureOfAnotherDocument (X-57) fails alone.
 func TestCountersignatureOfAnotherDocument(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	property := regexp.MustCompile(`<xades:UnsignedProperties>.*</xades:UnsignedProperties>`)
 	counter := func(doc string) string {
@@ -401,6 +405,7 @@ func TestCountersignatureOfAnotherDocument(t *testing.T) {
 // TestReaderAttacks: what cannot be read safely is refused with a typed error, at
 // once.
 func TestReaderAttacks(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	whole := v.sign(t, letter, xades.Options{})
 	head := `<?xml version="1.0"?>` + "\n"
@@ -465,6 +470,7 @@ func manyAttributes(n int) string {
 // TestNothingIsResolved (X-28): inclusions, schema locations and style sheets are
 // text.
 func TestNothingIsResolved(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	doc := `<?xml version="1.0"?><?xml-stylesheet href="http://127.0.0.1/x.xsl"?><a xmlns:xi="http://www.w3.org/2001/XInclude" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="urn:x http://127.0.0.1/x.xsd"><xi:include href="file:///etc/passwd"/></a>`
 	signed := v.sign(t, doc, xades.Options{})
@@ -479,6 +485,7 @@ func TestNothingIsResolved(t *testing.T) {
 // TestCost (X-48, X-112, X-113): many references, signatures and big parts cost a
 // bounded time, and are refused beyond.
 func TestCost(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	part := v.sign(t, letter, xades.Options{Elements: []string{"body"}})
 	reference := regexp.MustCompile(`<ds:Reference Id="[^"]*" URI="#body">.*?</ds:Reference>`).FindString(part)

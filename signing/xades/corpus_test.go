@@ -58,6 +58,7 @@ func readCorpus(t *testing.T) (folder string, rows []corpusRow) {
 
 // TestCorpus judges signed documents of other producers.
 func TestCorpus(t *testing.T) {
+	t.Parallel()
 	folder, rows := readCorpus(t)
 	for _, row := range rows {
 		t.Run(row["file"], func(t *testing.T) {

@@ -82,6 +82,7 @@ func meaning(t testing.TB, doc string) string {
 // TestAcceptedAfterEdit: a document that passes after an edit still means
 // what was signed.
 func TestAcceptedAfterEdit(t *testing.T) {
+	t.Parallel()
 	v := newTarget(t)
 	whole := v.sign(t, letter, xades.Options{})
 	want := meaning(t, whole)

@@ -71,6 +71,7 @@ func generate(t testing.TB, curve elliptic.Curve) crypto.Signer {
 }
 
 func TestKeysAndAlgorithms(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		curve    elliptic.Curve
 		options  xades.Options
@@ -109,6 +110,7 @@ func TestKeysAndAlgorithms(t *testing.T) {
 // TestEncodings signs documents in every encoding that is read; the bytes that were
 // there stay.
 func TestEncodings(t *testing.T) {
+	t.Parallel()
 	cred := selfSigned(t, generate(t, elliptic.P256()))
 	text := `<?xml version="1.0" encoding="ENC"?><a xmlns="urn:a"><b Id="b">señor</b></a>`
 	wide := func(order func(unit uint16) []byte) string {
@@ -164,6 +166,7 @@ func TestEncodings(t *testing.T) {
 
 // TestRefusals: before the key is used.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	cred := selfSigned(t, generate(t, elliptic.P256()))
 	ended := selfSigned(t, generate(t, elliptic.P256()))
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -202,6 +205,7 @@ func TestRefusals(t *testing.T) {
 // TestTimeStampsOfAnotherSignature (X-58): the level is no higher than what is
 // proven.
 func TestTimeStampsOfAnotherSignature(t *testing.T) {
+	t.Parallel()
 	s := newState(t)
 	one, _ := s.sign(t, letter, xades.Options{Level: signing.BaselineLTA})
 	two, _ := s.sign(t, letter, xades.Options{Level: signing.BaselineLTA})
@@ -228,6 +232,7 @@ func TestTimeStampsOfAnotherSignature(t *testing.T) {
 // TestGoxmldsigAgrees: another implementation verifies what we sign, and we what
 // it signs, where it can: RSA, one enveloped reference, exclusive form.
 func TestGoxmldsigAgrees(t *testing.T) {
+	t.Parallel()
 	key := generate(t, nil).(*rsa.PrivateKey)
 	cred := selfSigned(t, key)
 	var out bytes.Buffer

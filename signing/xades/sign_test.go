@@ -46,6 +46,7 @@ func packagings() map[string]xades.Options {
 }
 
 func TestSignInEveryPackaging(t *testing.T) {
+	t.Parallel()
 	cred := citizen(t)
 	for name, o := range packagings() {
 		t.Run(name, func(t *testing.T) {
@@ -90,6 +91,7 @@ func intact(t testing.TB, raw []byte, key crypto.PublicKey, resolver xmldsig.Res
 }
 
 func TestSignObjects(t *testing.T) {
+	t.Parallel()
 	cred := citizen(t)
 	hash, err := xades.DefaultDigest(cred.Certificate.PublicKey)
 	if err != nil {
