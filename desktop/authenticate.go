@@ -86,7 +86,7 @@ func (s *Service) authenticate(q *request, found *cardreader.Found) error {
 		return err
 	}
 	if key, ok := certificate.PublicKey.(*ecdsa.PublicKey); ok {
-		if value, err = rawSignature(value, (key.Curve.Params().N.BitLen()+7)/8); err != nil {
+		if value, err = rawSignature(value, (key.Params().N.BitLen()+7)/8); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func Verify(c *x509.Certificate, scheme Scheme, hash crypto.Hash, digest, signat
 	}
 	switch key := c.PublicKey.(type) {
 	case *ecdsa.PublicKey:
-		size := (key.Curve.Params().N.BitLen() + 7) / 8
+		size := (key.Params().N.BitLen() + 7) / 8
 		if scheme != ECDSA || len(signature) != 2*size {
 			return invalid
 		}

@@ -101,8 +101,12 @@ func TestCanonicalJoinsSchemesOnlyByRule(t *testing.T) {
 		}
 	}
 	for _, wrong := range []nationalid.Equivalence{
-		{Foreign: "eidas:ES/NL/", Scheme: "nl-bsn"}, {Foreign: "eidas:", Scheme: "es-nif"}, {Foreign: "eidas:ES/", Scheme: "es-nif"},
-		{Foreign: "eidas:ES/NL/1", Scheme: "es-nif"}, {Foreign: "", Scheme: "es-nif"}, {Foreign: "eidas:FR/NL/", Scheme: "fr-nir"},
+		{Foreign: "eidas:ES/NL/", Scheme: "nl-bsn"},
+		{Foreign: "eidas:", Scheme: "es-nif"},
+		{Foreign: "eidas:ES/", Scheme: "es-nif"},
+		{Foreign: "eidas:ES/NL/1", Scheme: "es-nif"},
+		{Foreign: "", Scheme: "es-nif"},
+		{Foreign: "eidas:FR/NL/", Scheme: "fr-nir"},
 		{Foreign: "ee-ik:", Scheme: "es-nif"},
 	} {
 		if wrong.Check() == nil {

@@ -37,7 +37,7 @@ type Auth string
 // The ways (OpenID Connect Core 9).
 const (
 	SecretBasic   Auth = "client_secret_basic"
-	SecretPost    Auth = "client_secret_post" //nolint:gosec // G101: the name of a method, no credential
+	SecretPost    Auth = "client_secret_post"
 	PrivateKeyJWT Auth = "private_key_jwt"
 )
 

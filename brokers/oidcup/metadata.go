@@ -127,7 +127,7 @@ func (s *source) metadata(ctx context.Context) (*metadata, error) {
 	}
 	s.mu.Lock()
 	if s.tried.After(tried) { // somebody else was there first
-		known, tried = s.current, s.tried
+		known = s.current
 		s.mu.Unlock()
 		if known != nil {
 			return known, nil

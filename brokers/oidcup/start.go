@@ -197,8 +197,8 @@ func (u *Upstream) assertion() (string, error) {
 		return "", err
 	}
 	now := u.c.Clock()
-	return jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: u.c.ClientID, Subject: u.c.ClientID, Audience: jwt.Audience{u.c.Issuer}, ID: id,
-		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Minute)),
+	return jwt.Signed(signer).Claims(map[string]any{
+		"iss": u.c.ClientID, "sub": u.c.ClientID, "aud": u.c.Issuer, "jti": id,
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 	}).Serialize()
 }

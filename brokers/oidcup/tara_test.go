@@ -230,10 +230,17 @@ func TestTARAMethods(t *testing.T) {
 			}
 			return telephone(j, j.post(p, "mid", "code", "38001085718", "phone", "+37251085718"))
 		}, brokers.Subject{Key: "ee-ik:38001085718", GivenName: "JAAK-KRISTJAN", FamilyName: "JÕEORG", Birthdate: "1980-01-08", Country: "EE"}, levels.High, []string{"hwk", "pin", "mca", "mfa"}},
-		"tara-smartid": {func(j *jar, p page) page { return telephone(j, j.post(p, "smartid", "code", "38001085718")) },
-			brokers.Subject{Key: "ee-ik:38001085718", GivenName: "JAAK-KRISTJAN", FamilyName: "JÕEORG", Birthdate: "1980-01-08", Country: "EE"}, levels.High, []string{"swk", "pin", "mfa"}},
-		"tara-eidas": {func(j *jar, p page) page { return j.post(p, "eidas", "country", "GR") },
-			brokers.Subject{Key: "eidas:GR/EE/GR-LAB-1", GivenName: "ΑΛΕΞΑΝΔΡΑ", FamilyName: "ΠΑΡΑΔΕΙΓΜΑ", GivenNameLatin: "ALEXANDRA", FamilyNameLatin: "PARADEIGMA", Birthdate: "1979-02-03", Country: "GR"}, levels.Substantial, nil},
+		"tara-smartid": {
+			func(j *jar, p page) page { return telephone(j, j.post(p, "smartid", "code", "38001085718")) },
+			brokers.Subject{Key: "ee-ik:38001085718", GivenName: "JAAK-KRISTJAN", FamilyName: "JÕEORG", Birthdate: "1980-01-08", Country: "EE"},
+			levels.High,
+			[]string{"swk", "pin", "mfa"},
+		},
+		"tara-eidas": {
+			func(j *jar, p page) page { return j.post(p, "eidas", "country", "GR") },
+			brokers.Subject{Key: "eidas:GR/EE/GR-LAB-1", GivenName: "ΑΛΕΞΑΝΔΡΑ", FamilyName: "ΠΑΡΑΔΕΙΓΜΑ", GivenNameLatin: "ALEXANDRA", FamilyNameLatin: "PARADEIGMA", Birthdate: "1979-02-03", Country: "GR"},
+			levels.Substantial, nil,
+		},
 	} {
 		d := l.start(t, method, levels.Substantial)
 		j := newJar(t)

@@ -111,8 +111,10 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 			Language: lang, Client: "Portal", Level: levels.High, Notice: pages.Unavailable, Failed: map[string]string{"en": "Card" + hostile},
 			Soon: []pages.Maintenance{{Name: map[string]string{"en": "App" + hostile}, From: until, Until: until.Add(time.Hour)}},
 			Methods: []pages.Method{
-				{Value: "x/a", Name: map[string]string{"en": "A"}, Out: true}, {Value: "x/b", Name: map[string]string{"en": "B"}, Out: true, Until: until},
-				{Value: "x/c", Name: map[string]string{"en": "C"}, Out: true, Planned: true, Until: until}, {Value: "x/d", Name: map[string]string{"en": "D" + hostile}, Instead: true},
+				{Value: "x/a", Name: map[string]string{"en": "A"}, Out: true},
+				{Value: "x/b", Name: map[string]string{"en": "B"}, Out: true, Until: until},
+				{Value: "x/c", Name: map[string]string{"en": "C"}, Out: true, Planned: true, Until: until},
+				{Value: "x/d", Name: map[string]string{"en": "D" + hostile}, Instead: true},
 			},
 		})
 	}

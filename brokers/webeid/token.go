@@ -46,7 +46,7 @@ type token struct {
 
 // formatForm is major version 1 of the format without what later minor versions
 // add to it: minor versions are compatible.
-var formatForm = regexp.MustCompile(`^web-eid:1\.[0-9]{1,3}$`) //nolint:gochecknoglobals // a constant that Go has no word for
+var formatForm = regexp.MustCompile(`^web-eid:1\.[0-9]{1,3}$`)
 
 func reject(reason string, category brokers.Category, text string) error {
 	var err error
