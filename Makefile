@@ -115,7 +115,7 @@ lint: setup-build
 
 .PHONY: interop
 interop: setup-interop build
-	$(GO) test -count=1 -timeout 20m -tags interop -run Interop ./...
+	$(GO) test -count=1 -timeout 40m -tags interop -run Interop ./...
 
 .PHONY: fuzz
 fuzz: setup-build
