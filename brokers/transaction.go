@@ -122,6 +122,9 @@ type AuthorizationRequest struct {
 	// Silent forbids to show any page (prompt=none).
 	Silent    bool     `json:"silent,omitempty"`
 	UILocales []string `json:"uiLocales,omitempty"`
+	// Offers, if not empty, are the only methods that the operator's rules leave, as
+	// "<upstream>/<method>".
+	Offers []string `json:"offers,omitempty"`
 	// Device is a request by a device (RFC 8628), which has no redirect URI.
 	Device bool `json:"device,omitempty"`
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -25,8 +26,9 @@ type Facts struct {
 	Requested levels.Level
 	// Device is device: the login is for a device without a browser.
 	Device bool
-	// Address is address: where the browser is, as an IP address. While it is not
-	// known, as when a portal pushes a request, rules that speak of it wait.
+	// Address is address: where the browser is, as an IP address, or with IPv6 as the
+	// network /56 that one household has. While it is not known, as when a portal
+	// pushes a request, rules that speak of it wait.
 	Address string
 	// Now is now. now.getHours("Europe/Madrid") and the like read it; Sunday is 0 of
 	// now.getDayOfWeek("Europe/Madrid").
@@ -138,15 +140,32 @@ func within(address, network ref.Val) ref.Val {
 	if !aOK || !nOK {
 		return types.NewErr("within takes two strings")
 	}
-	prefix, err := netip.ParsePrefix(n)
+	prefix, err := parseNetwork(n)
 	if err != nil {
-		return types.NewErr("%s", "within: the second is no network")
+		return types.NewErr("within: %v", err)
+	}
+	if household, err := netip.ParsePrefix(a); err == nil {
+		return types.Bool(prefix.Contains(household.Addr()))
 	}
 	ip, err := netip.ParseAddr(a)
 	if err != nil {
-		return types.NewErr("%s", "within: the first is no address")
+		return types.NewErr("within: the first is no address")
 	}
 	return types.Bool(prefix.Contains(ip.Unmap()))
+}
+
+// household is the length in bits to which addresses of IPv6 are known.
+const household = 56
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil || prefix.Masked() != prefix {
+		return prefix, errors.New("this is no network such as 10.0.0.0/8 or 2001:db8::/32")
+	}
+	if prefix.Addr().Is6() && prefix.Bits() > household {
+		return prefix, errors.New("addresses of IPv6 are known to /56 only; write a shorter network")
+	}
+	return prefix, nil
 }
 
 // checkNetworks refuses networks that are written wrongly.
@@ -161,9 +180,9 @@ func checkNetworks(r *Rule, checked *cel.Ast) error {
 		if !ok {
 			continue
 		}
-		if prefix, err := netip.ParsePrefix(text); err != nil || prefix.Masked() != prefix {
+		if _, err := parseNetwork(text); err != nil {
 			place := native.SourceInfo().GetStartLocation(args[1].ID())
-			return r.at(place.Line(), place.Column(), "this is no network such as 10.0.0.0/8 or 2001:db8::/32")
+			return r.at(place.Line(), place.Column(), err.Error())
 		}
 	}
 	return nil

@@ -112,6 +112,18 @@ func TestRulesAboutTheAddressWait(t *testing.T) {
 	}
 }
 
+// Addresses of IPv6 come as the network of a household.
+func TestHouseholdsAreWithinNetworks(t *testing.T) {
+	f := facts()
+	f.Address = "2001:db8:0:100::/56"
+	for network, want := range map[string]bool{"2001:db8::/32": true, "2001:db8:0:100::/56": true, "2001:db8:0:200::/56": false, "192.0.2.0/24": false} {
+		p := mustNew(t, policy.Rule{Name: "r", When: `within(address, "` + network + `")`, StepUp: true})
+		if d := p.Request(context.Background(), f); d.StepUp != want || d.Denied != "" {
+			t.Errorf("%s: %+v", network, d)
+		}
+	}
+}
+
 // The most demanding of several rules counts, in whatever order they stand (O-60).
 func TestRulesOnlyRestrict(t *testing.T) {
 	rules := []policy.Rule{
@@ -186,6 +198,7 @@ func TestErrorsSayWhere(t *testing.T) {
 		"types":                  {policy.Rule{Name: "r", When: `level == "high"`, Deny: "x", Row: 3, Column: 1}, 3, 7, "no matching overload"},
 		"no yes or no":           {policy.Rule{Name: "r", When: `level`, Deny: "x", Row: 3, Column: 5}, 3, 5, "not a yes or no"},
 		"network":                {policy.Rule{Name: "r", When: `within(address, "10.0.0.1/8")`, Deny: "x", Row: 3, Column: 5}, 3, 21, "no network"},
+		"longer than /56":        {policy.Rule{Name: "r", When: `within(address, "2001:db8::/64")`, Deny: "x", Row: 3, Column: 5}, 3, 21, "/56"},
 		"expression":             {policy.Rule{Name: "r", When: `client.matches("(")`, Deny: "x", Row: 3, Column: 5}, 3, 20, "invalid matches argument"},
 		"no condition":           {policy.Rule{Name: "r", Deny: "x", Row: 3, Column: 1}, 3, 1, "missing"},
 		"nothing follows":        {policy.Rule{Name: "r", When: "true", Row: 3, Column: 1}, 3, 1, "nothing follows"},

@@ -51,7 +51,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.deny(w, r, request, problem)
 		return
 	}
-	offers, problem := p.feasible(client, request)
+	offers, problem := p.feasible(r.Context(), client, request, p.cfg.ClientAddress(r))
 	if problem != nil {
 		p.deny(w, r, request, problem)
 		return

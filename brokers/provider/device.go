@@ -50,7 +50,7 @@ func (p *Provider) beginDevice(call *clientCall) (*reply, *oauthError) {
 			return nil, problem
 		}
 	}
-	if _, problem := p.feasible(c, request); problem != nil {
+	if _, problem := p.feasible(call.Context(), c, request, ""); problem != nil {
 		return nil, problem
 	}
 	deviceCode, err := p.random(32)
@@ -210,7 +210,7 @@ func (p *Provider) confirmDevice(w http.ResponseWriter, r *http.Request) {
 		p.fault(w, r, "loading client", err, nil)
 		return
 	}
-	offers, problem := p.feasible(client, &request.Request)
+	offers, problem := p.feasible(r.Context(), client, &request.Request, p.cfg.ClientAddress(r))
 	if problem != nil {
 		p.endDevice(w, r, request.Code, problem)
 		return

@@ -45,7 +45,7 @@ func (p *Provider) push(call *clientCall) (*reply, *oauthError) {
 	if problem != nil {
 		return nil, problem
 	}
-	offers, problem := p.feasible(call.client, request)
+	offers, problem := p.feasible(call.Context(), call.client, request, "")
 	if problem != nil {
 		return nil, problem
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/pages"
+	rules "github.com/eidbridge/eidbridge/brokers/policy"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -154,6 +155,8 @@ type Config struct {
 	// Equivalences are rules by which identifiers of one scheme are those of
 	// another; default none.
 	Equivalences []nationalid.Equivalence
+	// Policy are rules of the operator; default none.
+	Policy *rules.Policy
 	// Outages lists what an operator has put out of order; default nothing.
 	Outages func(now time.Time) []brokers.Outage
 	// Freshness is how long a login counts for single sign-on; zero is never.

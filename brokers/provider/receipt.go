@@ -30,6 +30,10 @@ type Receipt struct {
 	// Assessment has the upstream's value, the rule, the ceilings and the version of
 	// the policy.
 	Assessment levels.Assessment `json:"assessment"`
+	// Rules are the names of the operator's rules that applied, and RulesVersion is
+	// that of all of them, whether any applied or not.
+	Rules        []string `json:"rules,omitempty"`
+	RulesVersion string   `json:"rules_version,omitempty"`
 	// Level is what was answered, Required the least that had to be reached.
 	Level    levels.Level `json:"level"`
 	Required levels.Level `json:"required"`
@@ -44,7 +48,7 @@ func (p *Provider) receiptID(c *Client, e *brokers.AuthenticationEvent) string {
 }
 
 // keepReceipt makes the receipt of a login and keeps it.
-func (p *Provider) keepReceipt(ctx context.Context, c *Client, t *brokers.Transaction, level levels.Level, now time.Time) error {
+func (p *Provider) keepReceipt(ctx context.Context, c *Client, t *brokers.Transaction, level levels.Level, applied []string, now time.Time) error {
 	acr, err := p.acr(c, level)
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func (p *Provider) keepReceipt(ctx context.Context, c *Client, t *brokers.Transa
 	r := Receipt{
 		Issuer: p.cfg.Issuer, Audience: c.ID, IssuedAt: numericDate(now), EventID: p.receiptID(c, t.Event),
 		AuthTime: numericDate(t.Event.AuthTime), ACR: acr, Upstream: t.Event.Upstream, Method: t.Event.Method,
-		Assessment: t.Event.Assessment, Level: level, Required: t.Request.Requirement.Least(),
+		Assessment: t.Event.Assessment, Rules: applied, RulesVersion: p.cfg.Policy.Version(), Level: level, Required: t.Request.Requirement.Least(),
 	}
 	r.Explanation = r.explain()
 	signed, err := p.cfg.Keys.sign(c.SigningAlgorithm, typeReceipt, r, now)
@@ -73,6 +77,13 @@ func (r *Receipt) explain() []string {
 	}
 	if a.Notified {
 		lines = append(lines, "The means is notified at this level: "+a.OfficialJournal+".")
+	}
+	if r.RulesVersion != "" {
+		applied := "none applied"
+		if len(r.Rules) > 0 {
+			applied = strings.Join(r.Rules, ", ") + " applied"
+		}
+		lines = append(lines, fmt.Sprintf("Of the operator's rules, version %s, %s.", r.RulesVersion, applied))
 	}
 	return append(lines, fmt.Sprintf("The result is %s; the request required %s; the answer is %s, said as %s.", a.Level, r.Required, r.Level, r.ACR))
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -75,17 +76,22 @@ func (p *Provider) offers(c *Client, r *brokers.AuthorizationRequest) []offer {
 	var list []offer
 	for _, u := range p.cfg.Upstreams {
 		for _, m := range u.Methods() {
-			if m.Level >= least && c.mayUse(m.ID) {
-				list = append(list, offer{u, m})
+			o := offer{u, m}
+			if m.Level >= least && c.mayUse(m.ID) && (len(r.Offers) == 0 || slices.Contains(r.Offers, o.value())) {
+				list = append(list, o)
 			}
 		}
 	}
 	return list
 }
 
-// feasible lists the methods for a request that work now, or says that there is
-// none and what there is instead.
-func (p *Provider) feasible(c *Client, r *brokers.AuthorizationRequest) ([]offer, *oauthError) {
+// feasible lists the methods for a request that the rules leave and that work now,
+// or says that there is none and what there is instead. The address is the
+// browser's, or empty.
+func (p *Provider) feasible(ctx context.Context, c *Client, r *brokers.AuthorizationRequest, address string) ([]offer, *oauthError) {
+	if problem := p.permit(ctx, c, r, address); problem != nil {
+		return nil, problem
+	}
 	able := p.offers(c, r)
 	up := p.working(able)
 	switch {

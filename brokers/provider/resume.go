@@ -70,8 +70,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		return
 	}
 	now := p.cfg.Now()
-	level, ok := t.Request.Requirement.Answer(t.Event.Assessment.Level)
-	if !ok {
+	if _, ok := t.Request.Requirement.Answer(t.Event.Assessment.Level); !ok {
 		p.abandon(w, r, t, giveUp(brokers.OutcomeTooLow))
 		return
 	}
@@ -88,6 +87,10 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "this client does not serve people who act for others", reason: "representation"})
 		return
 	}
+	decision, level, ok := p.obey(w, r, client, t, session != nil)
+	if !ok {
+		return
+	}
 	var fresh *opened
 	if session == nil && client.SingleSignOn && !t.Request.Device {
 		if current := p.session(r); t.StepUp && current != nil && !current.SamePerson(t.Event) {
@@ -101,7 +104,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		session = fresh.Session
 	}
 	if client.LevelReceipts {
-		if err := p.keepReceipt(r.Context(), client, t, level, now); err != nil {
+		if err := p.keepReceipt(r.Context(), client, t, level, decision.Names(), now); err != nil {
 			p.fault(w, r, "keeping level receipt", err, t)
 			return
 		}

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +99,7 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 		return false
 	}
 	now := p.cfg.Now()
-	event := p.usable(session, c, request, now)
+	event := p.usable(r.Context(), session, c, request, p.cfg.ClientAddress(r), now)
 	if event == nil {
 		return false
 	}
@@ -122,7 +123,7 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 
 // usable finds the event of a session that still meets the request, at the level
 // to which it has decayed.
-func (p *Provider) usable(session *brokers.Session, c *Client, request *brokers.AuthorizationRequest, now time.Time) *brokers.AuthenticationEvent {
+func (p *Provider) usable(ctx context.Context, session *brokers.Session, c *Client, request *brokers.AuthorizationRequest, address string, now time.Time) *brokers.AuthenticationEvent {
 	for _, event := range session.Events {
 		if event.Assessment.PolicyVersion != p.cfg.Mapping.Version() || !c.mayUse(event.Method) ||
 			event.Subject.Represents != nil && !c.Representation {
@@ -136,7 +137,7 @@ func (p *Provider) usable(session *brokers.Session, c *Client, request *brokers.
 		}
 		decayed := p.cfg.Freshness.Usable(&event, now)
 		event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "session", Max: decayed})
-		if _, ok := request.Requirement.Answer(event.Assessment.Level); ok {
+		if _, ok := request.Requirement.Answer(event.Assessment.Level); ok && p.suits(ctx, c, request, &event, address) {
 			return &event
 		}
 	}
