@@ -1,6 +1,7 @@
 package pades
 
 import (
+	"bytes"
 	"regexp"
 
 	"github.com/eidbridge/eidbridge/signing/appearance"
@@ -64,7 +65,9 @@ func (l *layout) readPart(catalog pdf.Object) int {
 	if err != nil {
 		return 0
 	}
-	found := regexp.MustCompile(`pdfaid:part(?:\s*=\s*["']|>)\s*([1-4])`).FindSubmatch(data[:min(len(data), maxMetadata)])
+	// Metadata in UTF-16 or UTF-32 reads as ASCII without its zeros.
+	data = bytes.ReplaceAll(data[:min(len(data), maxMetadata)], []byte{0}, nil)
+	found := regexp.MustCompile(`pdfaid:part(?:\s*=\s*["']|>)\s*([1-4])`).FindSubmatch(data)
 	if found == nil {
 		return 0
 	}
@@ -72,7 +75,7 @@ func (l *layout) readPart(catalog pdf.Object) int {
 }
 
 // rules are what a mark has to obey.
-func (c claims) rules(version string) appearance.Rules {
+func (c claims) rules() appearance.Rules {
 	if c.part == 0 {
 		return appearance.Rules{}
 	}
@@ -80,6 +83,6 @@ func (c claims) rules(version string) appearance.Rules {
 		Opaque:        true,
 		Calibrated:    c.intent == 0,
 		CalibratedRGB: c.intent != 3,
-		CIDSet:        c.part == 1 && version < "2.0",
+		CIDSet:        c.part == 1,
 	}
 }

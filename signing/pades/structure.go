@@ -28,7 +28,9 @@ const maxStructureDepth = 32
 // signed: a change of the structure would count as a change of what was signed. A
 // structure of an unexpected shape is left alone, too.
 func (l *layout) openStructure() (*structure, error) {
-	if !l.claims.tagged || l.earlier > 0 {
+	// ISO 14289-2 8.10.2.3: a widget without size is no content, but an artifact.
+	artifact := len(l.marks) == 0 && l.doc.Version() >= "2.0"
+	if !l.claims.tagged || l.earlier > 0 || artifact {
 		return nil, nil //nolint:nilnil // nothing to do is no error
 	}
 	s := &structure{l: l}
@@ -121,7 +123,11 @@ func (l *layout) lastKey(node pdf.Object, depth int) (int64, error) {
 func (s *structure) add(kind string, annotation, page pdf.Ref, alternate string) int64 {
 	element := s.l.update.Reserve()
 	body := fmt.Appendf(nil, "<<\n/Type /StructElem\n/S /%s\n/P %s\n/Pg %s\n/K << /Type /OBJR /Obj %s /Pg %s >>\n/Alt ", kind, s.parent, page, annotation, page)
-	s.l.update.Put(element, append(pdf.AppendText(body, alternate), "\n>>"...))
+	body = pdf.AppendText(body, alternate)
+	if s.l.catalog.Dict().Get("Lang").IsNull() { // ISO 14289-1 7.2: the language of every text is known
+		body = append(body, "\n/Lang (en)"...)
+	}
+	s.l.update.Put(element, append(body, "\n>>"...))
 	s.elements = append(s.elements, element)
 	s.keys = append(s.keys, s.next)
 	s.next++

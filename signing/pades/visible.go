@@ -357,7 +357,7 @@ func (l *layout) fillIn(v *appearance.Values) {
 
 // putMarks writes the forms of all marks and returns them in their order.
 func (l *layout) putMarks() []pdf.Ref {
-	rules := l.claims.rules(l.doc.Version())
+	rules := l.claims.rules()
 	embedded := make(map[*appearance.Drawing]*appearance.Embedded)
 	type key struct {
 		drawing  *appearance.Drawing
@@ -421,10 +421,10 @@ func (l *layout) putNewField() error {
 		if forms != nil {
 			body = fmt.Appendf(body, "\n/AP << /N %s >>", forms[i])
 		}
-		if i == 0 && (structure != nil || len(l.marks) > 0) {
+		if i == 0 && (l.claims.tagged || len(l.marks) > 0) {
 			body = pdf.AppendText(append(body, "\n/TU "...), alternate)
 		}
-		if len(l.marks) > 0 {
+		if l.claims.tagged || len(l.marks) > 0 {
 			body = pdf.AppendText(append(body, "\n/Contents "...), alternate)
 		}
 		if structure != nil {
@@ -441,7 +441,7 @@ func (l *layout) putNewField() error {
 		structure.put()
 	}
 	for _, a := range lists {
-		if err := l.annotate(a, structure != nil); err != nil {
+		if err := l.annotate(a, l.claims.tagged && l.earlier == 0); err != nil {
 			return err
 		}
 	}
