@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,5 +66,35 @@ func TestCorpusTrustedLists(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestCorpusTimeMark puts the missing file back into a container whose signature
+// has a time-mark, an OCSP answer with the digest of the signature as its nonce, in
+// place of a time-stamp; the certificate is one of those whose modulus reads as
+// negative. Both prove that it was made in time (BDOC 2). Another value than the
+// signed one is no time-mark.
+func TestCorpusTimeMark(t *testing.T) {
+	folder, _ := readCorpus(t, "asic")
+	data, err := os.ReadFile(filepath.Join(folder, "asic", "KS-21_fileeemaldatud.4.asice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := rewrite(t, data, same, input("test.txt", "123\n"))
+	report := verify(t, whole, estonia(t, folder))
+	s := report.Signatures[0]
+	if !report.Passed() || s.Baseline != signing.BaselineLT || s.BestTime == nil || !s.BestTime.Equal(time.Date(2013, 10, 11, 12, 0, 22, 0, time.UTC)) {
+		t.Errorf("%s/%s, level %s, proven %v: %v", s.Indication, s.SubIndication, s.Baseline, s.BestTime, s.Findings)
+	}
+	// Nobody's number stands in a finding.
+	for _, f := range s.Findings {
+		if strings.Contains(f.Text, "47101010033") {
+			t.Errorf("%s", f.Text)
+		}
+	}
+	without := estonia(t, folder)
+	without.Responders = nil
+	if report := verify(t, whole, without); report.Passed() || report.Signatures[0].BestTime != nil {
+		t.Errorf("a responder that nobody trusts: %+v", report.Signatures[0])
 	}
 }

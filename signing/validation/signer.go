@@ -87,9 +87,12 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 		sub, code, text := pathFailure(certpath.ErrValidity)
 		out.Fail(signing.Indeterminate, sub, code, "%s", text)
 	}
-	for _, c := range path[:max(0, len(path)-1)] {
-		if weakSignature(c) && proof.Best.After(cms.SHA1Trusted()) {
-			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the certificate %q is signed over SHA-1, which is no longer reliable", c.Subject.CommonName)
+	for i, c := range path[:max(0, len(path)-1)] {
+		switch weak := weakSignature(c) && proof.Best.After(cms.SHA1Trusted()); {
+		case weak && i == 0: // its name may hold a personal number
+			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the certificate of the signer is signed over SHA-1, which is no longer reliable")
+		case weak:
+			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the certificate of the issuer %q is signed over SHA-1, which is no longer reliable", c.Subject.CommonName)
 		}
 	}
 	return answered
