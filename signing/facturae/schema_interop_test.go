@@ -39,7 +39,7 @@ func schemas(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer archive.Close()
+	defer func() { _ = archive.Close() }()
 	for _, f := range archive.File {
 		if !strings.HasSuffix(f.Name, ".xsd") {
 			continue
