@@ -46,7 +46,7 @@ func (p *Provider) bind(call *clientCall) *oauthError {
 	case call.client.SenderConstrained && p.cfg.ClientCertificate(call.Request) != nil:
 		call.binding = certificateBinding(p.cfg.ClientCertificate(call.Request)) // RFC 8705 3
 	case call.client.SenderConstrained:
-		return &oauthError{code: "invalid_dpop_proof", description: "tokens of this client are bound to a key", reason: "proof_missing"}
+		return invalidRequest("proof_missing", "tokens of this client are bound to a key, and the request shows none")
 	}
 	return nil
 }

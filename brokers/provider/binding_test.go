@@ -126,7 +126,7 @@ func TestProofBoundTokens(t *testing.T) {
 	code := func(change ...string) string {
 		return r.login(newBrowser(t), append([]string{"scope", "openid name offline_access"}, change...)).Get("code")
 	}
-	if a := r.redeem(code()); object(t, a.body)["error"] != "invalid_dpop_proof" {
+	if a := r.redeem(code()); object(t, a.body)["error"] != "invalid_request" {
 		t.Errorf("without proof: %s", a.body)
 	}
 	twice := k.proof(r, "POST", "/token", nil, nil)
@@ -174,7 +174,7 @@ func TestProofBoundTokens(t *testing.T) {
 			t.Errorf("refreshed to %v", again)
 		}
 	}
-	if a := r.send("POST", "/token", form); object(t, a.body)["error"] != "invalid_dpop_proof" {
+	if a := r.send("POST", "/token", form); object(t, a.body)["error"] != "invalid_request" {
 		t.Errorf("refreshed without proof: %s", a.body)
 	}
 }
@@ -300,7 +300,7 @@ func TestTokensAreBoundToTheCertificateThatIsShown(t *testing.T) {
 		form.Set("client_assertion", k.sign(r.assertionClaims(), nil))
 		return r.send("POST", "/token", form, headers...)
 	}
-	if a := redeem("X", ""); object(t, a.body)["error"] != "invalid_dpop_proof" {
+	if a := redeem("X", ""); object(t, a.body)["error"] != "invalid_request" {
 		t.Errorf("without anything: %d %s", a.StatusCode, a.body)
 	}
 	shown := []string{"Client-Cert", ":" + base64.StdEncoding.EncodeToString(certificate.Raw) + ":"}

@@ -266,7 +266,7 @@ func TestFAPIProfile(t *testing.T) {
 		departure := r.open(b, "client_id", "portal", "request_uri", object(t, a.body)["request_uri"].(string)).location(t)
 		return b.back(r, r.callback(departure)).location(t).Query().Get("code")
 	}
-	if a := r.call("/token", codeForm(code()), auth()...); object(t, a.body)["error"] != "invalid_dpop_proof" {
+	if a := r.call("/token", codeForm(code()), auth()...); object(t, a.body)["error"] != "invalid_request" {
 		t.Errorf("a bearer token: %s", a.body)
 	}
 	form := with(codeForm(code()), auth()...)
