@@ -99,7 +99,7 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 		p.form = r.PostForm
 		p.json(w, http.StatusOK, map[string]any{"access_token": "the access token", "token_type": "Bearer", "id_token": p.idToken()})
 	case "/userinfo":
-		info := map[string]any{"sub": "person-1", "given_name": "Angela", "family_name": "Exemple", "birthdate": "1976-02-24"}
+		info := map[string]any{"sub": "person-1", "given_name": "Angela", "family_name": "Sample", "birthdate": "1976-02-24"}
 		if p.info != nil {
 			p.info(info)
 		}
@@ -283,7 +283,7 @@ func TestPushedRequestsAndClientAssertions(t *testing.T) {
 				t.Fatal(err)
 			}
 			// O-47, O-48: one audience, one use, short life.
-			if claims.Issuer != "client" || claims.Subject != "client" || raw["aud"] != p.server.URL || seen[claims.ID] || claims.ID == "" || claims.Expiry.Time().Sub(time.Now()) > time.Minute {
+			if claims.Issuer != "client" || claims.Subject != "client" || raw["aud"] != p.server.URL || seen[claims.ID] || claims.ID == "" || time.Until(claims.Expiry.Time()) > time.Minute {
 				t.Errorf("%s: %+v", where, raw)
 			}
 			seen[claims.ID] = true
@@ -361,7 +361,7 @@ func TestFranceConnectAndUserInfo(t *testing.T) {
 			}
 		})
 	}
-	want := brokers.Subject{Key: "fr-fc:person-1", GivenName: "Angela", FamilyName: "Exemple", Birthdate: "1976-02-24", Country: "FR"}
+	want := brokers.Subject{Key: "fr-fc:person-1", GivenName: "Angela", FamilyName: "Sample", Birthdate: "1976-02-24", Country: "FR"}
 	event, err := p.login(france(nil), brokers.AuthenticationRequest{Level: levels.Substantial})
 	if err != nil || event.Subject != want || event.Assessment.Level != levels.Substantial || event.Upstream != "franceconnect" {
 		t.Fatalf("%+v, %v", event, err)

@@ -183,7 +183,7 @@ func (s *server) listen(ctx context.Context, l, monitor net.Listener, drain time
 	go func() { ended <- web.Serve(netutil.LimitListener(l, maxConnections)) }()
 	if monitor != nil {
 		beside := newHTTPServer(s.monitor(), s.log)
-		defer beside.Close()
+		defer func() { _ = beside.Close() }() // the process ends
 		go func() {
 			if err := beside.Serve(netutil.LimitListener(monitor, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
 				ended <- err

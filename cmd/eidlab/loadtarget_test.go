@@ -151,7 +151,7 @@ func TestLoadTargetSpeaksModernTLS(t *testing.T) {
 			t.Errorf("%s: %v, want refused %t", name, err, c.refused)
 		}
 		if err == nil {
-			conn.Close()
+			_ = conn.Close() // it was to see whether somebody listens
 		}
 	}
 	if d.TLS.Certificate == "" || d.TLS.PrivateKey == "" {
