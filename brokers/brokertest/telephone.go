@@ -22,6 +22,8 @@ type Telephone struct {
 	Out []brokers.Limit
 	// Taking, if set, is called while a step waits for the device.
 	Taking func()
+	// Waiting, if set, is told how long a step may wait.
+	Waiting func(time.Duration)
 
 	mu     sync.Mutex
 	answer error
@@ -77,7 +79,7 @@ func (u *Telephone) View(d *brokers.Departure) (brokers.View, error) {
 }
 
 // Proceed takes a number that begins with a plus sign.
-func (u *Telephone) Proceed(_ context.Context, d *brokers.Departure, input map[string]string) (*brokers.AuthenticationEvent, error) {
+func (u *Telephone) Proceed(ctx context.Context, d *brokers.Departure, input map[string]string) (*brokers.AuthenticationEvent, error) {
 	var memo telephoneMemo
 	if err := json.Unmarshal(d.Memo, &memo); err != nil {
 		return nil, err
@@ -93,6 +95,9 @@ func (u *Telephone) Proceed(_ context.Context, d *brokers.Departure, input map[s
 	}
 	if u.Taking != nil {
 		u.Taking()
+	}
+	if u.Waiting != nil {
+		u.Waiting(brokers.Patience(ctx))
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -64,7 +64,14 @@ func (p *Provider) showDialog(w http.ResponseWriter, r *http.Request) {
 	if _, waits := view.(*brokers.Device); waits && p.cfg.Now().After(t.Departure.BusyUntil) {
 		wait := glance
 		if r.URL.Query().Has("wait") {
-			wait = patience
+			// When many wait, none waits long: others have to be served beside them
+			// (threats W-53, W-54).
+			select {
+			case p.patient <- struct{}{}:
+				defer func() { <-p.patient }()
+				wait = patience
+			default:
+			}
 		}
 		if p.proceed(w, r, t, upstream, nil, wait) {
 			return

@@ -236,3 +236,41 @@ func TestChoiceKnowsOutagesAndMaintenance(t *testing.T) {
 		t.Errorf("with all methods out of order: %s", to)
 	}
 }
+
+// W-53, W-54: those who wait for devices do not keep others out.
+func TestConversationsWaitShortlyWhenManyWait(t *testing.T) {
+	waits := make(chan time.Duration, 4)
+	leave := make(chan struct{})
+	phone := &brokertest.Telephone{}
+	r := telephoneRig(t, phone, func(o *options) {
+		o.config = func(c *provider.Config) { c.InFlight = 4 }
+	})
+	var browsers []*browser
+	var pages []string
+	for range 3 {
+		b := newBrowser(t)
+		address, _ := r.dialog(b)
+		browsers, pages = append(browsers, b), append(pages, address)
+	}
+	phone.Waiting = func(d time.Duration) {
+		waits <- d
+		if d > time.Second {
+			<-leave
+		}
+	}
+	var answers sync.WaitGroup
+	for i := range 2 {
+		answers.Go(func() { browsers[i].get(pages[i] + "?wait") })
+	}
+	for range 2 {
+		if d := <-waits; d != 8*time.Second {
+			t.Errorf("one of the first waits %s", d)
+		}
+	}
+	browsers[2].get(pages[2] + "?wait")
+	if d := <-waits; d != time.Second {
+		t.Errorf("the third waits %s", d)
+	}
+	close(leave)
+	answers.Wait()
+}

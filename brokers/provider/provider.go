@@ -202,6 +202,9 @@ type Provider struct {
 	codes *limiter
 	// tokenKey derives the tokens that take the place of others.
 	tokenKey []byte
+	// patient are the requests that may wait long for a device, at most half of those
+	// that are served at once.
+	patient chan struct{}
 	// notices wakes the delivery of logout notices.
 	notices chan struct{}
 }
@@ -267,6 +270,7 @@ func New(cfg Config) (*Provider, error) {
 		headers:  secureHeaders(issuer.Scheme == "https"),
 		codes:    newLimiter(maxUserCodes),
 		notices:  make(chan struct{}, 1),
+		patient:  make(chan struct{}, max(1, cfg.InFlight/2)),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),
 	}
 	if p.pages, err = pages.New(issuer.Path); err != nil {

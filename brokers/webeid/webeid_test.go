@@ -1,6 +1,7 @@
 package webeid_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -398,3 +399,44 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func encode(der []byte) string { return base64.StdEncoding.EncodeToString(der) }
+
+// Whatever comes as a token, nobody is logged in unless the card signed it.
+func FuzzToken(f *testing.F) {
+	country, err := pki.New(pki.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	person, _ := pki.Citizen("60001019906")
+	keys, err := country.EstonianCitizen(person)
+	if err != nil {
+		f.Fatal(err)
+	}
+	judge, err := authcert.New(authcert.Judge{Anchors: country.Roots(), Intermediates: country.Issuers()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := json.Marshal(map[string]any{
+		"unverifiedCertificate": keys.Authentication.Certificate.Raw, "algorithm": "ES384", "signature": make([]byte, 96), "format": "web-eid:1.0", "appVersion": "x",
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(good), "")
+	f.Add(strings.Replace(string(good), "1.0", "1.1", 1), encode(keys.Issuers[0].Raw))
+	f.Fuzz(func(t *testing.T, token, beside string) {
+		u, err := webeid.New(webeid.Config{Origin: origin, Judge: judge, Replay: store.NewMemory()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := u.Start(t.Context(), brokers.AuthenticationRequest{Method: "card", RelayState: "r"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // nobody is asked about revocation
+		event, err := u.Proceed(ctx, d, map[string]string{"web_eid": token, "intermediates": beside})
+		if event != nil || err == nil {
+			t.Errorf("%q logged somebody in", token)
+		}
+	})
+}
