@@ -31,7 +31,7 @@ TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
 	openssl=openssl nginx=nginx-light xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
 	pinentry-tty=pinentry-tty /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
-INTEROP_NEEDS := $(TEST_NEEDS) mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
+INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
 	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin \
 	firefox-esr=firefox-esr certutil=libnss3-tools Xvfb=xvfb xdotool=xdotool curl=curl zbarimg=zbar-tools \
 	/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so|/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so=libengine-pkcs11-openssl \
@@ -84,7 +84,7 @@ help:
 	@echo 'make test     all tests, with a real pcscd and the emulated card'
 	@echo 'make build    the three programs in bin/'
 	@echo 'make lint     golangci-lint: style, safety, import directions'
-	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, openid-client, Apache, oauth2-proxy, Chromium'
+	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, digidoc4j, openid-client, Apache, oauth2-proxy, Chromium'
 	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
 	@echo 'make bench    benchmarks, with a peer in the same run'
 

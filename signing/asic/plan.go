@@ -11,6 +11,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/cades"
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
@@ -150,19 +151,18 @@ func (p *Plan) check(ctx context.Context, c *Container) error {
 	if c.Kind != p.Kind || len(c.Files) != len(p.Files) || len(c.metaOf(roleXAdES))+len(c.metaOf(roleCAdES)) != p.EarlierSignatures {
 		return signing.ErrSourceChanged
 	}
+	hash := cms.SigningDigest(p.DigestAlgorithm)
+	if hash == 0 {
+		return errors.New("plan without digest algorithm")
+	}
 	for i, want := range p.Files {
 		f := c.Files[i]
-		for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-			if h.String() != p.DigestAlgorithm {
-				continue
-			}
-			found, err := f.digest(ctx, h)
-			if err != nil {
-				return err
-			}
-			if f.Name != want.Name || !bytes.Equal(found[h], want.Digest) {
-				return fmt.Errorf("%w: %q", signing.ErrSourceChanged, f.Name)
-			}
+		found, err := f.digest(ctx, hash)
+		if err != nil {
+			return err
+		}
+		if f.Name != want.Name || !bytes.Equal(found[hash], want.Digest) {
+			return fmt.Errorf("%w: %q", signing.ErrSourceChanged, f.Name)
 		}
 	}
 	return nil

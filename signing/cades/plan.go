@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -188,35 +187,14 @@ func (p *Plan) SignerOpts() crypto.SignerOpts {
 	return t.Algorithm.SignerOpts()
 }
 
-func (p *Plan) hash() crypto.Hash {
-	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-		if h.String() == p.DigestAlgorithm {
-			return h
-		}
-	}
-	return 0
-}
+func (p *Plan) hash() crypto.Hash { return cms.SigningDigest(p.DigestAlgorithm) }
 
 // template rebuilds the CMS template from the plan.
 func (p *Plan) template() (*cms.Template, error) {
-	t := &cms.Template{Counter: p.Counter > 0}
-	for i, raw := range p.Certificates {
-		c, err := x509.ParseCertificate(raw)
-		if err != nil {
-			return nil, fmt.Errorf("certificate in the plan: %w", err)
-		}
-		if i == 0 {
-			t.Certificate = c
-		} else {
-			t.Chain = append(t.Chain, c)
-		}
+	t, err := cms.Rebuild(p.Certificates, p.DigestAlgorithm, p.PSS)
+	if err == nil {
+		t.Counter = p.Counter > 0
 	}
-	hash := p.hash()
-	if t.Certificate == nil || hash == 0 {
-		return nil, errors.New("plan without certificate or digest algorithm")
-	}
-	var err error
-	t.Algorithm, err = cms.AlgorithmFor(t.Certificate.PublicKey, hash, p.PSS)
 	return t, err
 }
 
@@ -297,8 +275,8 @@ func (s *Signed) first(t *cms.Template, signature []byte) error {
 // digests maps the digests of the plan to their algorithms.
 func (p *Plan) digests() map[crypto.Hash][]byte {
 	all := make(map[crypto.Hash][]byte)
-	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-		if d, ok := p.ContentDigests[h.String()]; ok {
+	for name, d := range p.ContentDigests {
+		if h := cms.SigningDigest(name); h != 0 {
 			all[h] = d
 		}
 	}

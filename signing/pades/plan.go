@@ -3,7 +3,6 @@ package pades
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -84,36 +83,11 @@ func (p *Plan) SignerOpts() crypto.SignerOpts {
 	return t.Algorithm.SignerOpts()
 }
 
-func (p *Plan) hash() crypto.Hash {
-	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-		if h.String() == p.DigestAlgorithm {
-			return h
-		}
-	}
-	return 0
-}
+func (p *Plan) hash() crypto.Hash { return cms.SigningDigest(p.DigestAlgorithm) }
 
 // template rebuilds the CMS template from the plan.
 func (p *Plan) template() (*cms.Template, error) {
-	t := new(cms.Template)
-	for i, raw := range p.Certificates {
-		c, err := x509.ParseCertificate(raw)
-		if err != nil {
-			return nil, fmt.Errorf("certificate in the plan: %w", err)
-		}
-		if i == 0 {
-			t.Certificate = c
-		} else {
-			t.Chain = append(t.Chain, c)
-		}
-	}
-	hash := p.hash()
-	if t.Certificate == nil || hash == 0 {
-		return nil, errors.New("plan without certificate or digest algorithm")
-	}
-	var err error
-	t.Algorithm, err = cms.AlgorithmFor(t.Certificate.PublicKey, hash, p.PSS)
-	return t, err
+	return cms.Rebuild(p.Certificates, p.DigestAlgorithm, p.PSS)
 }
 
 // Complete writes the signed document: the source unchanged and the new
