@@ -59,8 +59,12 @@ func (p *Plan) check(ctx context.Context, src io.ReaderAt, out Output, beginning
 	if own == nil || own.Integrity != Intact || own.Coverage != WholeFile || own.Indication == TotalFailed {
 		return failed("the new signature does not verify over the whole file")
 	}
-	if len(earlier) == 0 && !slices.ContainsFunc(report.Warnings, func(f Finding) bool { return f.Code == findRemoved }) {
-		return nil // there was none to harm
+	suspect := slices.ContainsFunc(report.Warnings, func(f Finding) bool { return f.Code == findRemoved })
+	for _, s := range earlier {
+		suspect = suspect || !s.Covered() || !s.ChangesAfter.Harmless()
+	}
+	if !suspect {
+		return nil // none is harmed, however it was before
 	}
 	before, err := openForSigning(ctx, src, p.SourceSize, p.password)
 	if err != nil {

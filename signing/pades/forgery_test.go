@@ -124,8 +124,12 @@ func withContent(t *testing.T, message []byte) []byte {
 // TestVerifyRefusesSecondVersions has an object twice (P-14): for a reader that
 // looks for objects the file is another document.
 func TestVerifyRefusesSecondVersions(t *testing.T) {
-	signed, _ := sign(t, pdfs.Unlisted(5), citizen(t), pades.Options{})
-	formatFailure(t, signed)
+	refusal(t, pdfs.Unlisted(5), citizen(t), pades.Options{}, pades.RefusedAmbiguous)
+	// Made by somebody who signs all the same: the second version comes later.
+	signed, _ := sign(t, pdfs.Classic(), citizen(t), pades.Options{})
+	at := bytes.LastIndex(signed, []byte("startxref"))
+	second := append(bytes.Clone(signed[:at]), "5 0 obj\n<< /Length 2 >>\nstream\nBT\nendstream\nendobj\n"...)
+	formatFailure(t, append(second, signed[at:]...))
 	// Left over without being anybody's second version, an object harms nothing.
 	signed, _ = sign(t, pdfs.Unlisted(25), citizen(t), pades.Options{})
 	if got := verify(t, signed, trusted()); !got.Passed() {

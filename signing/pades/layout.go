@@ -134,6 +134,9 @@ func (l *layout) inspectFile() error {
 	if d.Size() > maxSize/2 {
 		return refuse(RefusedTooLarge, "", "the document is larger than a signature can describe")
 	}
+	if err := l.refuseSecondVersions(); err != nil {
+		return err
+	}
 	root, catalog, err := d.Root()
 	if err != nil {
 		return err
@@ -146,6 +149,26 @@ func (l *layout) inspectFile() error {
 		return err
 	}
 	return unambiguous(l.form.Dict, "the form")
+}
+
+// refuseSecondVersions looks for objects that a reader which searches for them would
+// take for others (P-14). Verify fails signatures over them.
+func (l *layout) refuseSecondVersions() error {
+	const most = 100_000 // objects; beyond, memory is worth more, and Verify looks anyway
+	if n, _ := l.doc.Trailer().Get("Size").Int(); l.doc.Rebuilt() || l.doc.Size() > maxScannedFile || n > most {
+		return nil
+	}
+	twice := uint32(0)
+	err := l.doc.Unlisted(func(ref pdf.Ref, another bool) {
+		if another {
+			twice = ref.Number
+		}
+	})
+	if err == nil && twice != 0 {
+		return refuse(RefusedAmbiguous, "save the document again with a PDF program",
+			"the file has a second version of object %d, so programs may show different documents", twice)
+	}
+	return err
 }
 
 func unambiguous(dict pdf.Object, what string) error {

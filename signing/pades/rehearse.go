@@ -39,8 +39,8 @@ func (l *layout) rehearse(ctx context.Context, src io.ReaderAt) error {
 			continue
 		}
 		looked[index] = true
-		was, now := compareRevisions(l.doc.At(index), l.doc), compareRevisions(doc.At(index), doc)
-		if worse(was.class, now.class) {
+		now := compareRevisions(doc.At(index), doc)
+		if !now.class.Harmless() && compareRevisions(l.doc.At(index), l.doc).class.Harmless() {
 			return refuse(RefusedHarm, "sign a copy that was not signed before, or ask its author for one that may be signed further",
 				"the signature in field %q would no longer be judged as it is: %s", s.field.Name, now.why)
 		}

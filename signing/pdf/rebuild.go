@@ -88,8 +88,9 @@ func (b *rebuilder) object(o foundObject) error {
 	}
 	if o.stream && kind == "XRef" {
 		b.streams = true
-		b.trailers = append(b.trailers, o.value)
-		return nil // its place is taken by the new section
+		own, err := b.d.looseObject(o.offset, nil) // what outlives the scan
+		b.trailers = append(b.trailers, own.value)
+		return err // its place is taken by the new section
 	}
 	var err error
 	if o.sum, err = b.d.sum(o.offset, o.end); err != nil {
@@ -218,24 +219,30 @@ func (b *rebuilder) unpack() error {
 // the document has an object of that number before it, so that a reader that looks
 // for objects and takes the last one of each number sees another document.
 func (d *Document) Unlisted(visit func(ref Ref, another bool)) error {
-	listed := make(map[int64]bool)
+	total := 2 * len(d.sections)
 	for _, s := range d.sections {
-		listed[s.offset] = true
+		total += len(s.entries)
+	}
+	listed := make([]int64, 0, total)
+	for _, s := range d.sections {
+		listed = append(listed, s.offset)
 		for _, e := range s.entries {
 			if e.kind == entryInUse {
-				listed[e.offset] = true
+				listed = append(listed, e.offset)
 			}
 		}
-	}
-	for _, s := range d.sections { // the hidden half of a hybrid section
-		if offset, ok := s.trailer.Get("XRefStm").Int(); ok {
-			listed[offset+d.header] = true
+		if offset, ok := s.trailer.Get("XRefStm").Int(); ok { // the hidden half of a hybrid section
+			listed = append(listed, offset+d.header)
 		}
 	}
+	slices.Sort(listed)
 	return d.scanFile(func(o foundObject) error {
-		if !listed[o.offset] && !listedNear(listed, o.offset) {
-			visit(o.ref, d.placedBefore(o.ref.Number, o.offset))
+		// An entry may point to white space before its object.
+		const slack = 4
+		if i, _ := slices.BinarySearch(listed, o.offset-slack); i < len(listed) && listed[i] <= o.offset {
+			return nil
 		}
+		visit(o.ref, d.placedBefore(o.ref.Number, o.offset))
 		return nil
 	}, func(Object) {})
 }
@@ -250,17 +257,6 @@ func (d *Document) placedBefore(number uint32, offset int64) bool {
 	return ok && e.offset < offset
 }
 
-// listedNear tells whether an entry means an object although it points to the
-// white space before it.
-func listedNear(listed map[int64]bool, offset int64) bool {
-	for i := int64(1); i <= 4; i++ {
-		if listed[offset-i] {
-			return true
-		}
-	}
-	return false
-}
-
 func (d *Document) sum(from, to int64) (out [sha256.Size]byte, err error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(readerAt{d}, from, to-from)); err != nil {
@@ -273,7 +269,8 @@ func (d *Document) sum(from, to int64) (out [sha256.Size]byte, err error) {
 const scanWindow = 256 << 10
 
 // scanFile passes over the file and reports every object that begins outside the
-// data of a stream, and every trailer dictionary. Time is linear in the size of
+// data of a stream, and every trailer dictionary. The value of an object is valid
+// only during the call. Time is linear in the size of
 // the file: what was looked at is not looked at again.
 func (d *Document) scanFile(object func(foundObject) error, trailer func(Object)) error {
 	at := d.header
@@ -306,7 +303,7 @@ func (d *Document) scanFile(object func(foundObject) error, trailer func(Object)
 			}
 			continue
 		}
-		o, err := d.looseObject(at)
+		o, err := d.looseObject(at, buf[at-base:n])
 		var format *FormatError
 		if errors.As(err, &format) {
 			at++ // not an object after all
@@ -381,11 +378,12 @@ func objectStart(b []byte, obj int) int {
 }
 
 // looseObject reads an object where the scan stands, without the help of a
-// cross-reference section.
-func (d *Document) looseObject(offset int64) (foundObject, error) {
+// cross-reference section. window holds the file from there on, as far as the scan
+// has it.
+func (d *Document) looseObject(offset int64, window []byte) (foundObject, error) {
 	var o foundObject
 	var indirect Indirect
-	err := d.window(offset, func(l *lexer) error {
+	parse := func(l *lexer) error {
 		indirect = Indirect{data: -1}
 		if err := l.skip(); err != nil {
 			return err
@@ -404,11 +402,22 @@ func (d *Document) looseObject(offset int64) (foundObject, error) {
 		}
 		indirect.Value = o.value
 		return l.streamStart(&indirect)
-	})
+	}
+	l := &lexer{buf: window, base: offset, last: offset+int64(len(window)) >= d.size, limits: &d.limits}
+	err := parse(l)
+	if errors.Is(err, errShort) {
+		err = d.window(offset, parse)
+	}
 	if err != nil || !o.stream {
 		return o, err
 	}
-	if length, ok := o.value.Get("Length").Int(); ok && length >= 0 && length <= d.size-indirect.data {
+	entry := o.value.Get("Length")
+	if ref, ok := entry.Ref(); ok && len(d.sections) > 0 {
+		if resolved, err := d.streamLength(ref); err == nil {
+			entry = resolved
+		}
+	}
+	if length, ok := entry.Int(); ok && length >= 0 && length <= d.size-indirect.data {
 		end, found, err := d.endOfStream(indirect.data + length)
 		if err != nil {
 			return o, err

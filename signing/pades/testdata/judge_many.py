@@ -9,9 +9,11 @@ the signatures whole, and what it says came after each.
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 
+from pyhanko.pdf_utils.crypt import AuthStatus
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import async_validate_pdf_signature
 from pyhanko_certvalidator import ValidationContext
@@ -31,7 +33,9 @@ def judge(path):
     with open(path, "rb") as f:
         reader = PdfFileReader(f, strict=False)
         if reader.encrypted:
-            reader.decrypt("")
+            for password in [""] + os.environ.get("EIDBRIDGE_PDF_PASSWORDS", "").split(","):
+                if reader.decrypt(password).status != AuthStatus.FAILED:
+                    break
         found = []
         for signature in reader.embedded_signatures:
             entry = {"field": signature.field_name}
