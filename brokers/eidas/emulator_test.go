@@ -32,7 +32,7 @@ type lab struct {
 	u    *Upstream
 }
 
-func newLab(t *testing.T, signing pair, edit func(*Config)) *lab {
+func newLab(t *testing.T, signing pair) *lab {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	l := &lab{home: "http://" + server.Listener.Addr().String()}
@@ -55,9 +55,6 @@ func newLab(t *testing.T, signing pair, edit func(*Config)) *lab {
 	const local = "http://localhost:8181/upstream/eidas/"
 	c := testConfig()
 	c.EntityID, c.ACSURL, c.Clock, c.Metadata = local+"metadata", local+"callback", time.Now, l.node.Metadata()
-	if edit != nil {
-		edit(&c)
-	}
 	if l.u, err = New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +131,7 @@ func steps(country, user string) [][]string {
 func TestLoginAtTheEmulator(t *testing.T) {
 	for name, signing := range map[string]pair{"RSA-PSS": pairs().node, "ECDSA": pairs().nodeEC} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, signing, nil)
+			l := newLab(t, signing)
 			event, err := l.answered(t, levels.Substantial, steps("GR", "GR-LAB-1")...)
 			if err != nil {
 				t.Fatal(err)
@@ -150,7 +147,7 @@ func TestLoginAtTheEmulator(t *testing.T) {
 }
 
 func TestEmulatorOffersWhatReachesTheLevel(t *testing.T) {
-	l := newLab(t, pairs().node, nil)
+	l := newLab(t, pairs().node)
 	if _, err := l.answered(t, levels.High, []string{"country", "country", "NL"}, []string{"cancel"}); !errors.Is(err, brokers.ErrCancelled) {
 		t.Errorf("country below the level, then cancelled: %v", err)
 	}
@@ -160,7 +157,7 @@ func TestEmulatorOffersWhatReachesTheLevel(t *testing.T) {
 }
 
 func TestEmulatorLocksAfterWrongPasswords(t *testing.T) {
-	l := newLab(t, pairs().node, nil)
+	l := newLab(t, pairs().node)
 	wrong := []string{"password", "user", "EE-60001019906", "password", "wrong"}
 	all := append([][]string{{"country", "country", "EE"}, {"consent"}}, wrong, wrong, wrong, wrong, wrong)
 	all = append(all, []string{"password", "user", "EE-60001019906", "password", emulator.Password}, []string{"cancel"})
@@ -171,6 +168,7 @@ func TestEmulatorLocksAfterWrongPasswords(t *testing.T) {
 
 // TestEmulatorScripts lets the control API choose what happens.
 func TestEmulatorScripts(t *testing.T) {
+	l := newLab(t, pairs().node)
 	for _, row := range []struct {
 		script labcontrol.Script
 		reason string // "" is a cancelled login
@@ -190,7 +188,6 @@ func TestEmulatorScripts(t *testing.T) {
 	} {
 		name := row.script.Scenario + row.script.Level + strings.Join(row.script.Mutate, " ")
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, pairs().node, nil)
 			if err := l.node.Control().Next(row.script); err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +214,7 @@ func TestEmulatorScripts(t *testing.T) {
 // TestEmulatorRefusesForeignRequests: a request that is not signed, or that was
 // used before, gets a page.
 func TestEmulatorRefusesForeignRequests(t *testing.T) {
-	l := newLab(t, pairs().node, nil)
+	l := newLab(t, pairs().node)
 	d, err := l.u.Start(context.Background(), brokers.AuthenticationRequest{Method: "eidas", Level: levels.Low, RelayState: state})
 	if err != nil {
 		t.Fatal(err)
