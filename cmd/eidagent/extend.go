@@ -124,7 +124,7 @@ func (c *extendCommand) extend(p *program, out string, level signing.Baseline, s
 	switch kind {
 	case kindXML, kindInvoice:
 		return xades.ExtendFile(p.ctx, c.File, out, level, services, xades.ExtendOptions{Resolver: namedFiles(c.Content), Overwrite: c.Force})
-	case kindContainer:
+	case kindContainer, kindZIP:
 		return asic.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
 	case kindMessage:
 		return cades.ExtendFile(p.ctx, c.File, detachedFile(c.File, c.Content), out, level, services, c.Force)

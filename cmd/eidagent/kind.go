@@ -22,7 +22,10 @@ const (
 	kindInvoice   kind = "invoice" // FacturaE
 	kindContainer kind = "container"
 	kindMessage   kind = "message" // CMS
-	kindOther     kind = "other"
+	// kindZIP is a ZIP file that does not begin as a container: it may still hold
+	// signatures, but is signed as any other file.
+	kindZIP   kind = "zip"
+	kindOther kind = "other"
 )
 
 // kindOf looks at the beginning of a file.
@@ -46,7 +49,7 @@ func kindOf(name string) (kind, error) {
 	case asic.IsContainer(strings.ToLower(name)), bytes.HasPrefix(head, []byte("PK\x03\x04")) && isContainer(f):
 		return kindContainer, nil
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return kindOther, nil
+		return kindZIP, nil
 	case bytes.HasPrefix(text, []byte("-----BEGIN PKCS")), bytes.HasPrefix(text, []byte("-----BEGIN CMS")), isMessage(head):
 		return kindMessage, nil
 	case bytes.HasPrefix(text, []byte("<")), bytes.HasPrefix(head, []byte("\xFE\xFF\x00<")), bytes.HasPrefix(head, []byte("\xFF\xFE<\x00")):

@@ -134,7 +134,7 @@ func (c *verifyCommand) verify(p *program, o signing.VerifyOptions) (*signing.Re
 		return xades.Verify(p.ctx, f, info.Size(), x)
 	case kindInvoice:
 		return facturae.Verify(p.ctx, f, info.Size(), x)
-	case kindContainer:
+	case kindContainer, kindZIP:
 		return asic.Verify(p.ctx, f, info.Size(), o)
 	case kindMessage:
 		content, err := detachedContent(c.File, c.Content)

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eidbridge/eidbridge/signing"
+)
+
+// What the packages conclude of foreign documents reaches whoever calls the
+// program: every row of the corpus that needs no trust, through eidagent verify.
+func TestCorpusThroughTheCommand(t *testing.T) {
+	folder := os.Getenv("EIDBRIDGE_CORPUS")
+	if folder == "" {
+		folder = filepath.Join("..", "..", "..", "shared", "corpus")
+	}
+	index, err := os.ReadFile(filepath.Join(folder, "index.tsv"))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("the corpus of signed documents is not beside the checkout")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "eidagent")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(string(index)), "\n")
+	column := func(line, name string) string {
+		return strings.Split(line, "\t")[slices.Index(strings.Split(lines[0], "\t"), name)]
+	}
+	judged := 0
+	for _, line := range lines[1:] {
+		if !strings.HasPrefix(column(line, "trust setting"), "none") ||
+			!slices.Contains([]string{"asic", "cades", "pades", "xades"}, column(line, "format")) {
+			continue
+		}
+		judged++
+		t.Run(column(line, "file"), func(t *testing.T) {
+			t.Parallel()
+			judge(t, program, folder, column(line, "file"), column(line, "companions"), column(line, "expected indication"))
+		})
+	}
+	if judged < 50 {
+		t.Errorf("%d rows", judged)
+	}
+}
+
+func judge(t *testing.T, program, folder, file, companions, want string) {
+	t.Helper()
+	args := []string{"verify", "--json", "--without-revocation", filepath.Join(folder, file)}
+	for companion := range strings.FieldsSeq(companions) {
+		_, path, found := strings.Cut(companion, ":")
+		beside := filepath.Join(folder, filepath.Dir(file), "aux", filepath.Base(path))
+		if _, err := os.Stat(beside); found && err == nil {
+			args = append(args, "--content", beside)
+		}
+	}
+	var problems strings.Builder
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Env, command.Stderr = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir()), &problems
+	out, failed := command.Output()
+	var exit *exec.ExitError
+	if failed != nil && !errors.As(failed, &exit) || exit != nil && exit.ExitCode() < 0 {
+		t.Fatalf("it crashed: %v %s", failed, &problems)
+	}
+	var report struct {
+		Signatures []struct{ Indication signing.Indication }
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		if want != "REJECT" && want != "NOT_PASSED" { // what is refused has not passed
+			t.Errorf("refused, want %s: %s", want, &problems)
+		}
+		return
+	}
+	if want == "REJECT" || want == "NO_SIGNATURE" {
+		if len(report.Signatures) > 0 {
+			t.Errorf("%d signatures, want %s", len(report.Signatures), want)
+		}
+		return
+	}
+	answers := strings.Split(want, ";")
+	for i, s := range report.Signatures {
+		answer := answers[min(i, len(answers)-1)]
+		if answer == "NOT_PASSED" && s.Indication != signing.TotalPassed || slices.Contains(strings.Split(answer, "|"), string(s.Indication)) {
+			continue
+		}
+		t.Errorf("signature %d: %s, want %s", i+1, s.Indication, answer)
+	}
+	if len(report.Signatures) == 0 || len(answers) > 1 && len(answers) != len(report.Signatures) {
+		t.Errorf("%d signatures, want %s", len(report.Signatures), want)
+	}
+}
