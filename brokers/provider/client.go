@@ -149,13 +149,13 @@ func NewStaticClients(mapping *levels.Mapping, clients []Client) (*StaticClients
 	versions := map[string]int{}
 	for _, c := range clients {
 		if err := c.complete(mapping); err != nil {
-			return nil, fmt.Errorf("client %q: %w", c.ID, err)
+			return nil, &ClientError{c.ID, err}
 		}
 		if s.clients[c.ID] != nil {
-			return nil, fmt.Errorf("client %q is registered twice", c.ID)
+			return nil, &ClientError{c.ID, errors.New("it is registered twice")}
 		}
 		if other, seen := versions[c.Sector]; seen && other != c.PairwiseVersion {
-			return nil, fmt.Errorf("client %q: clients of the sector %q see the same subjects and keep the same version of the pairwise secret", c.ID, c.Sector)
+			return nil, &ClientError{c.ID, fmt.Errorf("clients of the sector %q see the same subjects and keep the same version of the pairwise secret", c.Sector)}
 		}
 		versions[c.Sector] = c.PairwiseVersion
 		s.clients[c.ID] = &c

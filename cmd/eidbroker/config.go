@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -75,6 +73,7 @@ type config struct {
 	Clients                 []clientConfig     `toml:"clients"`
 	Registration            registrationConfig `toml:"registration"`
 	Sites                   []siteConfig       `toml:"sites"`
+	Policy                  []ruleConfig       `toml:"policy"`
 	DigiD                   *digidConfig       `toml:"digid"`
 	Clave                   *claveConfig       `toml:"clave"`
 	EIDAS                   *eidasConfig       `toml:"eidas"`
@@ -88,48 +87,14 @@ type config struct {
 		Foreign string `toml:"foreign"`
 		Scheme  string `toml:"scheme"`
 	} `toml:"equivalences"`
+
+	// places say where in the file settings are.
+	places *places
 }
 
-type clientConfig struct {
-	ID           string       `toml:"id"`
-	Name         string       `toml:"name"`
-	Auth         string       `toml:"auth"`
-	SecretSHA256 string       `toml:"secret_sha256"`
-	RedirectURIs []string     `toml:"redirect_uris"`
-	Sector       string       `toml:"sector"`
-	MinLevel     levels.Level `toml:"min_level"`
-	Methods      []string     `toml:"methods"`
-	Scopes       []string     `toml:"scopes"`
-	Vocabulary   string       `toml:"acr_vocabulary"`
-	Semantics    string       `toml:"acr_semantics"`
-	HideAMR      bool         `toml:"hide_amr"`
-	SingleSignOn bool         `toml:"single_sign_on"`
-	Refresh      bool         `toml:"refresh_tokens"`
-	JWKS         string       `toml:"jwks"`
-	TLSSubject   string       `toml:"tls_subject"`
-	TLSName      string       `toml:"tls_name"`
-	Legacy       bool         `toml:"legacy_audience"`
-	Pushed       bool         `toml:"require_pushed"`
-	Signed       bool         `toml:"require_signed"`
-	Constrained  bool         `toml:"sender_constrained"`
-	Bound        bool         `toml:"certificate_bound"`
-	Nonce        bool         `toml:"dpop_nonce"`
-	Algorithm    string       `toml:"signing_algorithm"`
-	Profile      string       `toml:"profile"`
-	Receipts     bool         `toml:"level_receipts"`
-	PostLogout   []string     `toml:"post_logout_uris"`
-	BackChannel  string       `toml:"back_channel_logout_uri"`
-	FrontChannel string       `toml:"front_channel_logout_uri"`
-	IDTokenAlg   string       `toml:"id_token_encryption"`
-	UserInfoAlg  string       `toml:"userinfo_encryption"`
-	ContentAlg   string       `toml:"content_encryption"`
-	UserInfoSign bool         `toml:"userinfo_signed"`
-	EitherSecret bool         `toml:"either_secret"`
-	WithoutPKCE  bool         `toml:"without_pkce"`
-	Device       bool         `toml:"device_flow"`
-	Represents   bool         `toml:"representation"`
-	Pairwise     int          `toml:"pairwise_version"`
-}
+// clientConfig is a portal's section; those in the database are kept in the same
+// words.
+type clientConfig = provider.ClientSettings
 
 // registrationConfig bounds clients that register themselves.
 type registrationConfig struct {
@@ -221,6 +186,7 @@ func readConfig(path string) (config, error) {
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&c); err != nil {
 		return config{}, explain(path, err)
 	}
+	c.places = findPlaces(path, text)
 	return c, nil
 }
 
@@ -246,35 +212,16 @@ func explain(path string, err error) error {
 // clients turns the sections into registrations.
 func (c config) clients() ([]provider.Client, error) {
 	var list []provider.Client
-	for _, s := range c.Clients {
-		client := provider.Client{
-			ID: s.ID, Name: s.Name, Auth: provider.AuthMethod(s.Auth), RedirectURIs: s.RedirectURIs, Sector: s.Sector,
-			MinLevel: s.MinLevel, Methods: s.Methods, Scopes: s.Scopes, Vocabulary: s.Vocabulary,
-			Semantics: provider.Semantics(s.Semantics), HideAMR: s.HideAMR, SingleSignOn: s.SingleSignOn, RefreshTokens: s.Refresh,
-			TLSSubject: s.TLSSubject, TLSName: s.TLSName, LegacyAudience: s.Legacy,
-			RequirePushed: s.Pushed, RequireSigned: s.Signed, SenderConstrained: s.Constrained, CertificateBound: s.Bound,
-			ProofNonce: s.Nonce, SigningAlgorithm: jose.SignatureAlgorithm(s.Algorithm), Profile: provider.Profile(s.Profile),
-			LevelReceipts: s.Receipts, PostLogoutURIs: s.PostLogout, BackChannelLogoutURI: s.BackChannel, FrontChannelLogoutURI: s.FrontChannel,
-			IDTokenEncryption: s.encryption(s.IDTokenAlg), UserInfoEncryption: s.encryption(s.UserInfoAlg), UserInfoSigned: s.UserInfoSign,
-			EitherSecret: s.EitherSecret, WithoutPKCE: s.WithoutPKCE, DeviceFlow: s.Device, Representation: s.Represents, PairwiseVersion: s.Pairwise,
-		}
-		if s.JWKS != "" {
-			var set jose.JSONWebKeySet
-			if err := json.Unmarshal([]byte(s.JWKS), &set); err != nil {
-				return nil, fmt.Errorf("client %q: jwks is not a JSON Web Key Set: %w", s.ID, err)
-			}
-			client.Keys = set.Keys
-		}
-		if s.SecretSHA256 != "" {
-			hash, err := hex.DecodeString(s.SecretSHA256)
-			if err != nil || len(hash) != len(client.SecretHash) {
-				return nil, fmt.Errorf("client %q: secret_sha256 is not a SHA-256 in hexadecimal", s.ID)
-			}
-			client.SecretHash = [32]byte(hash)
+	var problems []error
+	for i, section := range c.Clients {
+		client, err := section.Client()
+		if err != nil {
+			problems = append(problems, c.at(fmt.Sprintf("clients[%d]", i), err))
+			continue
 		}
 		list = append(list, client)
 	}
-	return list, nil
+	return list, errors.Join(problems...)
 }
 
 // longestLife is how long any record with personal data may be kept: the longest
@@ -290,14 +237,6 @@ func (c config) longestLife() time.Duration {
 // remoteDatabase reports whether the database is PostgreSQL and not a file.
 func (c config) remoteDatabase() bool {
 	return strings.HasPrefix(c.Database, "postgres://") || strings.HasPrefix(c.Database, "postgresql://")
-}
-
-// encryption is none without an algorithm for the key.
-func (s clientConfig) encryption(algorithm string) provider.Encryption {
-	if algorithm == "" {
-		return provider.Encryption{}
-	}
-	return provider.Encryption{Key: jose.KeyAlgorithm(algorithm), Content: jose.ContentEncryption(s.ContentAlg)}
 }
 
 // directory resolves the files of a configuration.

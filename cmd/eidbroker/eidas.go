@@ -85,55 +85,46 @@ func (c *eidasConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 // upstreams connects the schemes that are configured, in the order in which
 // their methods are shown.
 func (c *config) upstreams(dir directory, replay saml.ReplayStore) ([]brokers.Upstream, error) {
-	var list []brokers.Upstream
+	type section struct {
+		name    string
+		connect func() (brokers.Upstream, error)
+	}
+	var sections []section
 	if c.DigiD != nil {
-		upstream, err := c.DigiD.connect(c.Issuer, dir, replay)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, upstream)
+		sections = append(sections, section{"digid", func() (brokers.Upstream, error) { return c.DigiD.connect(c.Issuer, dir, replay) }})
 	}
 	if c.Clave != nil {
-		upstream, err := c.Clave.connect(c.Issuer, dir, replay)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, upstream)
+		sections = append(sections, section{"clave", func() (brokers.Upstream, error) { return c.Clave.connect(c.Issuer, dir, replay) }})
 	}
 	if c.EIDAS != nil {
-		upstream, err := c.EIDAS.connect(c.Issuer, dir, replay)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, upstream)
+		sections = append(sections, section{"eidas", func() (brokers.Upstream, error) { return c.EIDAS.connect(c.Issuer, dir, replay) }})
 	}
 	for i := range c.OIDC {
-		upstream, err := c.OIDC[i].connect(c.Issuer, dir, replay)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, upstream)
+		sections = append(sections, section{fmt.Sprintf("oidc[%d]", i), func() (brokers.Upstream, error) { return c.OIDC[i].connect(c.Issuer, dir, replay) }})
 	}
 	if c.Card != nil {
-		upstream, err := c.Card.connect(c.Issuer, dir, replay)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, upstream)
+		sections = append(sections, section{"card", func() (brokers.Upstream, error) { return c.Card.connect(c.Issuer, dir, replay) }})
 	}
 	if c.MobileID != nil {
-		upstream, err := c.MobileID.connect(dir, replay)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, upstream)
+		sections = append(sections, section{"mobile_id", func() (brokers.Upstream, error) { return c.MobileID.connect(dir, replay) }})
 	}
 	if c.SmartID != nil {
-		upstream, err := c.SmartID.connect(c.Issuer, dir, replay)
-		if err != nil {
-			return nil, err
+		sections = append(sections, section{"smart_id", func() (brokers.Upstream, error) { return c.SmartID.connect(c.Issuer, dir, replay) }})
+	}
+	var list []brokers.Upstream
+	var problems []error
+	seen := map[string]bool{}
+	for _, s := range sections {
+		upstream, err := s.connect()
+		if err == nil && seen[upstream.ID()] {
+			err = fmt.Errorf("there are two upstreams %q", upstream.ID())
 		}
+		if err != nil {
+			problems = append(problems, c.at(s.name, err))
+			continue
+		}
+		seen[upstream.ID()] = true
 		list = append(list, upstream)
 	}
-	return list, nil
+	return list, errors.Join(problems...)
 }

@@ -64,13 +64,13 @@ func (c *config) outageSwitch(dir directory, upstreams []brokers.Upstream, log *
 	for _, u := range upstreams {
 		known[u.ID()] = true
 	}
-	for _, section := range c.Outages {
+	for i, section := range c.Outages {
 		outage, err := section.outage()
-		if err != nil {
-			return nil, err
+		if err == nil && !known[outage.Upstream] {
+			err = fmt.Errorf("outage of an upstream that is not configured: %q", outage.Upstream)
 		}
-		if !known[outage.Upstream] {
-			return nil, fmt.Errorf("outage of an upstream that is not configured: %q", outage.Upstream)
+		if err != nil {
+			return nil, c.at(fmt.Sprintf("outages[%d]", i), err)
 		}
 		s.fixed = append(s.fixed, outage)
 	}

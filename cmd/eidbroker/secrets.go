@@ -48,6 +48,16 @@ func loadSecrets(c config, dir directory) (*secrets, error) {
 }
 
 func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
+	return readSecretsAnd(c, dir, fresh, keepSecret)
+}
+
+// readSecretsAnd reads the secrets. What is made anew is kept by a function.
+func readSecretsAnd(c config, dir directory, fresh bool, keep func(path string, data []byte) error) (_ *secrets, err error) {
+	setting := "signing_key"
+	defer func() { err = c.at(setting, err) }()
+	readSecret := func(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
+		return readSecretAnd(path, create, fresh, keep)
+	}
 	keyPEM, err := readSecret(dir.file(c.SigningKey), fresh, newSigningKey)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
@@ -60,6 +70,7 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 		return nil, fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", c.SigningKey)
 	}
 	keys := []provider.Key{{Signer: key}}
+	setting = "published_keys"
 	for _, name := range c.PublishedKeys {
 		public, err := readPublicKey(dir.file(name))
 		if err != nil {
@@ -67,7 +78,8 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 		}
 		keys = append(keys, provider.Key{Public: public})
 	}
-	for _, k := range c.Keys {
+	for i, k := range c.Keys {
+		setting = fmt.Sprintf("keys[%d]", i)
 		data, err := readSecret(dir.file(k.File), false, nil)
 		if err != nil {
 			return nil, fmt.Errorf("key: %w", err)
@@ -82,6 +94,7 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 	if s.keys, err = provider.NewKeys(keys...); err != nil {
 		return nil, err
 	}
+	setting = "pairwise_secret"
 	text, err := readSecret(dir.file(c.PairwiseSecret), fresh, newPairwiseSecret)
 	if err != nil {
 		return nil, fmt.Errorf("pairwise secret: %w", err)
@@ -89,6 +102,7 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 	if s.pairwise, err = parsePairwise(c.PairwiseSecret, text); err != nil {
 		return nil, err
 	}
+	setting = "later_pairwise_secrets"
 	for _, name := range c.LaterPairwise {
 		if text, err = readSecret(dir.file(name), false, nil); err != nil {
 			return nil, fmt.Errorf("later pairwise secret: %w", err)
@@ -99,12 +113,14 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 		}
 		s.later = append(s.later, secret)
 	}
-	if s.masters, err = readMasters(c, dir, fresh); err != nil {
+	setting = "master_keys"
+	if s.masters, err = readMastersAnd(c, dir, fresh, keep); err != nil {
 		return nil, err
 	}
 	if c.AuditLog == "" {
 		return s, nil
 	}
+	setting = "audit_key"
 	// A replica may come to a database that is there, with a log that is not.
 	_, err = os.Lstat(dir.file(c.AuditLog))
 	text, err = readSecret(dir.file(c.AuditKey), errors.Is(err, fs.ErrNotExist), newAuditKey)
@@ -120,12 +136,16 @@ func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
 // readMasters reads the master keys. Only the first is made if it is missing: the
 // others exist, or there would be no reason to name them.
 func readMasters(c config, dir directory, fresh bool) ([]envelope.Master, error) {
+	return readMastersAnd(c, dir, fresh, keepSecret)
+}
+
+func readMastersAnd(c config, dir directory, fresh bool, keep func(path string, data []byte) error) ([]envelope.Master, error) {
 	if len(c.MasterKeys) == 0 {
 		return nil, errors.New("master_keys: at least one is required")
 	}
 	var masters []envelope.Master
 	for i, name := range c.MasterKeys {
-		text, err := readSecret(dir.file(name), fresh && i == 0, envelope.NewLocal)
+		text, err := readSecretAnd(dir.file(name), fresh && i == 0, envelope.NewLocal, keep)
 		if err != nil {
 			return nil, fmt.Errorf("master key: %w", err)
 		}
@@ -141,6 +161,14 @@ func readMasters(c config, dir directory, fresh bool) ([]envelope.Master, error)
 
 // readSecret reads a file that nobody else may read; a link could lead anywhere.
 func readSecret(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
+	return readSecretAnd(path, create, fresh, keepSecret)
+}
+
+// keepSecret writes a secret that was made.
+func keepSecret(path string, data []byte) error { return writeNew(path, data, 0o600) }
+
+// readSecretAnd is readSecret with another way to keep what is made.
+func readSecretAnd(path string, create bool, fresh func() ([]byte, error), keep func(path string, data []byte) error) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && create:
@@ -148,7 +176,7 @@ func readSecret(path string, create bool, fresh func() ([]byte, error)) ([]byte,
 		if err != nil {
 			return nil, err
 		}
-		return data, writeNew(path, data, 0o600)
+		return data, keep(path, data)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s is missing although there is a database; restore it from a backup, copy it from another replica, or for a new deployment make it with eidbroker keys init", path)
 	case err != nil:

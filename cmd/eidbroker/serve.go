@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -12,10 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/audit"
@@ -67,6 +63,9 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if data == "" {
 		data = filepath.Dir(c.Config)
 	}
+	if _, err := settings.check(directory(data)); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(data, 0o750); err != nil {
 		return err
 	}
@@ -89,9 +88,6 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve wires the parts and runs the server.
 func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer) error {
-	if _, err := provider.CheckIssuer(c.Issuer); err != nil {
-		return err
-	}
 	secrets, err := loadSecrets(c, dir)
 	if err != nil {
 		return err
@@ -190,50 +186,39 @@ func keepKeys(ctx context.Context, database closingStore, longestLife time.Durat
 	}
 }
 
-// assemble makes the provider.
-func assemble(c config, dir directory, s *secrets, database closingStore, log *slog.Logger, more ...func(*provider.Config)) (*provider.Provider, error) {
+// assemble makes the provider. What is wrong in the configuration is told of all at
+// once, with its lines.
+func assemble(c config, dir directory, s *secrets, database provider.Store, log *slog.Logger, more ...func(*provider.Config)) (*provider.Provider, error) {
 	mapping := levels.Default()
-	registrations, err := c.clients()
-	if err != nil {
-		return nil, err
+	var problems []error
+	wrong := func(setting string, err error) bool {
+		if err != nil {
+			problems = append(problems, c.at(setting, err))
+		}
+		return err != nil
 	}
-	sites, err := c.siteClients(s.pairwise)
-	if err != nil {
-		return nil, err
-	}
-	registrations = append(registrations, sites...)
-	clients, err := provider.NewStaticClients(mapping, registrations)
-	if err != nil {
-		return nil, err
-	}
+	_, err := provider.CheckIssuer(c.Issuer)
+	wrong("issuer", err)
+	wrong("", c.checkPlain())
+	registrations, clients, err := c.registered(mapping, s)
+	wrong("", err)
+	var outages func(time.Time) []brokers.Outage
 	upstreams, err := c.upstreams(dir, database)
-	if err != nil {
-		return nil, err
+	if !wrong("", err) {
+		wrong("", c.checkMethods(upstreams))
+		outages, err = c.outageSwitch(dir, upstreams, log)
+		wrong("", err)
 	}
-	outages, err := c.outageSwitch(dir, upstreams, log)
-	if err != nil {
-		return nil, err
-	}
+	policy, err := c.rules()
+	wrong("", err)
 	var rules []nationalid.Equivalence
-	for _, rule := range c.Equivalences {
-		rules = append(rules, nationalid.Equivalence{Foreign: rule.Foreign, Scheme: rule.Scheme})
-	}
-	if len(registrations) == 0 || len(upstreams) == 0 {
-		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
-	}
-	for _, r := range registrations {
-		if r.PairwiseVersion > 1+len(s.later) {
-			return nil, fmt.Errorf("client %q: there is no version %d of the pairwise secret", r.ID, r.PairwiseVersion)
-		}
-		algorithm := cmp.Or(r.SigningAlgorithm, jose.ES256)
-		if !slices.Contains(s.keys.Algorithms(time.Now()), algorithm) {
-			return nil, fmt.Errorf("client %q: there is no key that signs by %s", r.ID, algorithm)
-		}
+	for i, rule := range c.Equivalences {
+		equivalence := nationalid.Equivalence{Foreign: rule.Foreign, Scheme: rule.Scheme}
+		wrong(fmt.Sprintf("equivalences[%d]", i), equivalence.Check())
+		rules = append(rules, equivalence)
 	}
 	registration, err := c.Registration.policy()
-	if err != nil {
-		return nil, err
-	}
+	wrong("registration", err)
 	certificate, roots := provider.PeerCertificate, (*x509.CertPool)(nil)
 	if c.ClientCertificateHeader != "" {
 		certificate = provider.ForwardedCertificate(c.ClientCertificateHeader, c.TrustedProxies)
@@ -241,16 +226,22 @@ func assemble(c config, dir directory, s *secrets, database closingStore, log *s
 	if c.ClientRoots != "" {
 		list, err := certificates(dir, c.ClientRoots)
 		if err != nil {
-			return nil, fmt.Errorf("client_roots: %w", err)
+			wrong("client_roots", fmt.Errorf("client_roots: %w", err))
 		}
 		roots = x509.NewCertPool()
 		for _, root := range list {
 			roots.AddCert(root)
 		}
 	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	if len(registrations) == 0 || len(upstreams) == 0 {
+		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
+	}
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots,
-		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: outages, Equivalences: rules,
+		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: outages, Equivalences: rules, Policy: policy,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
 		StartsPerMinute: c.StartsPerMinute, ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{
