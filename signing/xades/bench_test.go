@@ -103,12 +103,17 @@ func measure(b testing.TB, name string, args ...string) cost {
 	return took
 }
 
+// add is what two processes took, one after the other.
+func (c cost) add(o cost) cost {
+	return cost{wall: c.wall + o.wall, cpu: c.cpu + o.cpu, peak: max(c.peak, o.peak)}
+}
+
 // BenchmarkAgainstXmlsec signs and checks the same invoices with our program and
-// with xmlsec1, one process each, in turn. Signing here includes the check of the
-// output, which xmlsec1 does not make.
+// with xmlsec1, in turn. Ours is SignFile, which reads its output again to check it
+// and makes it durable before it has its name; xmlsec1 takes a process to sign and
+// one to check, and leaves durability to the system.
 func BenchmarkAgainstXmlsec(b *testing.B) {
 	d := newBench(b)
-	ids := []string{"--id-attr:Id", "http://uri.etsi.org/01903/v1.3.2#:SignedProperties"}
 	for _, c := range []struct {
 		name         string
 		count, lines int
@@ -127,18 +132,19 @@ func BenchmarkAgainstXmlsec(b *testing.B) {
 			b.ReportMetric(theirs.peak, "xmlsec-peak-MB")
 			b.ReportMetric(0, "ns/op")
 		}
-		b.Run("sign "+c.name, func(b *testing.B) {
+		sign := append([]string{"--sign", "--privkey-pem", d.key + "," + d.certificate, "--output", filepath.Join(d.dir, "out.xml")}, templates...)
+		verify := append([]string{"--verify", "--insecure", "--enabled-key-data", "x509", "--id-attr:Id", "http://uri.etsi.org/01903/v1.3.2#:SignedProperties"}, signed...)
+		b.Run("sign and check "+c.name, func(b *testing.B) {
 			for b.Loop() {
 				ours := measure(b, os.Args[0], append([]string{childSign, d.key, d.certificate}, plain...)...)
-				theirs := measure(b, "xmlsec1", append([]string{"--sign", "--privkey-pem", d.key + "," + d.certificate, "--output", filepath.Join(d.dir, "out.xml")}, templates...)...)
+				theirs := measure(b, "xmlsec1", sign...).add(measure(b, "xmlsec1", verify...))
 				report(b, ours, theirs)
 			}
 		})
-		b.Run("verify "+c.name, func(b *testing.B) {
+		b.Run("check "+c.name, func(b *testing.B) {
 			for b.Loop() {
 				ours := measure(b, os.Args[0], append([]string{childVerify}, signed...)...)
-				theirs := measure(b, "xmlsec1", append(append([]string{"--verify", "--insecure", "--enabled-key-data", "x509"}, ids...), signed...)...)
-				report(b, ours, theirs)
+				report(b, ours, measure(b, "xmlsec1", verify...))
 			}
 		})
 	}
