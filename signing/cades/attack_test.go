@@ -2,9 +2,13 @@ package cades_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -79,6 +83,45 @@ func flipped(t *testing.T, message []byte) []byte {
 	out := bytes.Clone(message)
 	out[i+len(d.SignerInfos[0].Signature)-1] ^= 1
 	return out
+}
+
+// TestBareSignatureWithoutItsFile: a value over the content itself, made by OpenSSL
+// without attributes, and no content: nothing can be said about it. With the
+// content it verifies and is still no signature to rely on.
+func TestBareSignatureWithoutItsFile(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("openssl is not installed")
+	}
+	keys := signers.NewKeys(t)
+	cred := keys.Credential(t, signers.P256, nil)
+	dir := t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(cred.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), "text": text,
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cred.Certificate.Raw}),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.CommandContext(t.Context(), "openssl", "cms", "-sign", "-binary", "-noattr", "-outform", "DER", "-in", "text", "-signer", "cert.pem", "-inkey", "key.pem", "-out", "bare.p7s")
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	message, err := os.ReadFile(filepath.Join(dir, "bare.p7s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := verify(t, message, nil, keys.Trusting()).Signatures[0]; s.SubIndication != signing.SignedDataNotFound || s.Indication != signing.Indeterminate {
+		t.Errorf("without the file: %s/%s", s.Indication, s.SubIndication)
+	}
+	if s := verify(t, message, memory(text), keys.Trusting()).Signatures[0]; s.SubIndication != signing.SigConstraintsFailure || s.Integrity != signing.Intact {
+		t.Errorf("with the file: %s/%s, %s %v", s.Indication, s.SubIndication, s.Integrity, s.Findings)
+	}
 }
 
 // TestMalformedMessagesAreRefused within moments (P-19, P-76).

@@ -29,6 +29,10 @@ const (
 	findArchive   = "archive_time_stamp"
 )
 
+// errNoContent: the value is about content that is not at hand, so that nothing can
+// be checked.
+var errNoContent = errors.New("no content")
+
 // Verify examines every signer and countersigner of a message in DER, BER or PEM.
 // Content is that of a detached message, nil where it is not at hand; for a
 // message with content inside, that one alone counts.
@@ -198,6 +202,9 @@ func (e *examination) check() (*cms.Verified, error) {
 	digest, ok := e.v.digests[hash]
 	if !ok && e.v.digests == nil {
 		e.out.Fail(signing.Indeterminate, signing.SignedDataNotFound, findNoContent, "the file that was signed is not at hand")
+		if e.si.SignedAttributes == nil {
+			return nil, errNoContent
+		}
 		if digest, err = e.si.MessageDigest(); err != nil {
 			return &cms.Verified{}, err
 		}
@@ -273,6 +280,7 @@ func (e *examination) verdict(err error) bool {
 			out.Integrity = signing.Intact
 		}
 		return true
+	case errors.Is(err, errNoContent): // said already
 	case errors.Is(err, cms.ErrFormat), errors.Is(err, cms.ErrLimit):
 		out.Fail(signing.TotalFailed, signing.FormatFailure, signing.FindCMS, "%v", err)
 	case errors.Is(err, cms.ErrDigest):
