@@ -33,6 +33,8 @@ TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	pinentry-tty=pinentry-tty /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
 INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
 	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin \
+	php=php-cli /usr/share/simplesamlphp/www=simplesamlphp /var/lib/dpkg/info/php-sqlite3.list=php-sqlite3 \
+	/var/lib/dpkg/info/php-xml.list=php-xml /var/lib/dpkg/info/php-mbstring.list=php-mbstring \
 	firefox-esr=firefox-esr certutil=libnss3-tools Xvfb=xvfb xdotool=xdotool curl=curl zbarimg=zbar-tools \
 	/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so|/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so=libengine-pkcs11-openssl \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv

@@ -22,7 +22,7 @@ import (
 
 // idpCommand starts one emulated identity provider.
 type idpCommand struct {
-	Kind          string `arg:"" enum:"tara,mobile-id,smart-id" help:"Which one: ${enum}."`
+	Kind          string `arg:"" enum:"clave,digid,eidas,tara,mobile-id,smart-id" help:"Which one: ${enum}."`
 	Listen        string `help:"Where to serve; port 0 takes a free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	Broker        string `help:"The broker's issuer, for the address that answers go back to." default:"http://localhost:8181" placeholder:"URL"`
 	Out           string `help:"Folder that receives the certificates and secrets that the configuration names." default:"." placeholder:"DIR" type:"path"`
@@ -61,7 +61,7 @@ func (c *idpCommand) Run(ctx context.Context, s streams) error {
 	if err := country.WritePEM(c.Out); err != nil {
 		return err
 	}
-	made, err := c.emulator(country, base, rand.Reader)
+	made, err := c.emulator(ctx, s, country, base, rand.Reader)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (c *idpCommand) Run(ctx context.Context, s streams) error {
 // secretBytes are those of a client secret.
 const secretBytes = 32
 
-func (c *idpCommand) emulator(country *pki.Country, base string, random io.Reader) (*emulator, error) {
+func (c *idpCommand) emulator(ctx context.Context, s streams, country *pki.Country, base string, random io.Reader) (*emulator, error) {
 	const party = "00000000-0000-4000-8000-000000000000"
 	authorities := fmt.Sprintf("roots = %q\nintermediates = %q\ninternal_responders = [%q]\n",
 		filepath.Join(c.Out, pki.RootsFile), filepath.Join(c.Out, pki.IssuersFile), strings.TrimPrefix(base, "http://"))
@@ -116,6 +116,12 @@ func (c *idpCommand) emulator(country *pki.Country, base string, random io.Reade
 			base+smartid.Path, party, authorities)}, nil
 	case "tara":
 		return c.tara(base, random)
+	case "clave":
+		return c.clave(country, base, random)
+	case "eidas":
+		return c.eidas(country, base, random)
+	case "digid":
+		return c.digid(ctx, s, country, base)
 	}
 	return nil, errors.New("no such kind")
 }

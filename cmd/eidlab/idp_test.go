@@ -14,6 +14,9 @@ import (
 // (threats W-64).
 func TestIDPStartsAndPrintsAConfiguration(t *testing.T) {
 	for kind, want := range map[string][]string{
+		"clave":     {"[clave]", "/Proxy2/ServiceProvider", "gateway_certificates = "},
+		"digid":     {"[digid]", "/saml/idp/metadata", "back_channel_roots = "},
+		"eidas":     {"[eidas]", "eidas-decryption-key.pem", "metadata_file = "},
 		"tara":      {"[[oidc]]", `kind = "tara"`, "secret_file = "},
 		"mobile-id": {"[mobile_id]", "/mid-api", "internal_responders = ["},
 		"smart-id":  {"[smart_id]", "/v3", `scheme_name = "smart-id-demo"`},
