@@ -1,0 +1,15 @@
+// The peer of the benchmarks, apart from the module so that nothing of it is
+// linked in.
+module github.com/eidbridge/eidbridge/brokers/saml/testdata/crewjam
+
+go 1.27.0
+
+require github.com/crewjam/saml v0.5.1
+
+require (
+	github.com/beevik/etree v1.5.0 // indirect
+	github.com/jonboulle/clockwork v0.2.2 // indirect
+	github.com/mattermost/xml-roundtrip-validator v0.1.0 // indirect
+	github.com/russellhaering/goxmldsig v1.4.0 // indirect
+	golang.org/x/crypto v0.33.0 // indirect
+)
