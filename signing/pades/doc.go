@@ -23,13 +23,23 @@
 // taken at its word about the time it was issued, without a proof of existence
 // of its own. Trusted lists are not examined, and the report says so.
 //
+// Before anybody signs, ScanDocument names what a document does by itself or
+// hides; the plan honours seed values, field locks and certifications (12.7.5.5,
+// 12.8.2), and is rehearsed against the earlier signatures while nothing has been
+// signed. A file whose cross-reference chain is broken is rebuilt where nothing has
+// to be guessed, and refused where something has.
+//
 // # What is ours and what is of pdfsign
 //
-// The reader, the revision writer and the CMS are ours (packages pdf and cms).
-// github.com/digitorus/pdfsign is an oracle in the tests: its reader opens what
-// we write, and Verify reads what it signs. It does not make or judge
-// signatures here because it holds the document in memory several times,
-// rebuilds the catalog and AcroForm and loses their entries, finds its
-// place-holder by searching the text, may use the key a second time, and takes
-// its verdict from the first certificate of the set.
+// The reader, the revision writer and the CMS are ours (packages pdf and cms), as
+// are time-stamps (tsp), revocation and appearances. github.com/digitorus/pdfsign
+// and its packages are oracles in the tests: its reader opens what we write, its
+// extract package finds the same signed bytes, Verify reads what it signs, and
+// digitorus/timestamp reads our tokens. They do not make or judge signatures here
+// because pdfsign holds the document in memory several times, rebuilds the catalog
+// and AcroForm and loses their entries, finds its place-holder by searching the
+// text, may use the key a second time, and takes its verdict from the first
+// certificate of the set; because its revocation package is about an attribute of
+// Adobe's that PAdES forbids; and because its fonts and images know neither
+// embedded subsets nor PDF/A.
 package pades

@@ -3,6 +3,8 @@ package pades_test
 import (
 	"bytes"
 	"crypto/x509"
+	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,6 +62,47 @@ func TestPdfsignReadsWhatWeSign(t *testing.T) {
 			v := doc.Verify().TrustedRoots(roots).SkipRevocationCheck(true)
 			if !v.Valid() || v.Count() != 1 {
 				t.Errorf("%d signatures, error %v, %+v", v.Count(), v.Err(), v.Signatures())
+			}
+		})
+	}
+}
+
+// TestPdfsignFindsTheSameSignedBytes has the extract package of the peer enumerate
+// signatures: the same byte ranges, and signed bytes that are all of the file but the
+// hole.
+func TestPdfsignFindsTheSameSignedBytes(t *testing.T) {
+	cred := today(t)
+	for _, s := range []pdfs.Sample{{Name: "classic", Data: pdfs.Classic()}, {Name: "compressed", Data: pdfs.FormCompressed()}, {Name: "visible field", Data: pdfs.EmptyVisibleField()}} {
+		t.Run(s.Name, func(t *testing.T) {
+			signed, _ := sign(t, s.Data, cred, pades.Options{SigningTime: time.Now()})
+			signed, _ = sign(t, signed, cred, pades.Options{SigningTime: time.Now()})
+			ours := verify(t, signed, trusted()).Signatures
+			doc, err := pdfsign.Open(bytes.NewReader(signed), int64(len(signed)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := 0
+			for theirs, err := range doc.Signatures() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := slices.IndexFunc(ours, func(o pades.Signature) bool { return slices.Equal(o.ByteRange, theirs.ByteRange()) })
+				if i < 0 || theirs.SubFilter() != ours[i].SubFilter {
+					t.Fatalf("byte range %v, encoding %s", theirs.ByteRange(), theirs.SubFilter())
+				}
+				r, err := theirs.SignedData()
+				if err != nil {
+					t.Fatal(err)
+				}
+				data, err := io.ReadAll(r)
+				b := ours[i].ByteRange
+				if want := slices.Concat(signed[:b[1]], signed[b[2]:b[2]+b[3]]); err != nil || !bytes.Equal(data, want) {
+					t.Errorf("%d signed bytes, want %d (%v)", len(data), len(want), err)
+				}
+				found++
+			}
+			if found != len(ours) || found != 2 {
+				t.Errorf("%d signatures, we find %d", found, len(ours))
 			}
 		})
 	}
