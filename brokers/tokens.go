@@ -122,6 +122,12 @@ type Registration struct {
 	Metadata   json.RawMessage `json:"metadata"`
 	SecretHash Hash            `json:"secretHash,omitzero"`
 	// PairwiseVersion is the version of the pairwise secret at the time.
-	PairwiseVersion int       `json:"pairwiseVersion"`
-	CreatedAt       time.Time `json:"createdAt"`
+	PairwiseVersion int `json:"pairwiseVersion"`
+	// Operator says that an operator keeps it: its metadata are the operator's
+	// settings, and it did not register itself.
+	Operator bool `json:"operator,omitempty"`
+	// Disabled keeps the client from everything.
+	Disabled  bool      `json:"disabled,omitempty"`
+	CreatedAt time.Time `json:"createdAt"`
+	ChangedAt time.Time `json:"changedAt,omitzero"`
 }

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,28 @@ func registrationLives(t *testing.T, s Store) {
 	if string(got.Metadata) != `{"client_name":"B"}` || got.Token != r.Token || got.SecretHash != r.SecretHash || !got.CreatedAt.Equal(noon()) {
 		t.Errorf("got %+v", got)
 	}
+	must(t, s.SaveRegistration(ctx, &brokers.Registration{ID: "c", Metadata: []byte(`{}`)}))
+	must(t, s.SaveRegistration(ctx, &brokers.Registration{ID: "b", Metadata: []byte(`{}`), Disabled: true, Operator: true}))
+	for _, page := range []struct {
+		after string
+		most  int
+		want  string
+	}{{"", 10, "a b c"}, {"", 2, "a b"}, {"b", 2, "c"}, {"c", 2, ""}} {
+		list, err := s.Registrations(ctx, page.after, page.most)
+		must(t, err)
+		var ids []string
+		for _, r := range list {
+			ids = append(ids, r.ID)
+			if (r.ID == "b") != (r.Disabled && r.Operator) {
+				t.Errorf("registration %+v", r)
+			}
+		}
+		if got := strings.Join(ids, " "); got != page.want {
+			t.Errorf("after %q: %s, want %s", page.after, got, page.want)
+		}
+	}
+	must(t, s.DeleteRegistration(ctx, "b"))
+	must(t, s.DeleteRegistration(ctx, "c"))
 	must(t, s.DeleteRegistration(ctx, "a"))
 	must(t, s.DeleteRegistration(ctx, "a"))
 	_, err = s.Registration(ctx, "a")

@@ -239,6 +239,13 @@ func (c *Client) completeSector() error {
 	return nil
 }
 
+// SectorOf is the sector of the client, or what is wrong with its redirect URIs.
+func (c *Client) SectorOf() (string, error) {
+	complete := *c
+	err := complete.completeSector()
+	return complete.Sector, err
+}
+
 // checkRedirectURI accepts https anywhere and http on this machine only, and
 // nothing that two parsers could read in two ways.
 func checkRedirectURI(text string) (host string, err error) {

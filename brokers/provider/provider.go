@@ -108,6 +108,8 @@ type Registrations interface {
 	Registration(ctx context.Context, id string) (*brokers.Registration, error)
 	// ReplaceRegistration changes one as a whole, or ErrNotFound.
 	ReplaceRegistration(ctx context.Context, r *brokers.Registration) error
+	// Registrations lists those whose ID comes after one, at most so many, by ID.
+	Registrations(ctx context.Context, after string, most int) ([]*brokers.Registration, error)
 	// DeleteRegistration removes one. One that is not there is no error.
 	DeleteRegistration(ctx context.Context, id string) error
 }

@@ -297,7 +297,7 @@ func (p *Provider) manageRegistration(w http.ResponseWriter, r *http.Request) {
 		p.refuseRegistration(w, r, p.storeProblem(r.Context(), "loading registration", err))
 		return
 	}
-	if err != nil || registration.Token == (brokers.Hash{}) || !registration.Token.Matches(bearer(r)) {
+	if err != nil || registration.Operator || registration.Disabled || registration.Token == (brokers.Hash{}) || !registration.Token.Matches(bearer(r)) {
 		p.refuseRegistration(w, r, &oauthError{code: "invalid_token", reason: "registration_access_token"})
 		return
 	}
@@ -353,14 +353,41 @@ func (p *Provider) client(ctx context.Context, id string) (*Client, error) {
 	if err == nil && c.PairwiseVersion > 1+len(p.cfg.LaterPairwiseSecrets) {
 		return nil, fmt.Errorf("client %s keeps version %d of the pairwise secret, which is not there", id, c.PairwiseVersion)
 	}
-	if !errors.Is(err, brokers.ErrNotFound) || len(p.cfg.Registration.Tokens) == 0 || len(id) > maxID {
+	if !errors.Is(err, brokers.ErrNotFound) || len(id) > maxID {
 		return c, err
 	}
 	registration, err := p.cfg.Store.Registration(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case registration.Disabled:
+		return nil, brokers.ErrNotFound
+	case registration.Operator:
+		return p.kept(registration)
+	case len(p.cfg.Registration.Tokens) == 0:
+		return nil, brokers.ErrNotFound
+	}
 	return p.registered(registration)
+}
+
+// kept is a client that an operator keeps in the store.
+func (p *Provider) kept(r *brokers.Registration) (*Client, error) {
+	var s ClientSettings
+	if err := json.Unmarshal(r.Metadata, &s); err != nil {
+		return nil, fmt.Errorf("client %s: %w", r.ID, err)
+	}
+	c, err := s.Client()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.complete(p.cfg.Mapping); err != nil {
+		return nil, &ClientError{c.ID, err}
+	}
+	if c.PairwiseVersion > 1+len(p.cfg.LaterPairwiseSecrets) {
+		return nil, fmt.Errorf("client %s keeps version %d of the pairwise secret, which is not there", r.ID, c.PairwiseVersion)
+	}
+	return &c, nil
 }
 
 // checkTemplate refuses a policy that could register nothing.

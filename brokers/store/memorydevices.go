@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -118,6 +120,24 @@ func (m *Memory) Registration(_ context.Context, id string) (*brokers.Registrati
 		return nil, brokers.ErrNotFound
 	}
 	return decode[brokers.Registration](data)
+}
+
+// Registrations lists clients whose ID comes after one, at most so many, by ID.
+func (m *Memory) Registrations(_ context.Context, after string, most int) ([]*brokers.Registration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*brokers.Registration
+	for _, id := range slices.Sorted(maps.Keys(m.clients)) {
+		if id <= after || len(list) == most {
+			continue
+		}
+		r, err := decode[brokers.Registration](m.clients[id])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
 // DeleteRegistration removes a client. One that is not there is no error.

@@ -95,6 +95,29 @@ func (d *database) Registration(ctx context.Context, id string) (*brokers.Regist
 	return one[brokers.Registration](ctx, d, d.statements["client"].QueryRowContext(ctx, id), "clients.data", []byte(id))
 }
 
+// Registrations lists clients whose ID comes after one, at most so many, by ID.
+func (d *database) Registrations(ctx context.Context, after string, most int) ([]*brokers.Registration, error) {
+	rows, err := d.statements["clients"].QueryContext(ctx, after, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []*brokers.Registration
+	for rows.Next() {
+		var id string
+		var data []byte
+		if err := rows.Scan(&id, &data); err != nil {
+			return nil, err
+		}
+		r, err := unseal[brokers.Registration](ctx, d, data, "clients.data", []byte(id))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
 // ReplaceRegistration changes a client as a whole; ErrNotFound if it is gone.
 func (d *database) ReplaceRegistration(ctx context.Context, r *brokers.Registration) error {
 	data, err := d.seal(r, "clients.data", []byte(r.ID))

@@ -99,6 +99,7 @@ func reads() [][2]string {
 		{"pushed", `SELECT data FROM pushed_requests WHERE hash = ? AND expires_at > ?`},
 		{"device", `SELECT code_hash, data FROM devices WHERE user_hash = ? AND state = 'pending' AND expires_at > ?`},
 		{"client", `SELECT data FROM clients WHERE id = ?`},
+		{"clients", `SELECT id, data FROM clients WHERE id > ? ORDER BY id LIMIT ?`},
 		{"data keys", `SELECT id, master, wrapped, created_at FROM data_keys ORDER BY id`},
 		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
 	}

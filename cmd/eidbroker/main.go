@@ -25,6 +25,7 @@ type commands struct {
 	Cards   cardsCommand   `cmd:"" help:"Decide about cards that were refused."`
 	Audit   auditCommand   `cmd:"" help:"Check the audit log."`
 	Receipt receiptCommand `cmd:"" help:"Verify a level receipt without asking anybody, and read it."`
+	Client  clientCommand  `cmd:"" help:"Keep clients in the database."`
 	Explain explainCommand `cmd:"" help:"Say what the rules would do with a login."`
 	Check   checkCommand   `cmd:"" name:"check-config" help:"Read a configuration with all its files, and say which login methods it offers."`
 	Config  configCommand  `cmd:"" help:"Print the default configuration with every setting explained."`
