@@ -32,6 +32,7 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"a token is found until it expires", tokenLives},
 		{"an assertion is used once (X-79)", assertionOnce},
 		{"a card's key has one holder (C-37)", keyHasOneHolder},
+		{"strikes are counted, together and until their time is over (W-04)", strikesCount},
 		{"a session lives until it ends or expires", sessionLives},
 		{"a session is renewed under its ID", sessionRenewed},
 		{"the end of a session ends its grants and queues notices (O-44)", sessionEnds},

@@ -175,6 +175,19 @@ type Waiting struct {
 	Location string
 }
 
+// Challenge asks the browser for a proof of work, or to wait.
+type Challenge struct {
+	Language string
+	// Location is where to go on, with a query, to which the script adds
+	// challenge_solution.
+	Location string
+	// Seed and Bits are the puzzle of brokers/abuse.
+	Seed string
+	Bits int
+	// Seconds is how long a browser without scripts waits.
+	Seconds int
+}
+
 // Logout asks whether to log out.
 type Logout struct {
 	Language string
@@ -301,6 +314,11 @@ func (p *Pages) Dialog(w io.Writer, c Dialog) error { return p.render(w, "dialog
 // UserCode renders the page for the code of a device.
 func (p *Pages) UserCode(w io.Writer, c UserCode) error {
 	return p.render(w, "usercode.html", c.Language, c)
+}
+
+// Challenge renders the page that works or waits.
+func (p *Pages) Challenge(w io.Writer, c Challenge) error {
+	return p.render(w, "challenge.html", c.Language, c)
 }
 
 // Waiting renders the page that waits.

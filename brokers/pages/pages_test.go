@@ -76,6 +76,9 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 		},
 		"device-done":   func(w io.Writer) error { return p.UserCode(w, pages.UserCode{Language: lang, Done: true}) },
 		"device-denied": func(w io.Writer) error { return p.UserCode(w, pages.UserCode{Language: lang, Denied: true}) },
+		"challenge": func(w io.Writer) error {
+			return p.Challenge(w, pages.Challenge{Language: lang, Location: "https://op.example/authorize?state=" + hostile, Seed: "AAAAAAAAAAAAAAAA", Bits: 17, Seconds: 9})
+		},
 		"waiting": func(w io.Writer) error {
 			return p.Waiting(w, pages.Waiting{Language: lang, Location: "https://op.example/resume/1"})
 		},

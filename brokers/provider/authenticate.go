@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 )
 
 // presented is what a request shows to say who makes it.
@@ -86,6 +87,18 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 	if shown.id == "" {
 		return nil, invalidClient("client_missing")
 	}
+	if problem := p.mayTry(r, abuse.Secret, shown.id); problem != nil {
+		return nil, problem
+	}
+	client, problem := p.identify(r, shown)
+	if problem != nil && problem.code == "invalid_client" {
+		p.cfg.Guard.Failed(r.Context(), abuse.Secret, p.cfg.ClientAddress(r), shown.id)
+	}
+	return client, problem
+}
+
+// identify checks what was shown.
+func (p *Provider) identify(r *http.Request, shown presented) (*Client, *oauthError) {
 	client, err := p.client(r.Context(), shown.id)
 	if errors.Is(err, brokers.ErrNotFound) {
 		client = &Client{Auth: AuthBasic} // compare all the same, against a hash of nothing known

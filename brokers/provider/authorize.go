@@ -31,6 +31,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, http.StatusBadRequest, pages.BadRequest, "authorization.refused", reason, nil)
 		return
 	}
+	raw := params
 	inner, pushed, problem := p.resolve(r.Context(), client, params)
 	if problem == nil {
 		params = inner
@@ -65,9 +66,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.deny(w, r, request, &oauthError{code: "login_required", description: "the citizen has to log in", reason: "silent"})
 		return
 	}
-	if !p.starts.allow(p.cfg.ClientAddress(r), p.cfg.Now()) {
-		w.Header().Set("Retry-After", "60")
-		p.problem(w, r, http.StatusTooManyRequests, pages.Busy, "authorization.refused", "rate", nil)
+	if !p.mayStart(w, r, raw, request) {
 		return
 	}
 	t := &brokers.Transaction{

@@ -296,26 +296,6 @@ func TestPendingLoginsAreBounded(t *testing.T) {
 	}
 }
 
-// W-53: starts are counted by address.
-func TestStartsAreLimited(t *testing.T) {
-	r := newRig(t, options{config: func(c *provider.Config) { c.StartsPerMinute = 3 }})
-	statuses := map[int]int{}
-	for range 5 {
-		a := r.authorize(newBrowser(t))
-		statuses[a.StatusCode]++
-		if a.StatusCode == http.StatusTooManyRequests && a.Header.Get("Retry-After") == "" {
-			t.Error("no Retry-After")
-		}
-	}
-	if statuses[http.StatusSeeOther] != 3 || statuses[http.StatusTooManyRequests] != 2 {
-		t.Errorf("got %v", statuses)
-	}
-	r.clock.Add(20 * time.Second)
-	if a := r.authorize(newBrowser(t)); a.StatusCode != http.StatusSeeOther {
-		t.Errorf("after a while: %d", a.StatusCode)
-	}
-}
-
 // More requests at once than there is room for are sent away, not queued.
 func TestRequestsAtOnceAreBounded(t *testing.T) {
 	checking, release := make(chan struct{}), make(chan struct{})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/pages"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -148,9 +149,13 @@ func (p *Provider) showDevice(w http.ResponseWriter, r *http.Request) {
 // (O-73), and all look alike.
 func (p *Provider) typedCode(w http.ResponseWriter, r *http.Request, view pages.UserCode, text string) (*brokers.DeviceRequest, bool) {
 	now := p.cfg.Now()
-	if !p.codes.allow(p.cfg.ClientAddress(r), now) {
-		w.Header().Set("Retry-After", "60")
-		p.problem(w, r, http.StatusTooManyRequests, pages.Busy, "device.refused", "rate", nil)
+	address := p.cfg.ClientAddress(r)
+	switch wait, err := p.cfg.Guard.Try(r.Context(), abuse.UserCode, address, ""); {
+	case err != nil:
+		p.fault(w, r, "counting user codes", err, nil)
+		return nil, false
+	case wait > 0:
+		p.busy(w, r, wait, "device.refused", "rate")
 		return nil, false
 	}
 	code, err := plainUserCode(text), brokers.ErrNotFound
@@ -161,6 +166,7 @@ func (p *Provider) typedCode(w http.ResponseWriter, r *http.Request, view pages.
 	switch {
 	case errors.Is(err, brokers.ErrNotFound):
 		p.record(r.Context(), "device.refused", "user_code")
+		p.cfg.Guard.Missed(r.Context(), abuse.UserCode, address)
 		view.Wrong = true
 		p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.UserCode(out, view) })
 		return nil, false
@@ -168,7 +174,10 @@ func (p *Provider) typedCode(w http.ResponseWriter, r *http.Request, view pages.
 		p.fault(w, r, "loading device request", err, nil)
 		return nil, false
 	}
-	p.codes.giveBack(p.cfg.ClientAddress(r))
+	if err := p.cfg.Guard.Pardon(r.Context(), abuse.UserCode, address, ""); err != nil {
+		p.fault(w, r, "counting user codes", err, nil)
+		return nil, false
+	}
 	return request, true
 }
 

@@ -69,7 +69,13 @@ func (p *Provider) receive(w http.ResponseWriter, call *clientCall) (problem *oa
 	}
 	call.params = params
 	call.client, problem = p.authenticate(call.Request, params)
-	return problem
+	if problem != nil {
+		return problem
+	}
+	if retry, ok := p.cfg.Guard.Client(call.Context(), call.client.ID); !ok {
+		return slowDown(retry, "rate")
+	}
+	return nil
 }
 
 func (p *Provider) refuseCall(ctx context.Context, w http.ResponseWriter, call *clientCall, name string, problem *oauthError) {
@@ -83,6 +89,8 @@ func (p *Provider) refuseCall(ctx context.Context, w http.ResponseWriter, call *
 		w.Header().Set("DPoP-Nonce", p.proofNonceAt(p.cfg.Now()))
 	case problem.code == "invalid_client" && call.Header.Get("Authorization") != "":
 		w.Header().Set("WWW-Authenticate", `Basic realm="token"`)
+	case problem.retry > 0:
+		w.Header().Set("Retry-After", seconds(problem.retry))
 	case problem.status() == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "2")
 	}

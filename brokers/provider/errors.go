@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net/http"
+	"time"
 )
 
 // oauthError is an error of OAuth 2.0 or OpenID Connect: what the relying party
@@ -13,6 +14,9 @@ type oauthError struct {
 	reason string
 	// nearest is what could be had instead, for errors about levels.
 	nearest *alternative
+	// retry is after how long to try again, for what is refused because there was too
+	// much of it.
+	retry time.Duration
 }
 
 // alternative is the highest level that methods reach which work now.
@@ -25,6 +29,9 @@ func (e *oauthError) Error() string { return e.code + ": " + e.reason }
 
 // status is the HTTP status at the token endpoint (RFC 6749 5.2).
 func (e *oauthError) status() int {
+	if e.retry > 0 {
+		return http.StatusTooManyRequests
+	}
 	switch e.code {
 	case "invalid_client":
 		return http.StatusUnauthorized

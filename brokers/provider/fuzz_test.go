@@ -3,17 +3,21 @@ package provider_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/eidbridge/eidbridge/brokers/abuse"
+	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
 // Whatever is asked, the browser is sent nowhere but to the registered redirect
 // URI, the login pages, or the upstream; and nothing of ours fails (O-82).
 func FuzzAuthorize(f *testing.F) {
-	r := newRig(f, options{})
+	r := newRig(f, options{config: undelayed(f)})
 	f.Add(r.request().Encode())
 	for _, change := range [][]string{
 		{"redirect_uri", "https://evil.example"},
@@ -46,10 +50,15 @@ func FuzzAuthorize(f *testing.F) {
 	})
 }
 
+// undelayed trusts the fuzzer, who is wrong all the time.
+func undelayed(t testing.TB) func(*provider.Config) {
+	return guarded(t, abuse.Settings{Trusted: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}})
+}
+
 // Nothing but the one live code opens anything, and every answer is JSON that
 // must not be kept.
 func FuzzToken(f *testing.F) {
-	r := newRig(f, options{})
+	r := newRig(f, options{config: undelayed(f)})
 	f.Add("grant_type=authorization_code&code=x&redirect_uri=y&code_verifier=z", "Basic cG9ydGFsOng=")
 	f.Add("grant_type=authorization_code&client_id=portal&client_secret=a+secret+of+the+portal", "")
 	f.Fuzz(func(t *testing.T, body, authorization string) {
@@ -73,7 +82,7 @@ func FuzzToken(f *testing.F) {
 // key signed gets through, and every refusal is one of ours (O-82).
 func FuzzStatements(f *testing.F) {
 	k := newClientKey(f, jose.ES256)
-	r := newRig(f, options{client: keyedClient(k)})
+	r := newRig(f, options{client: keyedClient(k), config: undelayed(f)})
 	for _, header := range []map[jose.HeaderKey]any{nil, {"typ": "JWT"}, {"crit": []string{"b64"}, "b64": false}, {"kid": "x"}} {
 		f.Add(newClientKey(f, jose.ES256).sign(r.assertionClaims(), header))
 	}

@@ -35,6 +35,13 @@ func (p *Provider) protect(next http.Handler) http.Handler {
 			http.Error(w, "the service is halted; please try again later", http.StatusServiceUnavailable)
 			return
 		}
+		if !published(r.URL.Path) && !p.byClients(r.URL.Path) {
+			if retry, ok := p.cfg.Guard.Request(r.Context(), p.cfg.ClientAddress(r)); !ok {
+				w.Header().Set("Retry-After", seconds(retry))
+				http.Error(w, "too many requests; please try again in a moment", http.StatusTooManyRequests)
+				return
+			}
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -40,8 +40,6 @@ const (
 	maxName         = 128
 	// maxPairwise bounds the versions of the pairwise secret.
 	maxPairwise = 1000
-	// maxUserCodes bounds the wrong user codes from one address in a minute.
-	maxUserCodes = 5
 	// maxEvents bounds the proofs that a session keeps.
 	maxEvents = 4
 	// maxSeconds bounds max_age: about thirty years.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/pages"
 	rules "github.com/eidbridge/eidbridge/brokers/policy"
@@ -123,6 +124,7 @@ type Store interface {
 	Documents
 	Devices
 	Registrations
+	abuse.Strikes
 	// UseAssertionID records what may be used once, until a time; ErrReplayed if
 	// it was recorded before.
 	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
@@ -164,10 +166,10 @@ type Config struct {
 	// Freshness is how long a login counts for single sign-on; zero is never.
 	Freshness brokers.Freshness
 	Lifetimes Lifetimes
-	// StartsPerMinute bounds the logins begun from one address; zero is no
-	// bound. ClientAddress finds the address, default the peer's.
-	StartsPerMinute int
-	ClientAddress   func(*http.Request) string
+	// Guard slows down who guesses and floods; the default delays guessing alone.
+	// ClientAddress finds the address of a visitor, default the peer's.
+	Guard         *abuse.Guard
+	ClientAddress func(*http.Request) string
 	// ClientCertificate finds the certificate of a client that calls, default
 	// PeerCertificate. ClientRoots judge those of clients with AuthTLS.
 	ClientCertificate func(*http.Request) *x509.Certificate
@@ -199,9 +201,6 @@ type Provider struct {
 	handler  http.Handler
 	// headers are those of every answer.
 	headers http.Header
-	starts  *limiter
-	// codes counts wrong user codes.
-	codes *limiter
 	// tokenKey derives the tokens that take the place of others.
 	tokenKey []byte
 	// patient are the requests that may wait long for a device, at most half of those
@@ -265,12 +264,18 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.ClientAddress == nil {
 		cfg.ClientAddress = PeerAddress
 	}
+	if cfg.Guard == nil {
+		cfg.Guard, err = abuse.New(abuse.Settings{}, abuse.Options{
+			Strikes: cfg.Store, Key: GuardKey(cfg.PairwiseSecret), Audit: cfg.Audit, Now: cfg.Now,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	p := &Provider{
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
 		upstream: map[string]brokers.Upstream{},
-		starts:   newLimiter(cfg.StartsPerMinute),
 		headers:  secureHeaders(issuer.Scheme == "https"),
-		codes:    newLimiter(maxUserCodes),
 		notices:  make(chan struct{}, 1),
 		patient:  make(chan struct{}, max(1, cfg.InFlight/2)),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),

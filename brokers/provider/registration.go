@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -200,8 +201,13 @@ func (p *Provider) checkHosts(m *clientMetadata) *oauthError {
 
 // register takes a new client in (RFC 7591 3).
 func (p *Provider) register(w http.ResponseWriter, r *http.Request) {
+	if problem := p.mayTry(r, abuse.Registration, ""); problem != nil {
+		p.refuseRegistration(w, r, problem)
+		return
+	}
 	token := bearer(r)
 	if !slices.ContainsFunc(p.cfg.Registration.Tokens, func(h brokers.Hash) bool { return h.Matches(token) }) {
+		p.cfg.Guard.Failed(r.Context(), abuse.Registration, p.cfg.ClientAddress(r), "")
 		p.refuseRegistration(w, r, &oauthError{code: "invalid_token", reason: "initial_access_token"})
 		return
 	}
@@ -297,7 +303,12 @@ func (p *Provider) manageRegistration(w http.ResponseWriter, r *http.Request) {
 		p.refuseRegistration(w, r, p.storeProblem(r.Context(), "loading registration", err))
 		return
 	}
+	if problem := p.mayTry(r, abuse.Registration, ""); problem != nil {
+		p.refuseRegistration(w, r, problem)
+		return
+	}
 	if err != nil || registration.Operator || registration.Disabled || registration.Token == (brokers.Hash{}) || !registration.Token.Matches(bearer(r)) {
+		p.cfg.Guard.Failed(r.Context(), abuse.Registration, p.cfg.ClientAddress(r), "")
 		p.refuseRegistration(w, r, &oauthError{code: "invalid_token", reason: "registration_access_token"})
 		return
 	}
@@ -327,6 +338,9 @@ func (p *Provider) manageRegistration(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) refuseRegistration(w http.ResponseWriter, r *http.Request, problem *oauthError) {
 	p.record(r.Context(), "registration.refused", problem.reason)
 	status := problem.status()
+	if problem.retry > 0 {
+		w.Header().Set("Retry-After", seconds(problem.retry))
+	}
 	if problem.code == "invalid_token" {
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)

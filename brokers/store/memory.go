@@ -18,6 +18,7 @@ type Memory struct {
 	refresh      map[brokers.Hash]*memoryRefresh
 	assertions   map[[32]byte]time.Time
 	cardKeys     map[brokers.Hash]memoryCardKey
+	strikes      map[brokers.Hash]brokers.Strikes
 	sessions     map[brokers.Hash]*memorySession
 	sessionIDs   map[string]*memorySession
 	notices      map[int64]*memoryNotice
@@ -51,6 +52,7 @@ func NewMemory() *Memory {
 		refresh:      map[brokers.Hash]*memoryRefresh{},
 		assertions:   map[[32]byte]time.Time{},
 		cardKeys:     map[brokers.Hash]memoryCardKey{},
+		strikes:      map[brokers.Hash]brokers.Strikes{},
 		sessions:     map[brokers.Hash]*memorySession{},
 		sessionIDs:   map[string]*memorySession{},
 		notices:      map[int64]*memoryNotice{},
@@ -230,6 +232,7 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 		}
 	})
 	removed += purge(m.cardKeys, now, most, func(k memoryCardKey) time.Time { return k.expiresAt }, nil)
+	removed += purge(m.strikes, now, most, func(c brokers.Strikes) time.Time { return c.Until }, nil)
 	removed += purge(m.assertions, now, most, func(t time.Time) time.Time { return t }, nil)
 	removed += purge(m.sessions, now, most, func(s *memorySession) time.Time { return s.expiresAt },
 		func(_ brokers.Hash, s *memorySession) { delete(m.sessionIDs, s.id) })

@@ -55,6 +55,14 @@ func writes() [][2]string {
 		{"bind key", `INSERT INTO card_keys (hash, holder, expires_at) VALUES (?, ?, ?) ON CONFLICT (hash) DO UPDATE
 			SET expires_at = CASE WHEN card_keys.expires_at > excluded.expires_at OR card_keys.holder <> excluded.holder
 				THEN card_keys.expires_at ELSE excluded.expires_at END RETURNING holder`},
+		{"strike", `INSERT INTO strikes (hash, number, last_at, before_at, expires_at)
+			VALUES (?, 1, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET
+				number = CASE WHEN strikes.expires_at <= excluded.last_at THEN 1 ELSE strikes.number + 1 END,
+				before_at = CASE WHEN strikes.expires_at <= excluded.last_at THEN excluded.last_at ELSE strikes.last_at END,
+				expires_at = CASE WHEN strikes.expires_at <= excluded.last_at THEN excluded.expires_at ELSE strikes.expires_at END,
+				last_at = excluded.last_at
+			RETURNING hash, number, last_at, before_at, expires_at`},
+		{"pardon", `UPDATE strikes SET number = number - 1 WHERE hash = ? AND number > 0`},
 		{"forget key", `DELETE FROM card_keys WHERE hash = ?`},
 		{"forget participants", `DELETE FROM participants`},
 		{"forget notices", `DELETE FROM notices`},
@@ -101,6 +109,7 @@ func reads() [][2]string {
 		{"client", `SELECT data FROM clients WHERE id = ?`},
 		{"clients", `SELECT id, data FROM clients WHERE id > ? ORDER BY id LIMIT ?`},
 		{"data keys", `SELECT id, master, wrapped, created_at FROM data_keys ORDER BY id`},
+		{"struck", `SELECT hash, number, last_at, before_at, expires_at FROM strikes WHERE last_at >= ? AND number >= ? ORDER BY last_at DESC LIMIT ?`},
 		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
 	}
 }
@@ -114,6 +123,7 @@ func purgedTables() [][2]string {
 		{"access_tokens", "hash"},
 		{"assertions", "hash"},
 		{"card_keys", "hash"},
+		{"strikes", "hash"},
 		{"sessions", "cookie_hash"},
 		{"participants", "session_id"},
 		{"notices", "id"},

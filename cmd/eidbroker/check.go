@@ -119,6 +119,9 @@ func (c config) checkPlain() error {
 			wrong(name, "%s is less than nothing", name)
 		}
 	}
+	if err := c.abuseSettings().Check(); err != nil {
+		wrong("abuse", "%w", err)
+	}
 	if c.remoteDatabase() {
 		if _, err := pgx.ParseConfig(c.Database); err != nil {
 			wrong("database", "database: this is no address of PostgreSQL") // the error may show a password

@@ -45,6 +45,7 @@ type config struct {
 	AuditKey            string         `toml:"audit_key"`
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`
+	Abuse               abuseConfig    `toml:"abuse"`
 	Lifetimes           struct {
 		Login       duration `toml:"login"`
 		Code        duration `toml:"code"`
@@ -162,6 +163,7 @@ func standard() config {
 		MasterKeys: []string{"master-key"}, AuditLog: "audit.jsonl", AuditKey: "audit-key.pem",
 		StartsPerMinute: 600, LogFormat: "json",
 	}
+	c.Abuse = standardAbuse()
 	c.SingleSignOn.Low = duration(8 * time.Hour)
 	c.SingleSignOn.Substantial = duration(30 * time.Minute)
 	c.SingleSignOn.High = duration(5 * time.Minute)

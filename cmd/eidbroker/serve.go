@@ -37,6 +37,7 @@ const (
 	purgeInterval   = 30 * time.Second
 	noticeInterval  = 5 * time.Second
 	keysInterval    = 10 * time.Minute
+	strikesInterval = 5 * time.Second
 )
 
 type serveCommand struct {
@@ -107,6 +108,9 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 		return err
 	}
 	defer closeAudit()
+	if err := s.openGuard(c); err != nil {
+		return err
+	}
 	if err := s.use(ctx, c); err != nil {
 		return err
 	}
@@ -124,6 +128,7 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	defer stop()
 	go keepKeys(beside, database, c.longestLife(), log)
 	go s.follow(beside, path)
+	go s.guard.Follow(beside, strikesInterval)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return s.listen(ctx, listener, monitor, time.Duration(c.Drain))
 }
@@ -243,7 +248,7 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 		ClientCertificate: certificate, ClientRoots: roots,
 		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: outages, Equivalences: rules, Policy: policy,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
-		StartsPerMinute: c.StartsPerMinute, ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
+		ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{
 			Low: time.Duration(c.SingleSignOn.Low), Substantial: time.Duration(c.SingleSignOn.Substantial),
 			High: time.Duration(c.SingleSignOn.High),

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/provider"
@@ -32,6 +33,7 @@ type server struct {
 	metrics  *metrics.Metrics
 	events   *slog.Logger
 	halted   func() error
+	guard    *abuse.Guard
 
 	settings config
 	current  atomic.Pointer[served]
@@ -50,13 +52,16 @@ type served struct {
 // use puts a configuration to work.
 func (s *server) use(ctx context.Context, c config) error {
 	p, err := assemble(c, s.dir, s.secrets, s.database, s.log, func(into *provider.Config) {
-		into.Audit, into.Halted = s.events, s.halted
+		into.Audit, into.Halted, into.Guard = s.events, s.halted, s.guard
 	})
 	if err != nil {
 		return err
 	}
 	sites, err := c.forward(p, s.secrets.pairwise, s.log)
 	if err != nil {
+		return err
+	}
+	if err := s.guard.Use(c.abuseSettings()); err != nil {
 		return err
 	}
 	if s.stop != nil {
