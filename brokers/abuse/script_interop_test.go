@@ -44,4 +44,3 @@ const document = { getElementById: () => ({ dataset: { seed: %q, bits: "%d", loc
 		t.Errorf("the number of the script: %+v", r)
 	}
 }
-
