@@ -16,6 +16,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/cades"
 	"github.com/eidbridge/eidbridge/signing/facturae"
 	"github.com/eidbridge/eidbridge/signing/xades"
+	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
 
 // File is a file on disk of any type, signed by itself in the format of the
@@ -214,11 +215,12 @@ func signFile(ctx context.Context, d *fileDocument, credential signing.Credentia
 	switch o.Format {
 	case signing.XAdES:
 		return xades.SignFile(ctx, in, d.out, credential, xades.Options{
+			Limits:    xmltext.FileLimits(),
 			Packaging: xades.Packaging(o.Packaging), Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
 			MimeType: xmlMimeType(in),
 		})
 	case signing.FacturaE:
-		return facturae.SignFile(ctx, in, d.out, credential, facturae.Options{Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite})
+		return facturae.SignFile(ctx, in, d.out, credential, facturae.Options{Limits: xmltext.FileLimits(), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite})
 	case signing.CAdES:
 		options := cades.Options{
 			Detached: o.Packaging == signing.Detached, Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,

@@ -37,14 +37,15 @@ func TestCorpusThroughTheCommand(t *testing.T) {
 	}
 	judged := 0
 	for _, line := range lines[1:] {
-		if !strings.HasPrefix(column(line, "trust setting"), "none") ||
+		trust := column(line, "trust setting")
+		if !strings.HasPrefix(trust, "none") && !strings.HasPrefix(trust, "pin ") ||
 			!slices.Contains([]string{"asic", "cades", "pades", "xades"}, column(line, "format")) {
 			continue
 		}
 		judged++
 		t.Run(column(line, "file"), func(t *testing.T) {
 			t.Parallel()
-			judge(t, program, folder, column(line, "file"), column(line, "companions"), column(line, "expected indication"))
+			judge(t, program, folder, column(line, "file"), column(line, "companions"), trust, column(line, "expected indication"))
 		})
 	}
 	if judged < 50 {
@@ -52,7 +53,7 @@ func TestCorpusThroughTheCommand(t *testing.T) {
 	}
 }
 
-func judge(t *testing.T, program, folder, file, companions, want string) {
+func judge(t *testing.T, program, folder, file, companions, trust, want string) {
 	t.Helper()
 	args := []string{"verify", "--json", "--without-revocation", filepath.Join(folder, file)}
 	for companion := range strings.FieldsSeq(companions) {
@@ -60,6 +61,16 @@ func judge(t *testing.T, program, folder, file, companions, want string) {
 		beside := filepath.Join(folder, filepath.Dir(file), "aux", filepath.Base(path))
 		if _, err := os.Stat(beside); found && err == nil {
 			args = append(args, "--content", beside)
+		}
+	}
+	if pin, ok := strings.CutPrefix(trust, "pin "); ok {
+		name := strings.TrimSuffix(strings.Fields(pin)[0], ";")
+		if strings.HasPrefix(name, "aux/") {
+			name = filepath.Join(filepath.Dir(file), name)
+		}
+		args = append(args, "--anchors", filepath.Join(folder, name))
+		if _, after, ok := strings.Cut(trust, "time "); ok {
+			args = append(args, "--at", strings.TrimSuffix(strings.Fields(after)[0], ";"))
 		}
 	}
 	var problems strings.Builder

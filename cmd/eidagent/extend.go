@@ -12,6 +12,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/xades"
+	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
 
 // raising names the services that levels above B-B need.
@@ -44,13 +45,7 @@ func (a *raising) services(level signing.Baseline) (*signing.Services, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range certificates {
-		if c.CheckSignatureFrom(c) == nil {
-			s.Anchors = append(s.Anchors, c)
-		} else {
-			s.Candidates = append(s.Candidates, c)
-		}
-	}
+	s.Anchors, s.Candidates = trusted(certificates)
 	return s, nil
 }
 
@@ -123,7 +118,7 @@ func (c *extendCommand) extend(p *program, out string, level signing.Baseline, s
 	}
 	switch kind {
 	case kindXML, kindInvoice:
-		return xades.ExtendFile(p.ctx, c.File, out, level, services, xades.ExtendOptions{Resolver: namedFiles(c.Content), Overwrite: c.Force})
+		return xades.ExtendFile(p.ctx, c.File, out, level, services, xades.ExtendOptions{Limits: xmltext.FileLimits(), Resolver: namedFiles(c.Content), Overwrite: c.Force})
 	case kindContainer, kindZIP:
 		return asic.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
 	case kindMessage:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/json/jsontext"
 	json "encoding/json/v2"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/asic"
@@ -20,13 +22,15 @@ import (
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/trustlist"
 	"github.com/eidbridge/eidbridge/signing/xades"
+	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
 
 type verifyCommand struct {
 	File    string   `arg:"" help:"The signed document: PDF, XML, a container (.asice, .asics, .bdoc), or a message (.p7m, .p7s)."`
 	Content []string `placeholder:"FILE" help:"The file that a detached signature is about (may be repeated; default: FILE of FILE.p7s)."`
-	Anchors string   `placeholder:"PATH" help:"Trusted certificates: a PEM file, or a folder of *.pem files."`
+	Anchors string   `placeholder:"PATH" help:"Trusted certificates: a file (PEM or DER), or a folder of *.pem, *.crt and *.cer files."`
 	List    []string `name:"trusted-list" placeholder:"FILE" help:"Trust the granted services of this trusted list (TS 119 612; may be repeated). Its own signature is not checked: get it from a place you trust."`
+	At      string   `placeholder:"TIME" help:"Judge as of this moment, such as 2026-11-28T12:00:00Z or 2026-11-28 (default: now)."`
 	Require string   `enum:",B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" default:"" placeholder:"LEVEL" help:"Do not pass signatures below this baseline level."`
 	Offline bool     `name:"without-revocation" help:"Accept certificates although nothing says whether they were revoked."`
 	Online  bool     `help:"Ask the authorities that the certificates name, where the document does not say."`
@@ -59,13 +63,12 @@ func (c *verifyCommand) Run(p *program) error {
 		if err != nil {
 			return err
 		}
-		for _, a := range certificates {
-			// Only what signs itself is trusted; the rest helps to build paths.
-			if a.CheckSignatureFrom(a) == nil {
-				o.Roots = append(o.Roots, a)
-			} else {
-				o.Intermediates = append(o.Intermediates, a)
-			}
+		o.Roots, o.Intermediates = trusted(certificates)
+	}
+	if c.At != "" {
+		var err error
+		if o.Time, err = moment(c.At); err != nil {
+			return err
 		}
 	}
 	if err := c.trust(&o); err != nil {
@@ -128,7 +131,7 @@ func (c *verifyCommand) verify(p *program, o signing.VerifyOptions) (*signing.Re
 	if err != nil {
 		return nil, err
 	}
-	x := xades.VerifyOptions{VerifyOptions: o, Resolver: namedFiles(c.Content)}
+	x := xades.VerifyOptions{VerifyOptions: o, Resolver: namedFiles(c.Content), Limits: xmltext.FileLimits()}
 	switch kind {
 	case kindXML:
 		return xades.Verify(p.ctx, f, info.Size(), x)
@@ -204,8 +207,37 @@ func unfound(r *signing.Report) bool {
 	})
 }
 
-// anchors reads trusted certificates from a PEM file or the *.pem and *.crt files
-// of a folder.
+// trusted tells anchors from certificates that only help to build paths: what signs
+// itself is an anchor, or everything if nothing does, since somebody named it.
+func trusted(list []*x509.Certificate) (roots, helpers []*x509.Certificate) {
+	for _, c := range list {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+			roots = append(roots, c)
+		} else {
+			helpers = append(helpers, c)
+		}
+	}
+	if len(roots) == 0 {
+		return helpers, nil
+	}
+	return roots, helpers
+}
+
+// moment reads a time, or the end of a day.
+func moment(text string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return day, &problem{exit: exitUsage, message: "--at: " + text + " is no time", hints: []string{
+			"Write it as 2026-11-28T12:00:00Z, or as 2026-11-28 for the end of that day in UTC.",
+		}}
+	}
+	return day.AddDate(0, 0, 1).Add(-time.Second), nil
+}
+
+// anchors reads trusted certificates from a file or the certificates of a folder.
 func anchors(path string) ([]*x509.Certificate, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -214,7 +246,7 @@ func anchors(path string) ([]*x509.Certificate, error) {
 	files := []string{path}
 	if info.IsDir() {
 		files = nil
-		for _, pattern := range []string{"*.pem", "*.crt"} {
+		for _, pattern := range []string{"*.pem", "*.crt", "*.cer"} {
 			found, err := filepath.Glob(filepath.Join(path, pattern))
 			if err != nil {
 				return nil, err
@@ -224,7 +256,7 @@ func anchors(path string) ([]*x509.Certificate, error) {
 	}
 	var all []*x509.Certificate
 	for _, file := range files {
-		certificates, err := readPEM(file)
+		certificates, err := readCertificates(file)
 		if err != nil {
 			return nil, fmt.Errorf("anchors: %s: %w", file, err)
 		}
@@ -232,13 +264,14 @@ func anchors(path string) ([]*x509.Certificate, error) {
 	}
 	if len(all) == 0 {
 		return nil, &problem{exit: exitUsage, message: "no certificate is in " + path, hints: []string{
-			"--anchors takes a PEM file, or a folder with *.pem files.",
+			"--anchors takes a file with certificates (PEM or DER), or a folder of them.",
 		}}
 	}
 	return all, nil
 }
 
-func readPEM(path string) ([]*x509.Certificate, error) {
+// readCertificates reads PEM, or one certificate in DER.
+func readCertificates(path string) ([]*x509.Certificate, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -250,6 +283,9 @@ func readPEM(path string) ([]*x509.Certificate, error) {
 	}
 	if len(data) > maxAnchors {
 		return nil, errors.New("file is too large")
+	}
+	if one, err := x509.ParseCertificate(data); err == nil {
+		return []*x509.Certificate{one}, nil
 	}
 	var all []*x509.Certificate
 	for {

@@ -26,6 +26,14 @@ func DefaultLimits() Limits {
 	}
 }
 
+// FileLimits are for a file that somebody chose on their own computer: large ones
+// are theirs to wait for. What a reader keeps in memory does not grow with them.
+func FileLimits() Limits {
+	l := DefaultLimits()
+	l.Size, l.Elements = 4<<30, 1<<28
+	return l
+}
+
 // hardLimits are what no caller gets past. Cost stays linear up to them.
 func hardLimits() Limits {
 	return Limits{
