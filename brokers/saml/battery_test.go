@@ -29,7 +29,8 @@ func batteryExpectation(x badidp.Exchange, k *badidp.Keys) saml.Expectation {
 }
 
 // TestBattery lets the bad identity provider answer with every fault, to service
-// providers that demand one signature, the other, or both. What depends on a
+// providers that demand one signature, the other, or both (X-95: one base message,
+// one change each; X-18: the published attacks by what they do). What depends on a
 // login (RelayState, browser, level, replay) is tested where there is one.
 func TestBattery(t *testing.T) {
 	keys, err := badidp.NewKeys(batteryNow)
@@ -71,6 +72,29 @@ func TestBattery(t *testing.T) {
 	}
 	if faults < 300 {
 		t.Errorf("only %d faults were tried", faults)
+	}
+}
+
+// TestPublishedAttacks names, for each published weakness of a SAML library, the
+// faults that do what it let happen. TestBattery tries them.
+func TestPublishedAttacks(t *testing.T) {
+	for published, faults := range map[string][]string{
+		"ruby-saml CVE-2016-5697":                        {"xsw5-signature-moved", "xsw4-signed-in-evil"},
+		"pysaml2 CVE-2021-21238":                         {"xsw2-response-beside-signature", "signed-in-unknown"},
+		"pysaml2 CVE-2021-21239":                         {"response-key-value", "assertion-key-value", "response-hmac-public-key"},
+		"samlify CVE-2025-47949":                         {"xsw3-evil-before", "response-signature-copied"},
+		"node-saml CVE-2025-54369, CVE-2025-54419":       {"evil-second-in-signed-response", "attributes-added", "changed-after-signing"},
+		"crewjam/saml CVE-2022-41912":                    {"xsw3-evil-before", "evil-after"},
+		"Lasso CVE-2021-28091":                           {"evil-after"},
+		"xml-crypto CVE-2025-29774, CVE-2025-29775":      {"response-two-signedinfo", "response-comment-in-digest"},
+		"Keycloak CVE-2024-8698":                         {"response-foreign-uri", "wrapped-in-envelope"},
+		"authentik CVE-2026-47201, GitHub CVE-2024-9487": {"encrypted-by-anybody", "response-expired-key"},
+	} {
+		for _, name := range faults {
+			if _, ok := badidp.Find(name); !ok {
+				t.Errorf("%s: no fault is called %s", published, name)
+			}
+		}
 	}
 }
 
