@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Requests as no browser sends them, byte by byte, to the server as it is run.
+// Those that two programs could read in two ways are refused and end the
+// connection (W-41), requests for less, for later or for another protocol are
+// answered plainly or refused (W-49), and what is personal is never at an address
+// that a cache takes for a picture (W-50).
+func TestRequestsAtTheEdge(t *testing.T) {
+	dir := t.TempDir()
+	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
+	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
+	b := start(t, "--config", config)
+	const body = "client_id=x"
+	form := "Content-Type: application/x-www-form-urlencoded\r\n"
+	for name, c := range map[string]struct {
+		request string
+		want    []int
+		closes  bool
+	}{
+		"W-41 two different lengths":       {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Content-Length: 11\r\nContent-Length: 12\r\n\r\n" + body, []int{400}, true},
+		"W-41 a length with a sign":        {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Content-Length: +11\r\n\r\n" + body, []int{400}, true},
+		"W-41 a list of lengths":           {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Content-Length: 11, 12\r\n\r\n" + body, []int{400}, true},
+		"W-41 an unknown coding":           {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", []int{400, 501}, true},
+		"W-41 two codings":                 {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", []int{400, 501}, true},
+		"W-41 a blank before the colon":    {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Content-Length : 11\r\n\r\n" + body, []int{400}, true},
+		"W-41 a chunk that ends in LF":     {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Transfer-Encoding: chunked\r\n\r\nb\n" + body + "\r\n0\r\n\r\n", []int{400}, true},
+		"W-41 a folded header":             {"GET /jwks HTTP/1.1\r\nHost: @\r\nX-A: b\r\n\tTransfer-Encoding: chunked\r\n\r\n", []int{200, 400}, false},
+		"W-43 two hosts":                   {"GET /jwks HTTP/1.1\r\nHost: @\r\nHost: evil.example\r\n\r\n", []int{400}, true},
+		"W-43 a host in an absolute URL":   {"GET http://evil.example/jwks HTTP/1.1\r\nHost: @\r\n\r\n", []int{421}, false},
+		"W-46 a header of 64 KiB":          {"GET /jwks HTTP/1.1\r\nHost: @\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", []int{431}, true},
+		"W-46 a form of a million keys":    {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Content-Length: 2000000\r\n\r\n" + strings.Repeat("a&", 1_000_000), []int{400, 413}, true},
+		"W-46 a compressed form":           {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00", []int{400, 401}, false},
+		"W-49 a range of a document":       {"GET /jwks HTTP/1.1\r\nHost: @\r\nRange: bytes=0-3\r\n\r\n", []int{200}, false},
+		"W-49 ranges of an asset":          {"GET /assets/style.css HTTP/1.1\r\nHost: @\r\nRange: bytes=0-0,0-0,0-0,0-0,0-99999999\r\n\r\n", []int{200, 206, 416}, false},
+		"W-49 another expectation":         {"POST /token HTTP/1.1\r\nHost: @\r\n" + form + "Expect: 200-ok\r\nContent-Length: 11\r\n\r\n" + body, []int{417}, true},
+		"W-49 an upgrade to h2c":           {"GET /jwks HTTP/1.1\r\nHost: @\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", []int{200}, false},
+		"W-49 HTTP/2 without asking":       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{400, 405, 421, 505}, true},
+		"W-50 a style sheet below a page":  {"GET /device/x.css HTTP/1.1\r\nHost: @\r\n\r\n", []int{404}, false},
+		"W-50 a picture after a semicolon": {"GET /device;x.png HTTP/1.1\r\nHost: @\r\n\r\n", []int{404}, false},
+		"W-50 a page":                      {"GET /device HTTP/1.1\r\nHost: @\r\n\r\n", []int{200}, false},
+		"W-47 a method of nobody":          {"TRACE /jwks HTTP/1.1\r\nHost: @\r\n\r\n", []int{405}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			// What is refused early may not be read to its end.
+			go func() { _, _ = io.WriteString(conn, strings.ReplaceAll(c.request, "@", address)) }()
+			in := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil && !c.closes {
+				t.Error(err)
+			}
+			found := false
+			for _, code := range c.want {
+				found = found || code == resp.StatusCode
+			}
+			if !found {
+				t.Errorf("status %d, want %v", resp.StatusCode, c.want)
+			}
+			if resp.StatusCode < 300 && strings.Contains(name, "a page") && resp.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("a page may be kept: %v", resp.Header)
+			}
+			if c.closes {
+				if _, err := in.ReadByte(); err == nil {
+					t.Error("the connection goes on")
+				}
+			}
+		})
+	}
+	b.stop()
+}
+
+// W-45: who sends slowly loses the connection in time, and nobody else notices.
+func TestSlowSendersAreCutOff(t *testing.T) {
+	dir := t.TempDir()
+	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
+	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
+	b := start(t, "--config", config)
+	const slow = 100
+	begun, ended := time.Now(), make(chan time.Duration, slow)
+	for range slow {
+		go func() {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Error(err)
+				ended <- 0
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "GET /jwks HTTP/1.1\r\nHost: ") // and nothing more
+			_ = conn.SetDeadline(begun.Add(4 * readHeaderTimeout))
+			_, err = io.Copy(io.Discard, conn)
+			if err != nil {
+				t.Errorf("the connection is still there: %v", err)
+			}
+			ended <- time.Since(begun)
+		}()
+	}
+	if code, _ := get(t, "http://"+address+"/jwks"); code != http.StatusOK {
+		t.Errorf("an honest request meanwhile: %d", code)
+	}
+	for range slow {
+		if took := <-ended; took > 3*readHeaderTimeout {
+			t.Errorf("cut off after %v", took)
+		}
+	}
+	b.stop()
+}
