@@ -33,7 +33,6 @@ require (
 	golang.org/x/text v0.43.0
 	golang.org/x/time v0.16.0
 	modernc.org/sqlite v1.55.0
-	rsc.io/qr v0.2.0
 )
 
 require (
