@@ -30,7 +30,12 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	const local = "http://localhost:8181/upstream/clave/"
+	return newLabAt(t, "http://localhost:8181/upstream/clave/")
+}
+
+// newLabAt registers an upstream with the addresses below a URL.
+func newLabAt(t *testing.T, local string) *lab {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	home := "http://" + server.Listener.Addr().String()
 	c := testConfig()

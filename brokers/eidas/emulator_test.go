@@ -34,6 +34,12 @@ type lab struct {
 
 func newLab(t *testing.T, signing pair) *lab {
 	t.Helper()
+	return newLabAt(t, signing, "http://localhost:8181/upstream/eidas/")
+}
+
+// newLabAt registers an upstream with the addresses below a URL.
+func newLabAt(t *testing.T, signing pair, local string) *lab {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	l := &lab{home: "http://" + server.Listener.Addr().String()}
 	var err error
@@ -52,7 +58,6 @@ func newLab(t *testing.T, signing pair) *lab {
 	server.Config.Handler = l.node.Handler()
 	server.Start()
 	t.Cleanup(server.Close)
-	const local = "http://localhost:8181/upstream/eidas/"
 	c := testConfig()
 	c.EntityID, c.ACSURL, c.Clock, c.Metadata = local+"metadata", local+"callback", time.Now, l.node.Metadata()
 	if l.u, err = New(c); err != nil {
