@@ -68,6 +68,9 @@ func (c config) check(dir directory) ([]brokers.Upstream, error) {
 		_, err = c.forward(p, secrets.pairwise, quiet)
 		err = c.at("sites[0]", err)
 	}
+	if _, wrong := c.adminTokens(dir); wrong != nil {
+		err = errors.Join(err, c.at("admin_tokens", wrong))
+	}
 	return upstreams, errors.Join(problem, err)
 }
 
@@ -101,6 +104,9 @@ func (c config) checkPlain() error {
 		if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
 			wrong(name, "%s: %q is not host and port, such as 127.0.0.1:8181", name, address)
 		}
+	}
+	if err := c.checkAdmin(); err != nil {
+		problems = append(problems, c.at("admin_listen", err))
 	}
 	if _, err := newLog(c.LogFormat, nil); err != nil {
 		wrong("log_format", "%w", err)

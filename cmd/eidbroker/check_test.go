@@ -55,6 +55,8 @@ func broken() map[string]struct{ text, want string } {
 		"listen without port":          {"\n\nlisten = \"127.0.0.1\"\n", "c.toml:3: listen"},
 		"listen on a port that is not": {"listen = \"127.0.0.1:99999\"\n", "c.toml:1: listen"},
 		"monitor without port":         {"monitor_listen = \"localhost\"\n", "c.toml:1: monitor_listen"},
+		"admin for everybody":          {"admin_listen = \"0.0.0.0:8183\"\n", "c.toml:1: admin_listen"},
+		"admin without tokens":         {"admin_listen = \"127.0.0.1:0\"\nadmin_tokens = \"no\"\n", "c.toml:2: admin_tokens"},
 		"wrong log format":             {"# x\nlog_format = \"xml\"\n", "c.toml:2: log_format \"xml\""},
 		"wrong proxy":                  {"trusted_proxies = [\"everywhere\"]\n", "c.toml:1:"},
 		"certificates from anybody":    {"client_certificate_header = \"Client-Cert\"\n", "c.toml:1: client_certificate_header needs"},

@@ -41,6 +41,8 @@ type config struct {
 	MasterKeys          []string       `toml:"master_keys"`
 	AuditLog            string         `toml:"audit_log"`
 	MonitorListen       string         `toml:"monitor_listen"`
+	AdminListen         string         `toml:"admin_listen"`
+	AdminTokens         string         `toml:"admin_tokens"`
 	Drain               duration       `toml:"drain"`
 	AuditKey            string         `toml:"audit_key"`
 	StartsPerMinute     int            `toml:"starts_per_minute"`
@@ -160,7 +162,7 @@ func standard() config {
 	c := config{
 		Issuer: "http://localhost:8181", Listen: "127.0.0.1:8181",
 		Database: "broker.db", SigningKey: "signing-key.pem", PairwiseSecret: "pairwise-secret",
-		MasterKeys: []string{"master-key"}, AuditLog: "audit.jsonl", AuditKey: "audit-key.pem",
+		MasterKeys: []string{"master-key"}, AuditLog: "audit.jsonl", AuditKey: "audit-key.pem", AdminTokens: "admin-tokens",
 		StartsPerMinute: 600, LogFormat: "json",
 	}
 	c.Abuse = standardAbuse()

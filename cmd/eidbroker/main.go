@@ -20,16 +20,17 @@ import (
 )
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Serve logins. Makes configuration, keys and database where there are none."`
-	Keys    keysCommand    `cmd:"" help:"Make the keys and secrets of a deployment."`
-	Cards   cardsCommand   `cmd:"" help:"Decide about cards that were refused."`
-	Audit   auditCommand   `cmd:"" help:"Check the audit log."`
-	Receipt receiptCommand `cmd:"" help:"Verify a level receipt without asking anybody, and read it."`
-	Client  clientCommand  `cmd:"" help:"Keep clients in the database."`
-	Explain explainCommand `cmd:"" help:"Say what the rules would do with a login."`
-	Check   checkCommand   `cmd:"" name:"check-config" help:"Read a configuration with all its files, and say which login methods it offers."`
-	Config  configCommand  `cmd:"" help:"Print the default configuration with every setting explained."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve   serveCommand      `cmd:"" help:"Serve logins. Makes configuration, keys and database where there are none."`
+	Keys    keysCommand       `cmd:"" help:"Make the keys and secrets of a deployment."`
+	Cards   cardsCommand      `cmd:"" help:"Decide about cards that were refused."`
+	Audit   auditCommand      `cmd:"" help:"Check the audit log."`
+	Receipt receiptCommand    `cmd:"" help:"Verify a level receipt without asking anybody, and read it."`
+	Client  clientCommand     `cmd:"" help:"Keep clients in the database."`
+	Token   adminTokenCommand `cmd:"" name:"admin-token" help:"Make a token for the listener of operators."`
+	Explain explainCommand    `cmd:"" help:"Say what the rules would do with a login."`
+	Check   checkCommand      `cmd:"" name:"check-config" help:"Read a configuration with all its files, and say which login methods it offers."`
+	Config  configCommand     `cmd:"" help:"Print the default configuration with every setting explained."`
+	Version versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command writes.

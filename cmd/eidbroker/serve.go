@@ -124,13 +124,23 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 			return errors.Join(fmt.Errorf("monitor_listen: %w", err), listener.Close())
 		}
 	}
+	var office net.Listener
+	if c.AdminListen != "" {
+		if office, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.AdminListen); err != nil {
+			err = errors.Join(fmt.Errorf("admin_listen: %w", err), listener.Close())
+			if monitor != nil {
+				err = errors.Join(err, monitor.Close())
+			}
+			return err
+		}
+	}
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
 	go keepKeys(beside, database, c.longestLife(), log)
 	go s.follow(beside, path)
 	go s.guard.Follow(beside, strikesInterval)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
-	return s.listen(ctx, listener, monitor, time.Duration(c.Drain))
+	return s.listen(ctx, listener, monitor, office, time.Duration(c.Drain))
 }
 
 // openAudit opens the audit log, if there is to be one: where events go, and what

@@ -47,6 +47,7 @@ type server struct {
 type served struct {
 	provider *provider.Provider
 	sites    *forwardauth.Handler // may be nil
+	office   http.Handler         // may be nil
 }
 
 // use puts a configuration to work.
@@ -61,6 +62,10 @@ func (s *server) use(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	office, err := s.office(c)
+	if err != nil {
+		return err
+	}
 	if err := s.guard.Use(c.abuseSettings()); err != nil {
 		return err
 	}
@@ -71,7 +76,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	go p.Purge(beside, purgeInterval)
 	go p.DeliverNotices(beside, noticeInterval)
 	s.settings, s.stop = c, stop
-	s.current.Store(&served{p, sites})
+	s.current.Store(&served{p, sites, office})
 	return nil
 }
 
@@ -101,7 +106,7 @@ func (s *server) reload(ctx context.Context, path string) {
 func (c config) replaceable(other config) error {
 	for name, changed := range map[string]bool{
 		"issuer": c.Issuer != other.Issuer, "listen": c.Listen != other.Listen, "database": c.Database != other.Database,
-		"audit_log": c.AuditLog != other.AuditLog, "monitor_listen": c.MonitorListen != other.MonitorListen,
+		"audit_log": c.AuditLog != other.AuditLog, "admin_listen": c.AdminListen != other.AdminListen, "monitor_listen": c.MonitorListen != other.MonitorListen,
 		"log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
 	} {
 		if changed {
@@ -139,6 +144,15 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	current.provider.ServeHTTP(w, r)
+}
+
+// serveOffice answers operators by the current configuration.
+func (s *server) serveOffice(w http.ResponseWriter, r *http.Request) {
+	if office := s.current.Load().office; office != nil {
+		office.ServeHTTP(w, r)
+		return
+	}
+	http.NotFound(w, r)
 }
 
 // monitor is for the operator's network: figures, and whether to send work here.
@@ -182,15 +196,21 @@ func say(w http.ResponseWriter, status int, text string) {
 // listen serves until ctx ends. Then it says for a while that it is not ready, so
 // that a proxy in front sends its visitors elsewhere, and lets the requests under
 // way finish.
-func (s *server) listen(ctx context.Context, l, monitor net.Listener, drain time.Duration) error {
+func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, drain time.Duration) error {
 	web := newHTTPServer(s.metrics.Observe(s), s.log)
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() { ended <- web.Serve(netutil.LimitListener(l, maxConnections)) }()
-	if monitor != nil {
-		beside := newHTTPServer(s.monitor(), s.log)
+	for _, door := range []struct {
+		listener net.Listener
+		handler  http.Handler
+	}{{monitor, s.monitor()}, {office, http.HandlerFunc(s.serveOffice)}} {
+		if door.listener == nil {
+			continue
+		}
+		beside := newHTTPServer(door.handler, s.log)
 		defer func() { _ = beside.Close() }() // the process ends
 		go func() {
-			if err := beside.Serve(netutil.LimitListener(monitor, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
+			if err := beside.Serve(netutil.LimitListener(door.listener, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
 				ended <- err
 			}
 		}()
