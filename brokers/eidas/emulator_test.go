@@ -45,7 +45,7 @@ func newLabAt(t *testing.T, signing pair, local string) *lab {
 	var err error
 	l.node, err = emulator.New(emulator.Options{
 		BaseURL: l.home, Country: "ES", Signing: signing.tls(), Clock: time.Now, Random: rand.Reader,
-		Provider: func(entityID string) ([]byte, error) {
+		Provider: func(_ context.Context, entityID string) ([]byte, error) {
 			if l.u == nil || entityID != l.u.config.EntityID {
 				return nil, errors.New("unknown")
 			}

@@ -215,8 +215,11 @@ func (l *samlLogin) answered(keys *badidp.Keys) error {
 	l.answer, err = right.Answer(badidp.Exchange{
 		IdP: benchIdP, SP: benchACS, ACS: benchACS, RequestID: string(id[1]), RelayState: l.fields["RelayState"], Now: time.Now(), Class: "http://eidas.europa.eu/LoA/high",
 		Person: badidp.Person{NameID: "opaque", Attributes: []badidp.Attribute{
-			{Name: natural + "PersonIdentifier", Value: "ES/ES/12345678Z"}, {Name: natural + "CurrentGivenName", Value: "ANA"}, {Name: natural + "CurrentFamilyName", Value: "PRUEBA"},
-			{Name: own + "SelectedIdP", Value: "AFIRMA"}, {Name: own + "RelayState", Value: l.fields["RelayState"]},
+			{Name: natural + "PersonIdentifier", Value: "ES/ES/12345678Z"},
+			{Name: natural + "CurrentGivenName", Value: "ANA"},
+			{Name: natural + "CurrentFamilyName", Value: "PRUEBA"},
+			{Name: own + "SelectedIdP", Value: "AFIRMA"},
+			{Name: own + "RelayState", Value: l.fields["RelayState"]},
 		}},
 	}, keys)
 	return err
@@ -238,8 +241,11 @@ func (l *samlLogin) finish(p *provider.Provider) error {
 		return fmt.Errorf("callback: %s %.300s", posted.Status, body)
 	}
 	back, err := serve(p, httptest.NewRequest(http.MethodGet, resume.String(), http.NoBody), l.cookies).Location()
-	if err != nil || back.Query().Get("code") == "" {
-		return fmt.Errorf("resume: %v %v", back, err)
+	if err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	if back.Query().Get("code") == "" {
+		return fmt.Errorf("resume: %s", back)
 	}
 	redeem := url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}}
 	r = httptest.NewRequest(http.MethodPost, benchIssuer+"/token", strings.NewReader(redeem.Encode()))

@@ -87,7 +87,7 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	h := &http.Server{Handler: labpages.LoopbackOnly(server.Handler()), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()
-	defer h.Close()
+	defer func() { _ = h.Close() }()
 	fmt.Fprintf(s.err, "Bad identity provider: metadata at %s, single sign-on at %s.\n", server.EntityID(), server.SignOn())
 	if c.Wait {
 		fmt.Fprintln(s.err, "Configure the service provider, then press Enter.")

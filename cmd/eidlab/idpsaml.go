@@ -83,10 +83,9 @@ func (c *idpCommand) eidas(country *pki.Country, base string, random io.Reader) 
 		return nil, err
 	}
 	entity := c.Broker + "/upstream/eidas/metadata"
-	fetch := digid.MetadataFrom(&http.Client{Timeout: 10 * time.Second}, map[string]string{entity: entity})
 	service, err := eidas.New(eidas.Options{
 		BaseURL: base, Country: "ES", Signing: signing, Clock: time.Now, Random: random, AnswerForeignHosts: c.OtherMachines,
-		Provider: func(entityID string) ([]byte, error) { return fetch(context.Background(), entityID) },
+		Provider: digid.MetadataFrom(&http.Client{Timeout: 10 * time.Second}, map[string]string{entity: entity}),
 	})
 	if err != nil {
 		return nil, err
