@@ -19,6 +19,7 @@ type Memory struct {
 	assertions   map[[32]byte]time.Time
 	cardKeys     map[brokers.Hash]memoryCardKey
 	strikes      map[brokers.Hash]brokers.Strikes
+	signing      map[int]brokers.SigningKey
 	sessions     map[brokers.Hash]*memorySession
 	sessionIDs   map[string]*memorySession
 	notices      map[int64]*memoryNotice
@@ -53,6 +54,7 @@ func NewMemory() *Memory {
 		assertions:   map[[32]byte]time.Time{},
 		cardKeys:     map[brokers.Hash]memoryCardKey{},
 		strikes:      map[brokers.Hash]brokers.Strikes{},
+		signing:      map[int]brokers.SigningKey{},
 		sessions:     map[brokers.Hash]*memorySession{},
 		sessionIDs:   map[string]*memorySession{},
 		notices:      map[int64]*memoryNotice{},

@@ -142,6 +142,7 @@ func sealedColumns() []sealedColumn {
 		{"receipts", "data", "id", "0"},
 		{"devices", "data", "code_hash", "0"},
 		{"clients", "data", "id", "0"},
+		{"signing_keys", "data", "number", "0"},
 	}
 }
 
@@ -218,17 +219,18 @@ func (d *database) KeepKeys(ctx context.Context, longestLife time.Duration) erro
 	if err := d.keyring.Refresh(ctx); err != nil {
 		return err
 	}
-	if err := d.resealClients(ctx); err != nil {
-		return fmt.Errorf("sealing clients again: %w", err)
+	for _, c := range []sealedColumn{{"clients", "data", "id", "0"}, {"signing_keys", "data", "number", "0"}} {
+		if err := d.reseal(ctx, c); err != nil {
+			return fmt.Errorf("sealing %s again: %w", c.table, err)
+		}
 	}
 	_, err := d.keyring.Destroy(ctx, longestLife)
 	return err
 }
 
-// resealClients seals registrations under the newest data key. One that changes
+// reseal seals what has no end of life under the newest data key. What changes
 // meanwhile was sealed under it anyway.
-func (d *database) resealClients(ctx context.Context) error {
-	c := sealedColumn{"clients", "data", "id", "0"}
+func (d *database) reseal(ctx context.Context, c sealedColumn) error {
 	return d.write(ctx, several, func(ctx context.Context, statement statements) error {
 		return d.sealAgain(ctx, statement, c, func(data, key []byte, revision int) ([]byte, error) {
 			if !d.keyring.Stale(data) {

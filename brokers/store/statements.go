@@ -62,6 +62,8 @@ func writes() [][2]string {
 				expires_at = CASE WHEN strikes.expires_at <= excluded.last_at THEN excluded.expires_at ELSE strikes.expires_at END,
 				last_at = excluded.last_at
 			RETURNING hash, number, last_at, before_at, expires_at`},
+		{"add signing key", `INSERT INTO signing_keys (number, data) VALUES (?, ?)`},
+		{"remove signing keys", `DELETE FROM signing_keys WHERE number < ?`},
 		{"pardon", `UPDATE strikes SET number = number - 1 WHERE hash = ? AND number > 0`},
 		{"forget key", `DELETE FROM card_keys WHERE hash = ?`},
 		{"forget participants", `DELETE FROM participants`},
@@ -109,6 +111,7 @@ func reads() [][2]string {
 		{"client", `SELECT data FROM clients WHERE id = ?`},
 		{"clients", `SELECT id, data FROM clients WHERE id > ? ORDER BY id LIMIT ?`},
 		{"data keys", `SELECT id, master, wrapped, created_at FROM data_keys ORDER BY id`},
+		{"signing keys", `SELECT number, data FROM signing_keys`},
 		{"struck", `SELECT hash, number, last_at, before_at, expires_at FROM strikes WHERE last_at >= ? AND number >= ? ORDER BY last_at DESC LIMIT ?`},
 		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
 	}

@@ -125,6 +125,13 @@ func (c config) checkPlain() error {
 			wrong(name, "%s is less than nothing", name)
 		}
 	}
+	if c.SigningKeys != "file" && !c.keysInDatabase() {
+		wrong("signing_keys", "signing_keys %q is neither file nor database", c.SigningKeys)
+	}
+	schedule := c.keySchedule()
+	if err := schedule.Complete(); err != nil {
+		wrong("key_rotation", "%w", err)
+	}
 	if err := c.abuseSettings().Check(); err != nil {
 		wrong("abuse", "%w", err)
 	}

@@ -48,6 +48,8 @@ type config struct {
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`
 	Abuse               abuseConfig    `toml:"abuse"`
+	SigningKeys         string         `toml:"signing_keys"`
+	KeyRotation         rotationConfig `toml:"key_rotation"`
 	Lifetimes           struct {
 		Login       duration `toml:"login"`
 		Code        duration `toml:"code"`
@@ -166,6 +168,8 @@ func standard() config {
 		StartsPerMinute: 600, LogFormat: "json",
 	}
 	c.Abuse = standardAbuse()
+	c.SigningKeys = "file"
+	c.KeyRotation.Every, c.KeyRotation.Ahead, c.KeyRotation.After = duration(30*24*time.Hour), duration(48*time.Hour), duration(7*24*time.Hour)
 	c.SingleSignOn.Low = duration(8 * time.Hour)
 	c.SingleSignOn.Substantial = duration(30 * time.Minute)
 	c.SingleSignOn.High = duration(5 * time.Minute)

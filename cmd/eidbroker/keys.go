@@ -13,6 +13,7 @@ import (
 type keysCommand struct {
 	Init   keysInitCommand   `cmd:"" help:"Make the signing key, the pairwise secret and the master key where they are missing, for several replicas to share."`
 	Rewrap keysRewrapCommand `cmd:"" help:"Wrap all data keys by the first master key, so that the other master keys can be taken out of the configuration."`
+	Rotate keysRotateCommand `cmd:"" help:"Make the next signing key in the database, which signs after it was published long enough."`
 	Renew  keysRenewCommand  `cmd:"" help:"Make a new data key at once, if one is feared known."`
 }
 

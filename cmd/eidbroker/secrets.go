@@ -24,7 +24,9 @@ import (
 
 // secrets are what the broker makes for itself on first start.
 type secrets struct {
-	keys     *provider.Keys
+	keys *provider.Keys
+	// further are the keys beside those of the database.
+	further  []provider.Key
 	pairwise []byte
 	// later are the versions 2, 3, … of the pairwise secret.
 	later [][]byte
@@ -58,18 +60,21 @@ func readSecretsAnd(c config, dir directory, fresh bool, keep func(path string, 
 	readSecret := func(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
 		return readSecretAnd(path, create, fresh, keep)
 	}
-	keyPEM, err := readSecret(dir.file(c.SigningKey), fresh, newSigningKey)
-	if err != nil {
-		return nil, fmt.Errorf("signing key: %w", err)
+	var keys []provider.Key
+	if !c.keysInDatabase() {
+		keyPEM, err := readSecret(dir.file(c.SigningKey), fresh, newSigningKey)
+		if err != nil {
+			return nil, fmt.Errorf("signing key: %w", err)
+		}
+		key, err := parseSigningKey(keyPEM)
+		if err != nil {
+			return nil, fmt.Errorf("signing key %s: %w", c.SigningKey, err)
+		}
+		if ec, ok := key.(*ecdsa.PrivateKey); !ok || ec.Curve != elliptic.P256() {
+			return nil, fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", c.SigningKey)
+		}
+		keys = append(keys, provider.Key{Signer: key})
 	}
-	key, err := parseSigningKey(keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", c.SigningKey, err)
-	}
-	if ec, ok := key.(*ecdsa.PrivateKey); !ok || ec.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", c.SigningKey)
-	}
-	keys := []provider.Key{{Signer: key}}
 	setting = "published_keys"
 	for _, name := range c.PublishedKeys {
 		public, err := readPublicKey(dir.file(name))
@@ -90,7 +95,15 @@ func readSecretsAnd(c config, dir directory, fresh bool, keep func(path string, 
 		}
 		keys = append(keys, provider.Key{Signer: signer, Algorithm: jose.SignatureAlgorithm(k.Algorithm), Use: k.Use, Until: k.Until})
 	}
-	s := &secrets{}
+	s := &secrets{further: keys}
+	if c.keysInDatabase() {
+		// Those of the database take its place before anything is served.
+		passing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, provider.Key{Signer: passing})
+	}
 	if s.keys, err = provider.NewKeys(keys...); err != nil {
 		return nil, err
 	}

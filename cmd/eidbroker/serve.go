@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/brokers/rotation"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -38,6 +39,9 @@ const (
 	noticeInterval  = 5 * time.Second
 	keysInterval    = 10 * time.Minute
 	strikesInterval = 5 * time.Second
+	// rotationInterval is in how long every replica learns of new signing keys, and
+	// that others are withdrawn.
+	rotationInterval = 30 * time.Second
 )
 
 type serveCommand struct {
@@ -175,6 +179,7 @@ type closingStore interface {
 	// Keyring is what protects the records; KeepKeys looks after it.
 	Keyring() *envelope.Keyring
 	KeepKeys(ctx context.Context, longestLife time.Duration) error
+	rotation.Store
 }
 
 func openStore(ctx context.Context, c config, dir directory, masters []envelope.Master) (closingStore, error) {

@@ -52,6 +52,10 @@ type served struct {
 
 // use puts a configuration to work.
 func (s *server) use(ctx context.Context, c config) error {
+	keeper, err := s.takeKeys(ctx, c)
+	if err != nil {
+		return err
+	}
 	p, err := assemble(c, s.dir, s.secrets, s.database, s.log, func(into *provider.Config) {
 		into.Audit, into.Halted, into.Guard = s.events, s.halted, s.guard
 	})
@@ -73,6 +77,9 @@ func (s *server) use(ctx context.Context, c config) error {
 		s.stop()
 	}
 	beside, stop := context.WithCancel(ctx)
+	if keeper != nil {
+		go keeper.Follow(beside, rotationInterval, s.secrets.keys, s.secrets.further)
+	}
 	go p.Purge(beside, purgeInterval)
 	go p.DeliverNotices(beside, noticeInterval)
 	s.settings, s.stop = c, stop
@@ -107,7 +114,7 @@ func (c config) replaceable(other config) error {
 	for name, changed := range map[string]bool{
 		"issuer": c.Issuer != other.Issuer, "listen": c.Listen != other.Listen, "database": c.Database != other.Database,
 		"audit_log": c.AuditLog != other.AuditLog, "admin_listen": c.AdminListen != other.AdminListen, "monitor_listen": c.MonitorListen != other.MonitorListen,
-		"log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
+		"signing_keys": c.SigningKeys != other.SigningKeys, "log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
 	} {
 		if changed {
 			return fmt.Errorf("%s can only change with a restart", name)

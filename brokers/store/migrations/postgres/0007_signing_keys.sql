@@ -1,0 +1,5 @@
+-- Keys that sign tokens, sealed.
+CREATE TABLE signing_keys (
+    number BIGINT PRIMARY KEY,
+    data   BYTEA NOT NULL
+);

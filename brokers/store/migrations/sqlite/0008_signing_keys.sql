@@ -1,0 +1,5 @@
+-- Keys that sign tokens, sealed.
+CREATE TABLE signing_keys (
+    number INTEGER PRIMARY KEY,
+    data   BLOB NOT NULL
+) STRICT;
