@@ -176,11 +176,30 @@ type Transaction struct {
 	// Outcome and Reference tell of the last attempt that failed.
 	Outcome   Outcome `json:"outcome,omitempty"`
 	Reference string  `json:"reference,omitempty"`
+	// Steps are what happened so far, for the help desk.
+	Steps []Step `json:"steps,omitempty"`
 	// Attempts counts departures.
 	Attempts  int       `json:"attempts"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Step is one thing that happened in a login, told in codes: never a name, a number
+// or text that came from outside.
+type Step struct {
+	At     time.Time         `json:"at"`
+	Event  string            `json:"event"`
+	Reason string            `json:"reason"`
+	Codes  map[string]string `json:"codes,omitempty"`
+}
+
+// Flight is what is kept behind the reference that an error page shows.
+type Flight struct {
+	Reference string `json:"reference"`
+	// Client is the portal, if it is known.
+	Client string `json:"client,omitempty"`
+	Steps  []Step `json:"steps"`
 }
 
 // RelayState is the handle under which an upstream's answer is awaited, or

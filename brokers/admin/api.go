@@ -30,6 +30,8 @@ const (
 type Config struct {
 	Registry *Registry
 	Tokens   []Token
+	// Flight finds the steps behind a reference, or brokers.ErrNotFound.
+	Flight func(ctx context.Context, reference string, now time.Time) (*brokers.Flight, error)
 	// Receipt loads a level receipt, or brokers.ErrNotFound.
 	Receipt func(ctx context.Context, id string, now time.Time) ([]byte, error)
 	// Log is for what goes wrong.
@@ -48,6 +50,7 @@ type api struct {
 // New makes the handler of the operator's listener:
 //
 //	GET    /v1/whoami
+//	GET    /v1/references/{code}       what happened before an error page showed it
 //	GET    /v1/clients                 all clients
 //	POST   /v1/clients                 add one; the answer has its secret
 //	GET    /v1/clients/{id}            one client
@@ -76,6 +79,7 @@ func New(c Config) http.Handler {
 		{"POST /v1/clients/{id}/disable", Operates, a.disable},
 		{"POST /v1/clients/{id}/enable", Operates, a.disable},
 		{"GET /v1/receipts/{id}", Viewer, a.receipt},
+		{"GET /v1/references/{code}", Viewer, a.flight},
 	} {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			token, problem := a.admit(r, route.needs)
@@ -244,7 +248,15 @@ func (a *api) disable(_ http.ResponseWriter, r *http.Request, actor string) (int
 	return http.StatusNoContent, nil, a.Registry.Disable(r.Context(), actor, r.PathValue("id"), disabled)
 }
 
+func (a *api) flight(_ http.ResponseWriter, r *http.Request, _ string) (int, any, error) {
+	f, err := a.Flight(r.Context(), r.PathValue("code"), a.Registry.Now())
+	return http.StatusOK, f, err
+}
+
 func (a *api) receipt(_ http.ResponseWriter, r *http.Request, _ string) (int, any, error) {
+	if strings.Contains(r.PathValue("id"), "/") {
+		return 0, nil, brokers.ErrNotFound // what else is kept beside receipts has its own address
+	}
 	signed, err := a.Receipt(r.Context(), r.PathValue("id"), a.Registry.Now())
 	return http.StatusOK, map[string]string{"receipt": string(signed)}, err
 }

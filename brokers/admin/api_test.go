@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/admin"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -42,8 +44,14 @@ func newOffice(t *testing.T) *office {
 	if err := memory.SaveReceipt(t.Context(), "event", []byte("a.b.c"), o.now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	if err := memory.SaveReceipt(t.Context(), "flight/ABCDE-FGHIJ", []byte(`{"reference":"ABCDE-FGHIJ","steps":[{"event":"login.begun"}]}`), o.now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	fixed := provider.Client{ID: "fixed", Name: "Fixed", MinLevel: levels.Low, SecretHash: [32]byte{1}, RedirectURIs: []string{"https://fixed.example/cb"}}
 	o.server = httptest.NewServer(admin.New(admin.Config{
+		Flight: func(ctx context.Context, ref string, now time.Time) (*brokers.Flight, error) {
+			return provider.LoadFlight(ctx, memory, ref, now)
+		},
 		Tokens: tokens, Receipt: memory.Receipt, Log: slog.New(slog.DiscardHandler),
 		Registry: &admin.Registry{
 			Store: memory, Static: []provider.Client{fixed}, Mapping: levels.Default(), PairwiseVersion: 1,
@@ -121,6 +129,9 @@ func TestClientsByAPI(t *testing.T) {
 		{"POST", "/v1/clients/nobody/disable", o.operator, "", 404, "not_found"},
 		{"GET", "/v1/receipts/event", o.viewer, "", 200, `"a.b.c"`},
 		{"GET", "/v1/receipts/other", o.viewer, "", 404, ""},
+		{"GET", "/v1/references/abcde-fghij", o.viewer, "", 200, `"login.begun"`},
+		{"GET", "/v1/references/abcde", o.viewer, "", 404, ""},
+		{"GET", "/v1/receipts/flight%2FABCDE-FGHIJ", o.viewer, "", 404, ""},
 		{"GET", "/v1/whoami", o.viewer, "", 200, "admin:bob"},
 	} {
 		if status, body := o.ask(step.method, step.path, step.token, step.body); status != step.status || !strings.Contains(body, step.want) || strings.Contains(body, "sha256") {

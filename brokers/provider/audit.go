@@ -18,6 +18,9 @@ func (p *Provider) record(ctx context.Context, event, reason string, attributes 
 // reference is a number that the citizen can read to a help desk, and that finds
 // the event in the audit log. It is no secret.
 func reference() string {
-	text := strings.ToUpper(rand.Text()[:10])
-	return text[:5] + "-" + text[5:]
+	text := strings.ToUpper(rand.Text()[:2*referenceHalf])
+	return text[:referenceHalf] + "-" + text[referenceHalf:]
 }
+
+// referenceHalf is the length of either half of a reference.
+const referenceHalf = 5

@@ -286,7 +286,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 		p.fault(w, r, "beginning login", err, nil)
 		return
 	}
-	p.record(r.Context(), "login.begun", "ok", slog.String("login", t.ID), slog.String("client", c.ID),
+	p.note(r.Context(), t, "login.begun", "ok", slog.String("client", c.ID),
 		slog.String("least", levelWord(t.Request.Requirement.Least())))
 	if len(offers) > 1 {
 		if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {

@@ -104,7 +104,7 @@ func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.
 	case err == nil:
 		p.judge(ctx, w, r, upstream, t, event, here)
 	case errors.Is(err, brokers.ErrCancelled):
-		p.record(ctx, "login.cancelled", "cancelled", slog.String("login", t.ID), slog.String("upstream", t.Upstream))
+		p.note(ctx, t, "login.cancelled", "cancelled", slog.String("upstream", t.Upstream))
 		p.backToChoice(ctx, w, r, t, brokers.OutcomeCancelled, "")
 	case errors.As(err, &rejected):
 		p.rejected(ctx, w, r, upstream, t, rejected)
@@ -117,11 +117,12 @@ func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.
 func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, rejected *brokers.RejectedError) {
 	again := func(outcome brokers.Outcome) {
 		ref := reference()
-		attributes := []slog.Attr{slog.String("login", t.ID), slog.String("upstream", t.Upstream), slog.String("ref", ref)}
+		attributes := []slog.Attr{slog.String("upstream", t.Upstream), slog.String("ref", ref)}
 		if rejected.Evidence != "" {
 			attributes = append(attributes, slog.String("evidence", rejected.Evidence))
 		}
-		p.record(ctx, "login.refused", rejected.Reason, attributes...)
+		p.keepFlight(ctx, r, ref, t, "login.refused", rejected.Reason, attributes)
+		p.note(ctx, t, "login.refused", rejected.Reason, attributes...)
 		p.backToChoice(ctx, w, r, t, outcome, ref)
 	}
 	switch rejected.Category {
@@ -152,7 +153,8 @@ func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.
 // blame.
 func (p *Provider) unavailable(ctx context.Context, w http.ResponseWriter, r *http.Request, t *brokers.Transaction, reason string, cause error) {
 	ref := reference()
-	p.record(ctx, "upstream.failed", reason, slog.String("login", t.ID), slog.String("upstream", t.Upstream),
+	p.keepFlight(ctx, r, ref, t, "upstream.failed", reason, []slog.Attr{slog.String("upstream", t.Upstream)})
+	p.note(ctx, t, "upstream.failed", reason, slog.String("upstream", t.Upstream),
 		slog.String("ref", ref), slog.String("error", cause.Error()))
 	p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeUnavailable, ref)
 	p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, t)
@@ -193,23 +195,23 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		capDevice(event)
 	}
 	attributes := []slog.Attr{
-		slog.String("login", t.ID), slog.String("authentication", event.ID), slog.String("upstream", t.Upstream),
+		slog.String("authentication", event.ID), slog.String("upstream", t.Upstream),
 		slog.String("method", event.Method), slog.String("rule", event.Assessment.Rule),
 		slog.String("level", levelWord(event.Assessment.Level)), slog.String("policy", event.Assessment.PolicyVersion),
 	}
 	if _, ok := t.Request.Requirement.Answer(event.Assessment.Level); !ok {
-		p.record(ctx, "login.refused", "loa.too_low", attributes...)
+		p.note(ctx, t, "login.refused", "loa.too_low", attributes...)
 		p.backToChoice(ctx, w, r, t, brokers.OutcomeTooLow, "")
 		return
 	}
 	if stale(event, t, now) {
-		p.record(ctx, "login.refused", "stale", attributes...)
+		p.note(ctx, t, "login.refused", "stale", attributes...)
 		p.backToChoice(ctx, w, r, t, brokers.OutcomeStale, "")
 		return
 	}
 	t.Event = event
 	if here && p.sameBrowser(r, t) {
-		p.record(ctx, "login.authenticated", "ok", attributes...)
+		p.note(ctx, t, "login.authenticated", "ok", attributes...)
 		p.complete(w, r.WithContext(ctx), t, nil)
 		return
 	}
@@ -217,7 +219,7 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		p.fault(w, r, "keeping event", brokers.ErrConflict, nil)
 		return
 	}
-	p.record(ctx, "login.authenticated", "ok", attributes...)
+	p.note(ctx, t, "login.authenticated", "ok", attributes...)
 	seeOther(w, r, p.url("resume", t.ID))
 }
 

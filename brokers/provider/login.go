@@ -233,7 +233,7 @@ func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, langua
 	t.Upstream, t.Method, t.Departure = o.upstream.ID(), o.method.ID, departure
 	t.Outcome, t.Reference = brokers.OutcomeNone, ""
 	t.Attempts++
-	p.record(r.Context(), "login.departed", "ok", slog.String("login", t.ID), slog.String("upstream", t.Upstream),
+	p.note(r.Context(), t, "login.departed", "ok", slog.String("upstream", t.Upstream),
 		slog.String("method", t.Method), slog.String("asked", levelWord(request.Level)))
 	return nil
 }

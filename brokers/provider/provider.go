@@ -206,6 +206,8 @@ type Provider struct {
 	// patient are the requests that may wait long for a device, at most half of those
 	// that are served at once.
 	patient chan struct{}
+	// strangers bounds the references without a login that are kept.
+	strangers strangers
 	// notices wakes the delivery of logout notices.
 	notices chan struct{}
 }

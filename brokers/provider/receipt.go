@@ -122,7 +122,11 @@ func VerifyReceipt(text string, keys jose.JSONWebKeySet) (*Receipt, error) {
 // showReceipt gives a receipt to whoever knows its ID, which only the client
 // was told.
 func (p *Provider) showReceipt(w http.ResponseWriter, r *http.Request) {
-	signed, err := p.cfg.Store.Receipt(r.Context(), r.PathValue("id"), p.cfg.Now())
+	id := r.PathValue("id")
+	if strings.Contains(id, "/") { // what else is kept there is for operators
+		id = ""
+	}
+	signed, err := p.cfg.Store.Receipt(r.Context(), id, p.cfg.Now())
 	if errors.Is(err, brokers.ErrNotFound) {
 		p.record(r.Context(), "receipt.refused", "unknown")
 		http.NotFound(w, r)

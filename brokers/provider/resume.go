@@ -136,7 +136,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		p.setCookie(w, sessionCookie, fresh.secret, int(p.cfg.Lifetimes.Session.Seconds()))
 	}
 	p.setCookie(w, loginCookie+t.ID, "", -1)
-	p.record(r.Context(), "code.issued", "ok", slog.String("login", t.ID), slog.String("grant", grant.ID),
+	p.note(r.Context(), t, "code.issued", "ok", slog.String("grant", grant.ID),
 		slog.String("authentication", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
 	if t.Request.Device {
 		p.deviceDone(w, r, t)
@@ -149,7 +149,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 // citizen logs in again, or says on the page that the other person goes on.
 func (p *Provider) otherPerson(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
 	t.Event = nil
-	p.record(r.Context(), "login.refused", "other_person", slog.String("login", t.ID))
+	p.note(r.Context(), t, "login.refused", "other_person")
 	p.backToChoice(r.Context(), w, r, t, brokers.OutcomeOtherPerson, "")
 }
 

@@ -88,6 +88,11 @@ func (p *Provider) obey(w http.ResponseWriter, r *http.Request, c *Client, t *br
 	}
 	d := p.rulesOn(r.Context(), c, &t.Request, t.Event, p.cfg.ClientAddress(r), reused, t.Attempts)
 	p.recordRules(r.Context(), c, &d, t.Event.Upstream+"/"+t.Event.Method, slog.String("login", t.ID))
+	for _, m := range d.Matched {
+		if !m.DryRun {
+			p.addStep(t, "rule.applied", m.Name, nil)
+		}
+	}
 	if d.Denied == "" && !d.Allows(t.Event.Method) {
 		d.Denied, d.By = "method", ""
 	}
@@ -106,7 +111,7 @@ func (p *Provider) obey(w http.ResponseWriter, r *http.Request, c *Client, t *br
 		return d, level, false
 	}
 	t.Event = nil
-	p.record(r.Context(), "login.refused", "rules_min_level", slog.String("login", t.ID), slog.String("least", levelWord(d.MinLevel)))
+	p.note(r.Context(), t, "login.refused", "rules_min_level", slog.String("least", levelWord(d.MinLevel)))
 	p.backToChoice(r.Context(), w, r, t, brokers.OutcomeTooLow, "")
 	return d, level, false
 }

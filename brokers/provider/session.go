@@ -116,7 +116,7 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 		p.fault(w, r, "keeping login", err, nil)
 		return true
 	}
-	p.record(r.Context(), "login.reused", "ok", slog.String("login", t.ID), slog.String("authentication", event.ID), slog.String("client", c.ID))
+	p.note(r.Context(), t, "login.reused", "ok", slog.String("authentication", event.ID), slog.String("client", c.ID))
 	p.complete(w, r, t, session)
 	return true
 }

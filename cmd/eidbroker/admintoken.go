@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
+	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/admin"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/levels"
@@ -65,5 +68,8 @@ func (s *server) office(c config) (http.Handler, error) {
 	}
 	return admin.New(admin.Config{
 		Registry: c.clientRegistry(static, s.secrets, s.database, s.events), Tokens: tokens, Receipt: s.database.Receipt, Log: s.log,
+		Flight: func(ctx context.Context, reference string, now time.Time) (*brokers.Flight, error) {
+			return provider.LoadFlight(ctx, s.database, reference, now)
+		},
 	}), nil
 }

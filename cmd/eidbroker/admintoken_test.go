@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -48,6 +49,21 @@ func TestOperatorsListener(t *testing.T) {
 	defer asked.Body.Close()
 	if asked.StatusCode != http.StatusSeeOther {
 		t.Errorf("the new client got %d", asked.StatusCode)
+	}
+	// The reference on an error page finds what happened.
+	_, page := get(t, "http://"+address+"/authorize?client_id=stranger")
+	ref := regexp.MustCompile(`<code>([A-Z2-7-]{11})</code>`).FindStringSubmatch(string(page))
+	if ref == nil {
+		t.Fatalf("no reference on %s", page)
+	}
+	if code, out, errs := call(t, "explain", "--ref", ref[1], "--config", config); code != 0 || !strings.Contains(out, "authorization.refused  client_unknown") {
+		t.Errorf("explain: %d %s %s", code, out, errs)
+	}
+	if code, _, errs := call(t, "explain", "--ref", "AAAAA-AAAAA", "--config", config); code != 1 || !strings.Contains(errs, "nothing is kept") {
+		t.Errorf("explain: %d %s", code, errs)
+	}
+	if code, _, errs := call(t, "explain", "--config", config); code != 1 || !strings.Contains(errs, "--client") {
+		t.Errorf("explain: %d %s", code, errs)
 	}
 	if code, _ := get(t, "http://"+address+"/v1/clients"); code != http.StatusNotFound {
 		t.Errorf("visitors get %d for the clients", code)

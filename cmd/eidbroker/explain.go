@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +22,8 @@ import (
 )
 
 type explainCommand struct {
-	Client    string    `help:"ID of the client." required:""`
+	Ref       string    `help:"The reference that an error page showed: print what happened."`
+	Client    string    `help:"ID of the client."`
 	Scope     []string  `help:"Scopes of the request."`
 	Acr       []string  `help:"Values of acr, in the client's words."`
 	Essential bool      `help:"The values of acr are essential: nothing else will do."`
@@ -36,8 +39,15 @@ type explainCommand struct {
 	deployment `embed:""`
 }
 
-// Run says what the rules would do with a login, without one.
+// Run says what the rules would do with a login, without one, or what happened in
+// one.
 func (c *explainCommand) Run(ctx context.Context, s streams) error {
+	switch {
+	case (c.Ref == "") == (c.Client == ""):
+		return errors.New("give --client, to see what would happen, or --ref, to see what happened")
+	case c.Ref != "":
+		return c.recall(ctx, s.out)
+	}
 	p, end, err := c.standIn(ctx)
 	if err != nil {
 		return err
@@ -78,6 +88,30 @@ func (c *explainCommand) explain(ctx context.Context, p *provider.Provider, out 
 	if c.Method != "" {
 		tell(out, "the login", x.Login)
 		fmt.Fprintf(out, "the login by %s: %s\n", c.Method, x.Outcome)
+	}
+	return nil
+}
+
+// recall prints the steps behind a reference.
+func (c *explainCommand) recall(ctx context.Context, out io.Writer) error {
+	database, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := provider.LoadFlight(ctx, database, c.Ref, time.Now())
+	if errors.Is(err, brokers.ErrNotFound) {
+		err = fmt.Errorf("nothing is kept of %q; it may be older than two weeks, or mistyped", c.Ref)
+	}
+	if err := errors.Join(err, database.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s, client %s\n", f.Reference, cmp.Or(f.Client, "not known"))
+	for _, step := range f.Steps {
+		var codes []string
+		for _, name := range slices.Sorted(maps.Keys(step.Codes)) {
+			codes = append(codes, name+"="+step.Codes[name])
+		}
+		fmt.Fprintf(out, "%s  %-22s %-20s %s\n", step.At.Format("2006-01-02T15:04:05.000Z"), step.Event, step.Reason, strings.Join(codes, " "))
 	}
 	return nil
 }
