@@ -133,8 +133,10 @@ func battery(t *testing.T, sloppy bool, extra ...string) (report badidp.Report, 
 	if err := os.WriteFile(file, []byte(metadata), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"badidp", "--listen", "127.0.0.1:0", "--sp-metadata", file, "--start", server.URL + "/login", "--metadata-out", sp.metadata,
-		"--success-status", "200", "--success-text", "Welcome", "--lower-class", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"}, extra...)
+	args := append([]string{
+		"badidp", "--listen", "127.0.0.1:0", "--sp-metadata", file, "--start", server.URL + "/login", "--metadata-out", sp.metadata,
+		"--success-status", "200", "--success-text", "Welcome", "--lower-class", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password",
+	}, extra...)
 	var out, problems bytes.Buffer
 	code = run(t.Context(), args, streams{strings.NewReader(""), &out, &problems})
 	if slices.Contains(extra, "--json") {

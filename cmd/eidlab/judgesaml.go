@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/flate"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -12,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/big"
 	"net/url"
 	"os"
 	"slices"
@@ -24,8 +27,8 @@ import (
 // judgeSAMLCommand judges a recorded response. What is not told, such as the
 // request, is not compared.
 type judgeSAMLCommand struct {
-	Metadata         string        `name:"idp-metadata" xor:"trust" required:"" help:"SAML metadata of the identity provider, or an aggregate; taken without a signature." placeholder:"FILE"`
-	Certificates     []string      `name:"idp-cert" xor:"trust" required:"" help:"Certificate of the identity provider, PEM or DER; may be given several times." placeholder:"FILE"`
+	Metadata         string        `name:"idp-metadata" xor:"trust" help:"SAML metadata of the identity provider, or an aggregate; taken without a signature." placeholder:"FILE"`
+	Certificates     []string      `name:"idp-cert" xor:"trust" help:"Certificate of the identity provider, PEM or DER; may be given several times." placeholder:"FILE"`
 	Issuer           string        `help:"Entity identifier of the identity provider; those of --idp-metadata are known." placeholder:"URI"`
 	Audience         string        `help:"Entity identifier of the service provider; without it, audiences are not compared." placeholder:"URI"`
 	Recipient        string        `help:"Assertion consumer service; without it, Destination and Recipient are not compared." placeholder:"URL"`
@@ -131,6 +134,10 @@ func judged(message []byte, e saml.Expectation) (samlVerdict, error) {
 
 // trusted are the identity providers whose word counts, with their keys.
 func (c judgeSAMLCommand) trusted() ([]saml.Entity, error) {
+	if c.Metadata == "" && len(c.Certificates) == 0 {
+		nobody, err := nobodysCertificate()
+		return []saml.Entity{{ID: c.Issuer, Signing: []*x509.Certificate{nobody}}}, err
+	}
 	if c.Metadata == "" {
 		who := saml.Entity{ID: c.Issuer}
 		for _, file := range c.Certificates {
@@ -162,6 +169,22 @@ func (c judgeSAMLCommand) trusted() ([]saml.Entity, error) {
 		list = append(list, *entities[id])
 	}
 	return list, nil
+}
+
+// nobodysCertificate is of a key that signs no SAML message: where nobody was said
+// to be trusted, nothing is accepted, and what is wrong before any key is used is
+// told all the same.
+func nobodysCertificate() (*x509.Certificate, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
 }
 
 // certificatesIn reads PEM, DER, or the bare Base64 of an X509Certificate element.

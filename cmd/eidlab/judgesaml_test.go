@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/idps/badidp"
 )
 
 // TestJudgeSAMLOnTheCorpus gives every recorded response to the verb, with the
@@ -105,4 +108,57 @@ func judge(t *testing.T, args ...string) samlVerdict {
 		t.Fatal(err)
 	}
 	return verdict
+}
+
+// TestJudgeSAMLTrustsNobodyByDefault: without a trusted party nothing is accepted,
+// the certificate in the message least of all.
+func TestJudgeSAMLTrustsNobodyByDefault(t *testing.T) {
+	keys, err := badidp.NewKeys(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := badidp.Exchange{IdP: "https://idp.example", SP: "https://sp.example", ACS: "https://sp.example/acs", RequestID: "_q", Now: time.Now(), Person: badidp.Person{NameID: "alice"}, Class: "urn:c"}
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	message := func(name string) string {
+		t.Helper()
+		f, ok := badidp.Find(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		d, err := f.Answer(x, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return write(name, []byte(d.Fields[0].Value))
+	}
+	metadata := write("idp.xml", keys.Metadata(x.IdP, "http://idp.example/sso"))
+	for _, row := range []struct {
+		name   string
+		args   []string
+		reason string
+	}{
+		{"right", []string{"--idp-metadata", metadata, "--audience", x.SP, "--recipient", x.ACS, "--request", "_q"}, ""},
+		{"right", nil, "signature_key"},
+		{"right", []string{"--idp-metadata", metadata, "--audience", "https://other.example"}, "audience"},
+		{"right", []string{"--idp-metadata", metadata, "--audience", "https://other.example", "--ignore-conditions"}, ""},
+		{"right", []string{"--idp-metadata", metadata, "--at", "2020-01-01T00:00:00Z"}, "issue_instant"},
+		{"right", []string{"--idp-metadata", metadata, "--request", "_other"}, "in_response_to"},
+		{"response-other-key-in-keyinfo", []string{"--idp-metadata", metadata}, "signature_invalid"},
+		{"issuer-other", []string{"--idp-metadata", metadata}, "issuer"},
+		{"doctype", nil, "xml"},
+		{"status-failure", []string{"--idp-metadata", metadata}, "status"},
+	} {
+		verdict := judge(t, append(row.args, message(row.name))...)
+		if verdict.Reason != row.reason || verdict.Accepted != (row.reason == "") || verdict.Accepted && verdict.NameID != "alice" {
+			t.Errorf("%s %v: %+v", row.name, row.args, verdict)
+		}
+	}
 }
