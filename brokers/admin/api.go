@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -60,8 +61,9 @@ type api struct {
 //	POST   /v1/clients/{id}/disable    and /enable
 //	GET    /v1/receipts/{id}           a level receipt by event ID
 //
-// Bodies and answers are JSON; the words of a client are those of the configuration.
-func New(c Config) http.Handler {
+// and of the console, which console.go draws under / for people. Bodies and answers
+// are JSON; the words of a client are those of the configuration.
+func New(c Config) (http.Handler, error) {
 	a := &api{Config: c, rates: rates{now: c.Registry.Now, counts: map[string]int{}}}
 	mux := http.NewServeMux()
 	for _, route := range []struct {
@@ -96,7 +98,12 @@ func New(c Config) http.Handler {
 			answer(w, status, body)
 		})
 	}
-	return local(mux)
+	pages, err := newConsole(a)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	pages.routes(mux)
+	return local(mux), nil
 }
 
 // local refuses names that are not this machine's.

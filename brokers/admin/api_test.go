@@ -48,7 +48,7 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	fixed := provider.Client{ID: "fixed", Name: "Fixed", MinLevel: levels.Low, SecretHash: [32]byte{1}, RedirectURIs: []string{"https://fixed.example/cb"}}
-	o.server = httptest.NewServer(admin.New(admin.Config{
+	handler, err := admin.New(admin.Config{
 		Flight: func(ctx context.Context, ref string, now time.Time) (*brokers.Flight, error) {
 			return provider.LoadFlight(ctx, memory, ref, now)
 		},
@@ -58,7 +58,11 @@ func newOffice(t *testing.T) *office {
 			Audit: slog.New(slog.NewJSONHandler(o.log, nil)), Now: func() time.Time { return o.now },
 			Algorithms: func() []jose.SignatureAlgorithm { return []jose.SignatureAlgorithm{jose.ES256} },
 		},
-	}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.server = httptest.NewServer(handler)
 	t.Cleanup(o.server.Close)
 	return o
 }

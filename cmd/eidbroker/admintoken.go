@@ -71,5 +71,5 @@ func (s *server) office(c config) (http.Handler, error) {
 		Flight: func(ctx context.Context, reference string, now time.Time) (*brokers.Flight, error) {
 			return provider.LoadFlight(ctx, s.database, reference, now)
 		},
-	}), nil
+	})
 }

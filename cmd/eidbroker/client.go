@@ -222,7 +222,7 @@ func (c *clientRemoveCommand) Run(ctx context.Context, _ streams) error {
 
 // printSecret tells a secret, the only time.
 func printSecret(out io.Writer, id, secret string) error {
-	return json.NewEncoder(out).Encode(struct {
+	return json.NewEncoder(out).Encode(struct { //nolint:gosec // G117: telling it is what was asked for
 		ID     string `json:"client_id"`
 		Secret string `json:"client_secret,omitempty"`
 	}{id, secret})

@@ -1,0 +1,64 @@
+//go:build interop
+
+package admin_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/eidbridge/eidbridge/fixtures/chromium"
+)
+
+// TestInteropConsole walks the console in Chromium, adds a client, and has axe-core
+// look at every page, as a phone and as a desk shows it.
+func TestInteropConsole(t *testing.T) {
+	install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--omit=dev")
+	install.Dir = filepath.Join("..", "pages", "testdata", "axe")
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+	axe, err := os.ReadFile(filepath.Join(install.Dir, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := newOffice(t)
+	ctx := chromium.Start(t, "en")
+	look := func(name string) {
+		t.Helper()
+		for _, width := range []int64{390, 1280} {
+			var text string
+			chromium.Run(t, ctx, name, chromedp.EmulateViewport(width, 900), chromedp.Evaluate(string(axe), nil),
+				chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(v => [v.id, v.nodes[0].html])))`, &text,
+					func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+			var found [][]string
+			if err := json.Unmarshal([]byte(text), &found); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				t.Errorf("%s at %d pixels: %v", name, width, f)
+			}
+		}
+		chromium.Picture(t, ctx, name)
+	}
+	chromium.Run(t, ctx, "door", chromedp.Navigate(o.server.URL+"/"), chromedp.WaitVisible("#token"))
+	look("sign-in")
+	chromium.Run(t, ctx, "wrong token", chromedp.SendKeys("#token", "guess\r"), chromedp.WaitVisible(".problem"))
+	look("wrong-token")
+	chromium.Run(t, ctx, "sign in", chromedp.SendKeys("#token", o.operator+"\r"), chromedp.WaitVisible("#uris"))
+	look("clients")
+	chromium.Run(t, ctx, "add", chromedp.SendKeys("#id", "library"), chromedp.SendKeys("#uris", "https://library.example/cb"),
+		chromedp.SetValue("#level", "substantial"), chromedp.Click("main form button"), chromedp.WaitVisible(".done"))
+	look("added")
+	chromium.Run(t, ctx, "client", chromedp.Navigate(o.server.URL+"/clients/library"), chromedp.WaitVisible("main dl", chromedp.ByQuery))
+	look("client")
+	chromium.Run(t, ctx, "reference", chromedp.Navigate(o.server.URL+"/references"), chromedp.SendKeys("#code", "abcde fghij\r"), chromedp.WaitVisible("main ol", chromedp.ByQuery))
+	look("reference")
+	chromium.Run(t, ctx, "missing", chromedp.Navigate(o.server.URL+"/clients/nobody"), chromedp.WaitVisible(".problem"))
+	look("missing")
+}
