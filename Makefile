@@ -15,6 +15,8 @@ GO ?= go
 GO_VERSION := $(shell sed -n 's/^go //p' go.mod)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# The key management service that brokers/envelope/kms is tested with.
+MOTO := moto[server]==5.2.5
 # Strangers that judge the broker or run beside it, built into .cache/bin.
 OAUTH2_PROXY := github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.2
 DEX_NAME := 2.45.1
@@ -143,6 +145,10 @@ setup-interop:
 	$(call install,$(INTEROP_NEEDS))
 	@if [ ! -x .cache/bin/oauth2-proxy ]; then \
 		GOBIN="$(CURDIR)/.cache/bin" $(GO) install $(OAUTH2_PROXY); \
+	fi
+	@if [ ! -x .cache/moto/bin/moto_server ]; then \
+		python3 -m venv .cache/moto; \
+		.cache/moto/bin/python -m pip install --quiet --disable-pip-version-check '$(MOTO)'; \
 	fi
 # pyHanko is a peer of the benchmarks and a judge of make interop. Dex $(DEX_NAME)
 # has no version of its module path's rules, so a module of its own names the

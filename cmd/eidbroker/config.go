@@ -47,6 +47,7 @@ type config struct {
 	AuditKey            string         `toml:"audit_key"`
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`
+	KMSEndpoint         string         `toml:"kms_endpoint"`
 	Abuse               abuseConfig    `toml:"abuse"`
 	SigningKeys         string         `toml:"signing_keys"`
 	KeyRotation         rotationConfig `toml:"key_rotation"`

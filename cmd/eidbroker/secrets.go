@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -19,6 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers/envelope"
+	"github.com/eidbridge/eidbridge/brokers/envelope/kms"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -158,6 +160,15 @@ func readMastersAnd(c config, dir directory, fresh bool, keep func(path string, 
 	}
 	var masters []envelope.Master
 	for i, name := range c.MasterKeys {
+		if arn, remote := strings.CutPrefix(name, kms.Prefix); remote {
+			// It reads files and the environment, and asks nobody yet.
+			m, err := kms.New(context.Background(), arn, kms.Options{Endpoint: c.KMSEndpoint})
+			if err != nil {
+				return nil, fmt.Errorf("master key: %w", err)
+			}
+			masters = append(masters, m)
+			continue
+		}
 		text, err := readSecretAnd(dir.file(name), fresh && i == 0, envelope.NewLocal, keep)
 		if err != nil {
 			return nil, fmt.Errorf("master key: %w", err)
