@@ -382,8 +382,14 @@ func TestFloodsAreBounded(t *testing.T) {
 // Wrong settings are refused.
 func TestSettingsAreChecked(t *testing.T) {
 	for _, s := range []abuse.Settings{
-		{RequestsPerSecond: -1}, {Difficulty: 25}, {Difficulty: 3}, {Wait: time.Hour}, {FirstDelay: time.Hour},
-		{BanFor: 48 * time.Hour}, {BanAfter: 2}, {Window: time.Second},
+		{RequestsPerSecond: -1},
+		{Difficulty: 25},
+		{Difficulty: 3},
+		{Wait: time.Hour},
+		{FirstDelay: time.Hour},
+		{BanFor: 48 * time.Hour},
+		{BanAfter: 2},
+		{Window: time.Second},
 	} {
 		if _, err := abuse.New(s, abuse.Options{Strikes: store.NewMemory(), Key: make([]byte, 32)}); err == nil {
 			t.Errorf("%+v is accepted", s)

@@ -114,9 +114,16 @@ func TestMaster(t *testing.T) {
 func TestNamesAreChecked(t *testing.T) {
 	credentials(t)
 	for _, c := range [][2]string{
-		{"", ""}, {"1234abcd", ""}, {"arn:aws:kms:eu-west-1:111122223333:alias/broker", ""}, {"arn:aws:kms::111122223333:key/1", ""},
-		{"arn:aws:s3:eu-west-1:111122223333:key/1", ""}, {arn + strings.Repeat("a", 200), ""}, {arn + "\n", ""},
-		{arn, "http://kms.example"}, {arn, "kms.example"}, {arn, "ftp://kms.example"},
+		{"", ""},
+		{"1234abcd", ""},
+		{"arn:aws:kms:eu-west-1:111122223333:alias/broker", ""},
+		{"arn:aws:kms::111122223333:key/1", ""},
+		{"arn:aws:s3:eu-west-1:111122223333:key/1", ""},
+		{arn + strings.Repeat("a", 200), ""},
+		{arn + "\n", ""},
+		{arn, "http://kms.example"},
+		{arn, "kms.example"},
+		{arn, "ftp://kms.example"},
 	} {
 		if _, err := kms.New(context.Background(), c[0], kms.Options{Endpoint: c[1]}); err == nil {
 			t.Errorf("%q at %q is accepted", c[0], c[1])
