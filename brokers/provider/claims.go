@@ -113,7 +113,7 @@ func address(p *brokers.Particulars) any {
 		return nil
 	}
 	var lines []string
-	dec := xml.NewDecoder(strings.NewReader(p.Address)) //nolint:gosec // G709: tokens only, of a text that the upstream has bounded
+	dec := xml.NewDecoder(strings.NewReader(p.Address)) // tokens only, of a text that the upstream has bounded
 	for {
 		token, err := dec.Token()
 		if err != nil { // the end, or a fragment that cannot be read further

@@ -38,7 +38,7 @@ func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oau
 	return func(w http.ResponseWriter, r *http.Request) {
 		call := &clientCall{Request: r}
 		var success *reply
-		problem := p.receive(w, call)
+		problem := p.receive(r.Context(), w, call)
 		if problem == nil {
 			success, problem = serve(call)
 		}
@@ -62,7 +62,7 @@ func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oau
 }
 
 // receive reads the form and finds out who calls.
-func (p *Provider) receive(w http.ResponseWriter, call *clientCall) (problem *oauthError) {
+func (p *Provider) receive(ctx context.Context, w http.ResponseWriter, call *clientCall) (problem *oauthError) {
 	params, err := readParameters(w, call.Request, maxTokenBody)
 	if err != nil {
 		return invalidRequest("parameters", "malformed request")
@@ -72,7 +72,7 @@ func (p *Provider) receive(w http.ResponseWriter, call *clientCall) (problem *oa
 	if problem != nil {
 		return problem
 	}
-	if retry, ok := p.cfg.Guard.Client(call.Context(), call.client.ID); !ok {
+	if retry, ok := p.cfg.Guard.Client(ctx, call.client.ID); !ok {
 		return slowDown(retry, "rate")
 	}
 	return nil

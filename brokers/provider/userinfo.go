@@ -83,7 +83,7 @@ func (p *Provider) giveUserinfo(w http.ResponseWriter, r *http.Request, c *Clien
 		return
 	}
 	w.Header().Set("Content-Type", "application/jwt")
-	_, _ = io.WriteString(w, text) //nolint:gosec // G705: a JWT of ours, and its type says so; the reader may be gone
+	_, _ = io.WriteString(w, text) // a JWT of ours, and its type says so; the reader may be gone
 }
 
 // challenge refuses a request for a resource (RFC 6750 3, RFC 9449 7.1).

@@ -157,5 +157,5 @@ func writeJSON(w http.ResponseWriter, mediaType string, status int, v any) {
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // G705: JSON with its own media type and nosniff, no markup
+	_, _ = w.Write(body) // JSON with its own media type and nosniff, no markup
 }
