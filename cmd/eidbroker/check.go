@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,13 +32,13 @@ type checkCommand struct {
 // Run reads a configuration with all files that it names, makes of it what serve
 // would, and says which methods it offers. It changes nothing and asks nobody. All
 // that is wrong is told of at once.
-func (c *checkCommand) Run(s streams) error {
+func (c *checkCommand) Run(ctx context.Context, s streams) error {
 	settings, err := readConfig(c.Config)
 	if err != nil {
 		return err
 	}
 	dir := directory(cmp.Or(c.Data, filepath.Dir(c.Config)))
-	upstreams, err := settings.check(dir)
+	upstreams, err := settings.check(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -52,13 +53,13 @@ func (c *checkCommand) Run(s streams) error {
 }
 
 // check makes of a configuration all that serve would, and lets it go again.
-func (c config) check(dir directory) ([]brokers.Upstream, error) {
+func (c config) check(ctx context.Context, dir directory) ([]brokers.Upstream, error) {
 	quiet := slog.New(slog.DiscardHandler)
-	secrets, problem := checkSecrets(c, dir)
+	secrets, problem := checkSecrets(ctx, c, dir)
 	if problem != nil {
 		// The rest is looked at as if there were other keys.
 		var err error
-		if secrets, err = passingSecrets(); err != nil {
+		if secrets, err = passingSecrets(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -76,19 +77,19 @@ func (c config) check(dir directory) ([]brokers.Upstream, error) {
 
 // checkSecrets reads the secrets. Before the first start those that serve would
 // make are made, and forgotten.
-func checkSecrets(c config, dir directory) (*secrets, error) {
+func checkSecrets(ctx context.Context, c config, dir directory) (*secrets, error) {
 	fresh := false
 	if !c.remoteDatabase() {
 		_, err := os.Lstat(dir.file(c.Database))
 		fresh = errors.Is(err, fs.ErrNotExist)
 	}
-	return readSecretsAnd(c, dir, fresh, func(string, []byte) error { return nil })
+	return readSecretsAnd(ctx, c, dir, fresh, func(string, []byte) error { return nil })
 }
 
 // passingSecrets are secrets that nobody keeps.
-func passingSecrets() (*secrets, error) {
+func passingSecrets(ctx context.Context) (*secrets, error) {
 	nowhere := directory(filepath.Join(os.TempDir(), rand.Text()))
-	return readSecretsAnd(standard(), nowhere, true, func(string, []byte) error { return nil })
+	return readSecretsAnd(ctx, standard(), nowhere, true, func(string, []byte) error { return nil })
 }
 
 // checkPlain checks the settings that nothing else looks at before they are used.

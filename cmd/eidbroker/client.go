@@ -44,7 +44,7 @@ func (d deployment) registry(ctx context.Context) (_ *admin.Registry, actor stri
 		return nil, "", nil, err
 	}
 	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
-	secrets, err := readSecrets(settings, dir, false)
+	secrets, err := readSecrets(ctx, settings, dir, false)
 	if err != nil {
 		return nil, "", nil, err
 	}

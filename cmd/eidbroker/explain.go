@@ -151,7 +151,7 @@ func (d deployment) standIn(ctx context.Context) (*provider.Provider, func(), er
 		return nil, nil, err
 	}
 	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
-	secrets, err := checkSecrets(settings, dir)
+	secrets, err := checkSecrets(ctx, settings, dir)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,7 +24,7 @@ type keysInitCommand struct {
 
 // Run makes what is missing. It is for a deployment without citizens yet: with
 // new secrets everybody becomes a stranger.
-func (c *keysInitCommand) Run(s streams) error {
+func (c *keysInitCommand) Run(ctx context.Context, s streams) error {
 	settings, err := readConfig(c.Config)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c *keysInitCommand) Run(s streams) error {
 	if _, err := os.Lstat(dir.file(settings.Database)); !settings.remoteDatabase() && !errors.Is(err, fs.ErrNotExist) {
 		return errors.New("there is a database already; restore its keys from a backup")
 	}
-	if _, err := readSecrets(settings, dir, true); err != nil {
+	if _, err := readSecrets(ctx, settings, dir, true); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "keys are in %s; copy them to every replica and keep a backup\n", data)
@@ -57,7 +57,7 @@ func (d deployment) open(ctx context.Context) (closingStore, error) {
 		return nil, err
 	}
 	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
-	masters, err := readMasters(settings, dir, false)
+	masters, err := readMasters(ctx, settings, dir, false)
 	if err != nil {
 		return nil, err
 	}

@@ -42,21 +42,21 @@ type secrets struct {
 // database yet. With a database a missing one is an error: a new secret would
 // silently make every citizen a stranger and every token invalid. A remote
 // database may be known to other replicas, so there nothing is made by itself.
-func loadSecrets(c config, dir directory) (*secrets, error) {
+func loadSecrets(ctx context.Context, c config, dir directory) (*secrets, error) {
 	fresh := false
 	if !c.remoteDatabase() {
 		_, err := os.Lstat(dir.file(c.Database))
 		fresh = errors.Is(err, fs.ErrNotExist)
 	}
-	return readSecrets(c, dir, fresh)
+	return readSecrets(ctx, c, dir, fresh)
 }
 
-func readSecrets(c config, dir directory, fresh bool) (*secrets, error) {
-	return readSecretsAnd(c, dir, fresh, keepSecret)
+func readSecrets(ctx context.Context, c config, dir directory, fresh bool) (*secrets, error) {
+	return readSecretsAnd(ctx, c, dir, fresh, keepSecret)
 }
 
 // readSecretsAnd reads the secrets. What is made anew is kept by a function.
-func readSecretsAnd(c config, dir directory, fresh bool, keep func(path string, data []byte) error) (_ *secrets, err error) {
+func readSecretsAnd(ctx context.Context, c config, dir directory, fresh bool, keep func(path string, data []byte) error) (_ *secrets, err error) {
 	setting := "signing_key"
 	defer func() { err = c.at(setting, err) }()
 	readSecret := func(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
@@ -129,7 +129,7 @@ func readSecretsAnd(c config, dir directory, fresh bool, keep func(path string, 
 		s.later = append(s.later, secret)
 	}
 	setting = "master_keys"
-	if s.masters, err = readMastersAnd(c, dir, fresh, keep); err != nil {
+	if s.masters, err = readMastersAnd(ctx, c, dir, fresh, keep); err != nil {
 		return nil, err
 	}
 	if c.AuditLog == "" {
@@ -150,11 +150,11 @@ func readSecretsAnd(c config, dir directory, fresh bool, keep func(path string, 
 
 // readMasters reads the master keys. Only the first is made if it is missing: the
 // others exist, or there would be no reason to name them.
-func readMasters(c config, dir directory, fresh bool) ([]envelope.Master, error) {
-	return readMastersAnd(c, dir, fresh, keepSecret)
+func readMasters(ctx context.Context, c config, dir directory, fresh bool) ([]envelope.Master, error) {
+	return readMastersAnd(ctx, c, dir, fresh, keepSecret)
 }
 
-func readMastersAnd(c config, dir directory, fresh bool, keep func(path string, data []byte) error) ([]envelope.Master, error) {
+func readMastersAnd(ctx context.Context, c config, dir directory, fresh bool, keep func(path string, data []byte) error) ([]envelope.Master, error) {
 	if len(c.MasterKeys) == 0 {
 		return nil, errors.New("master_keys: at least one is required")
 	}
@@ -162,7 +162,7 @@ func readMastersAnd(c config, dir directory, fresh bool, keep func(path string, 
 	for i, name := range c.MasterKeys {
 		if arn, remote := strings.CutPrefix(name, kms.Prefix); remote {
 			// It reads files and the environment, and asks nobody yet.
-			m, err := kms.New(context.Background(), arn, kms.Options{Endpoint: c.KMSEndpoint})
+			m, err := kms.New(ctx, arn, kms.Options{Endpoint: c.KMSEndpoint})
 			if err != nil {
 				return nil, fmt.Errorf("master key: %w", err)
 			}

@@ -68,7 +68,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if data == "" {
 		data = filepath.Dir(c.Config)
 	}
-	if _, err := settings.check(directory(data)); err != nil {
+	if _, err := settings.check(ctx, directory(data)); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(data, 0o750); err != nil {
@@ -93,7 +93,7 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve wires the parts and runs the server.
 func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer) error {
-	secrets, err := loadSecrets(c, dir)
+	secrets, err := loadSecrets(ctx, c, dir)
 	if err != nil {
 		return err
 	}

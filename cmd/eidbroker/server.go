@@ -95,7 +95,7 @@ func (s *server) reload(ctx context.Context, path string) {
 	}
 	if err == nil {
 		var fresh *secrets
-		if fresh, err = readSecrets(c, s.dir, false); err == nil {
+		if fresh, err = readSecrets(ctx, c, s.dir, false); err == nil {
 			s.secrets, fresh = fresh, s.secrets
 			if err = s.use(ctx, c); err != nil {
 				s.secrets = fresh
