@@ -59,7 +59,7 @@ func convert(name string) error {
 		return err
 	}
 	var schema node
-	if err := xml.Unmarshal(raw, &schema); err != nil { //nolint:gosec // the schema is the caller's own file
+	if err := xml.Unmarshal(raw, &schema); err != nil {
 		return err
 	}
 	w := new(writer)
