@@ -8,40 +8,34 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers/saml"
 	"github.com/eidbridge/eidbridge/fixtures/demo"
+	"github.com/eidbridge/eidbridge/fixtures/simplesaml"
 )
 
 const (
-	phpRoot  = "/usr/share/simplesamlphp/www"
 	loaHigh  = "http://eidas.europa.eu/LoA/high"
 	loaBasic = "http://eidas.europa.eu/LoA/low"
+	givenKey = "http://eidas.europa.eu/attributes/naturalperson/CurrentGivenName"
 )
 
-// independentIdP is Debian's SimpleSAMLphp, served by PHP itself.
+// independentIdP is Debian's SimpleSAMLphp with us as a service provider.
 type independentIdP struct {
-	base   string
+	*simplesaml.Server
 	entity *saml.Entity
 	// The service provider's side.
 	spID, acs, artifactACS, logout string
-	signing, opening               saml.Credential
+	signing                        saml.Credential
 	decryption                     saml.DecryptionKey
 }
 
@@ -63,101 +57,56 @@ func credential(t *testing.T, name string) (saml.Credential, *rsa.PrivateKey) {
 	return saml.Credential{Signer: key, Certificate: certificate}, key
 }
 
-func startSimpleSAMLphp(t *testing.T, spOptions string) *independentIdP {
+func startSimpleSAMLphp(t *testing.T, settings string) *independentIdP {
 	t.Helper()
-	if _, err := os.Stat(phpRoot); err != nil {
-		t.Skip("simplesamlphp is not installed")
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
-	dir := t.TempDir()
 	p := &independentIdP{
-		base: "http://" + address + "/", spID: "http://localhost:8181/metadata", acs: "http://localhost:8181/acs",
+		spID: "http://localhost:8181/metadata", acs: "http://localhost:8181/acs",
 		artifactACS: "http://localhost:8181/artifact", logout: "http://localhost:8181/logout",
 	}
-	signing, _ := credential(t, "service provider")
+	p.signing, _ = credential(t, "service provider")
 	opening, openingKey := credential(t, "decryption")
-	p.signing, p.opening = signing, opening
+	var err error
 	if p.decryption, err = saml.NewDecryptionKey(openingKey, opening.Certificate); err != nil {
 		t.Fatal(err)
 	}
 	idp, idpKey := credential(t, "identity provider")
-	write := func(name, text string) {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	der, err := x509.MarshalPKCS8PrivateKey(idpKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write("cert/idp.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	write("cert/idp.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate.Raw})))
-	write("config/config.php", fmt.Sprintf(`<?php
-$config = [
-  'baseurlpath' => '%[1]s', 'certdir' => '%[2]s/cert/', 'loggingdir' => '%[2]s/', 'datadir' => '%[2]s/', 'tempdir' => '%[2]s/tmp',
-  'metadatadir' => '%[2]s/metadata', 'metadata.sources' => [['type' => 'flatfile', 'directory' => '%[2]s/metadata']],
-  'secretsalt' => 'lab', 'technicalcontact_email' => 'na@example.org', 'timezone' => 'UTC',
-  'logging.level' => 7, 'logging.handler' => 'file', 'logging.logfile' => 'ssp.log', 'showerrors' => true, 'debug' => ['saml' => false, 'backtraces' => true, 'validatexml' => false],
-  'enable.saml20-idp' => true, 'session.cookie.secure' => false, 'session.cookie.samesite' => null, 'session.phpsession.savepath' => '%[2]s/',
-  'store.type' => 'sql', 'store.sql.dsn' => 'sqlite:%[2]s/store.sq3', 'store.sql.username' => null, 'store.sql.password' => null, 'store.sql.prefix' => 'ssp',
-  'module.enable' => ['exampleauth' => true, 'core' => true, 'saml' => true],
-  'language.default' => 'en', 'language.available' => ['en'],
-];
-`, p.base, dir))
-	write("config/authsources.php", `<?php
-$config = ['lab' => ['exampleauth:UserPass', 'alice:secret' => ['uid' => ['alice'], 'givenName' => ['Alice'], 'sn' => ['Prueba']]]];
-`)
-	// The answer echoes the class that was asked for, which proves nothing but that
-	// we read it.
-	write("metadata/saml20-idp-hosted.php", fmt.Sprintf(`<?php
-$metadata['%ssaml2/idp/metadata.php'] = [
-  'host' => '__DEFAULT__', 'privatekey' => 'idp.pem', 'certificate' => 'idp.crt', 'auth' => 'lab', 'saml20.sendartifact' => true,
-  'attributes.NameFormat' => 'urn:oasis:names:tc:SAML:2.0:attrname-format:uri',
-  'authproc' => [
-    10 => ['class' => 'core:AttributeMap', 'givenName' => 'http://eidas.europa.eu/attributes/naturalperson/CurrentGivenName', 'sn' => 'http://eidas.europa.eu/attributes/naturalperson/CurrentFamilyName'],
-    20 => ['class' => 'core:PHP', 'code' => '$c = isset($state["saml:RequestedAuthnContext"]["AuthnContextClassRef"][0]) ? $state["saml:RequestedAuthnContext"]["AuthnContextClassRef"][0] : null; if ($c !== null) { $state["saml:AuthnContextClassRef"] = $c; }'],
-  ],
-];
-`, p.base))
-	b64 := base64.StdEncoding.EncodeToString
-	write("metadata/saml20-sp-remote.php", fmt.Sprintf(`<?php
-$metadata['%s'] = [
-  'AssertionConsumerService' => [
-    ['Binding' => 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST', 'Location' => '%s', 'index' => 0],
-    ['Binding' => 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact', 'Location' => '%s', 'index' => 1],
-  ],
-  'SingleLogoutService' => [['Binding' => 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect', 'Location' => '%s']],
-  'keys' => [
-    ['type' => 'X509Certificate', 'signing' => true, 'encryption' => false, 'X509Certificate' => '%s'],
-    ['type' => 'X509Certificate', 'signing' => false, 'encryption' => true, 'X509Certificate' => '%s'],
-  ],
-  'validate.authnrequest' => true, 'sign.logout' => true, 'validate.logout' => true, 'NameIDFormat' => 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient', %s
-];
-`, p.spID, p.acs, p.artifactACS, p.logout, b64(signing.Certificate.Raw), b64(opening.Certificate.Raw), spOptions))
-	write("tmp/.keep", "")
-
-	c := exec.CommandContext(t.Context(), "php", "-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-d", "display_errors=0", "-S", address, "-t", phpRoot)
-	c.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(dir, "config"))
-	if err := c.Start(); err != nil {
+	named := map[string]string{givenKey: "Alice"}
+	p.Server, err = simplesaml.Start(t.Context(), t.TempDir(), simplesaml.Options{
+		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate.Raw}),
+		Key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		// alice gets the class that was asked for, which proves nothing but that we
+		// read it; the others end as they are named.
+		Persons: []simplesaml.Person{
+			{Name: "alice", Attributes: named},
+			{Name: "lower", Class: loaBasic, Attributes: named},
+			{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
+			{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
+			{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
+			{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
+		},
+		Providers: []simplesaml.Provider{{
+			EntityID: p.spID, Consumers: [][2]string{{"HTTP-POST", p.acs}, {"HTTP-Artifact", p.artifactACS}}, Logout: p.logout,
+			Signing: p.signing.Certificate, Encryption: opening.Certificate,
+			Settings: "'NameIDFormat' => 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient', " + settings,
+		}},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	t.Cleanup(func() {
-		if log, err := os.ReadFile(filepath.Join(dir, "ssp.log")); err == nil && t.Failed() {
-			t.Logf("log of the identity provider:\n%.4000s", log)
+		p.Stop()
+		if t.Failed() {
+			t.Logf("log of the identity provider:\n%.4000s", p.Log())
 		}
 	})
-	document := p.metadata(t)
+	document, err := p.Metadata(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	entities, err := saml.ParseMetadata(document, saml.MetadataTrust{AsGiven: true, Loopback: true, Now: time.Now()})
 	if err != nil {
 		t.Fatalf("%v\n%.600s", err, document)
@@ -168,40 +117,22 @@ $metadata['%s'] = [
 	return p
 }
 
-// metadata waits until PHP answers.
-func (p *independentIdP) metadata(t *testing.T) []byte {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		response, err := http.Get(p.base + "saml2/idp/metadata.php")
-		if err == nil {
-			body, err := io.ReadAll(response.Body)
-			response.Body.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if response.StatusCode != http.StatusOK {
-				t.Fatalf("metadata: %d\n%.2000s", response.StatusCode, body)
-			}
-			return body
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		pause := time.NewTimer(50 * time.Millisecond)
-		<-pause.C
-	}
-}
-
-// login is one login until the browser leaves with an answer.
+// independentLogin is one login until the browser leaves with an answer.
 type independentLogin struct {
 	request *saml.AuthnRequest
 	page    *demo.Page
 	left    *url.URL
 	browser *demo.Browser
+	// location is where the request began.
+	location string
 }
 
 func (p *independentIdP) login(t *testing.T, edit func(*saml.AuthnRequest)) *independentLogin {
+	t.Helper()
+	return p.loginAs(t, "alice", edit)
+}
+
+func (p *independentIdP) loginAs(t *testing.T, person string, edit func(*saml.AuthnRequest)) *independentLogin {
 	t.Helper()
 	signOn, ok := p.entity.SignOn(saml.BindingRedirect)
 	if !ok {
@@ -218,29 +149,17 @@ func (p *independentIdP) login(t *testing.T, edit func(*saml.AuthnRequest)) *ind
 	if edit != nil {
 		edit(l.request)
 	}
-	location, err := l.request.RedirectURL(p.signing, "state", rand.Reader)
-	if err != nil {
+	if l.location, err = l.request.RedirectURL(p.signing, "state", rand.Reader); err != nil {
 		t.Fatal(err)
 	}
 	if l.browser, err = demo.NewBrowser(); err != nil {
 		t.Fatal(err)
 	}
-	if l.page, err = l.browser.Open(t.Context(), location); err != nil {
+	if l.page, err = l.browser.Open(t.Context(), l.location); err != nil {
 		t.Fatal(err)
 	}
-	form, err := l.page.FormWith("password")
+	l.page, l.left, err = p.Enter(t.Context(), l.browser, l.page, person)
 	if err != nil {
-		t.Fatalf("no login form: %v\n%.1500s", err, l.page.Text())
-	}
-	// The service provider listens nowhere: an answer by redirect ends in an error
-	// that names where it wanted to go.
-	l.page, err = l.browser.Submit(t.Context(), form, map[string]string{"username": "alice", "password": "secret"})
-	var gone *url.Error
-	if errors.As(err, &gone) {
-		if l.left, err = url.Parse(gone.URL); err != nil {
-			t.Fatal(err)
-		}
-	} else if err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -289,7 +208,7 @@ func TestInteropSimpleSAMLphpLogin(t *testing.T) {
 		for _, a := range got.Attributes {
 			names[a.Name] = a.Values[0]
 		}
-		if names["http://eidas.europa.eu/attributes/naturalperson/CurrentGivenName"] != "Alice" {
+		if names[givenKey] != "Alice" {
 			t.Errorf("attributes = %v", names)
 		}
 		if class == loaHigh {
@@ -393,5 +312,117 @@ func TestInteropSimpleSAMLphpArtifact(t *testing.T) {
 	e.ResolveID = id
 	if _, err := saml.ValidateArtifactResponse(reply, e); saml.ReasonOf(err) != saml.ReasonNoResponse {
 		t.Errorf("second resolution: %v", err)
+	}
+}
+
+// TestInteropSimpleSAMLphpAnswersLess: an answer of a lower class than was asked for
+// is a sound answer, and says the lower class: who asked has to compare.
+func TestInteropSimpleSAMLphpAnswersLess(t *testing.T) {
+	p := startSimpleSAMLphp(t, "")
+	l := p.loginAs(t, "lower", nil)
+	got, err := saml.ValidateResponse(posted(t, l), p.expectation(l, p.acs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.request.ContextClasses[0] != loaHigh || got.ContextClass != loaBasic {
+		t.Errorf("asked for %q, read %q", l.request.ContextClasses[0], got.ContextClass)
+	}
+}
+
+// TestInteropSimpleSAMLphpFailures: each failure arrives as a signed status and
+// never as an assertion.
+func TestInteropSimpleSAMLphpFailures(t *testing.T) {
+	p := startSimpleSAMLphp(t, "")
+	for second, top := range map[string]string{
+		"NoAuthnContext": saml.StatusResponder, "AuthnFailed": saml.StatusResponder, "RequestDenied": saml.StatusRequester, "NoPassive": saml.StatusResponder,
+	} {
+		t.Run(second, func(t *testing.T) {
+			l := p.loginAs(t, second, nil)
+			got, err := saml.ValidateResponse(posted(t, l), p.expectation(l, p.acs))
+			var status *saml.StatusError
+			if got != nil || !errors.As(err, &status) {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			if status.Top != top || status.Second != "urn:oasis:names:tc:SAML:2.0:status:"+second || !status.Signed {
+				t.Errorf("status = %+v", status)
+			}
+		})
+	}
+}
+
+// TestInteropSimpleSAMLphpUnsolicited: an answer that nobody asked for is well
+// signed and refused, also while a login of ours is under way (threat X-78).
+func TestInteropSimpleSAMLphpUnsolicited(t *testing.T) {
+	p := startSimpleSAMLphp(t, "")
+	asked := p.login(t, nil)
+	l := &independentLogin{request: asked.request}
+	var err error
+	if l.browser, err = demo.NewBrowser(); err != nil {
+		t.Fatal(err)
+	}
+	if l.page, err = l.browser.Open(t.Context(), p.Unsolicited(p.spID)+"&RelayState=state"); err != nil {
+		t.Fatal(err)
+	}
+	if l.page, l.left, err = p.Enter(t.Context(), l.browser, l.page, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := saml.ValidateResponse(posted(t, l), p.expectation(l, p.acs)); got != nil || saml.ReasonOf(err) != saml.ReasonUnsolicited {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestInteropSimpleSAMLphpLogsOut: the identity provider ends its session and tells
+// us so; our answer satisfies it (threat X-96).
+func TestInteropSimpleSAMLphpLogsOut(t *testing.T) {
+	p := startSimpleSAMLphp(t, "")
+	l := p.login(t, nil)
+	session, err := saml.ValidateResponse(posted(t, l), p.expectation(l, p.acs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := l.browser.Open(t.Context(), p.EndSession())
+	var gone *url.Error
+	if !errors.As(err, &gone) {
+		t.Fatalf("browser stayed: %v %s", err, page.Text())
+	}
+	left, err := url.Parse(gone.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, state, err := saml.ReadRedirect(left.RawQuery, "SAMLRequest", p.entity.Signing, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := saml.LogoutExpectation{
+		Issuer: p.entity.ID, Certificates: p.entity.Signing, Detached: true, Destination: p.logout, Now: time.Now(), Skew: saml.DefaultSkew,
+	}
+	request, err := saml.ValidateLogoutRequest(message, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if request.NameID.Value != session.NameID.Value || len(request.SessionIndexes) != 1 || request.SessionIndexes[0] != session.SessionIndex {
+		t.Errorf("asks to end %+v, the session is %+v", request, session)
+	}
+	e.Destination = p.acs
+	if _, err := saml.ValidateLogoutRequest(message, e); saml.ReasonOf(err) != saml.ReasonDestination {
+		t.Errorf("logout for another address: %v", err)
+	}
+	answer := &saml.LogoutResponse{
+		ID: "_" + rand.Text(), IssueInstant: time.Now(), Destination: p.entity.SingleLogout[0].Location, Issuer: p.spID,
+		InResponseTo: request.ID, Top: saml.StatusSuccess,
+	}
+	location, err := answer.RedirectURL(p.signing, state, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page, err = l.browser.Open(t.Context(), location); err != nil || page.Status != http.StatusOK || !strings.HasSuffix(page.URL.Path, "/logout.php") {
+		t.Fatalf("after our answer: %v %s %d\n%.500s", err, page.URL, page.Status, page.Text())
+	}
+	// The session is over: the same browser is asked for the password again.
+	if page, err = l.browser.Open(t.Context(), l.location); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := page.FormWith("password"); err != nil {
+		t.Errorf("after the logout: %v\n%.500s", err, page.Text())
 	}
 }
