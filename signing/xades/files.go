@@ -20,19 +20,34 @@ import (
 // Beside the errors of Sign it returns signing.ErrExists, signing.ErrOutput and
 // signing.ErrCheck.
 func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Options) (*signing.Result, error) {
-	return toFile(ctx, in, out, o, func(src io.ReaderAt, size int64) (*prepared, error) {
-		return prepare(ctx, src, size, cred, o)
-	}, cred)
+	return toFile(ctx, in, out, o, func(src io.ReaderAt, size int64, target *outfile.File) (*signing.Result, error) {
+		if o.drafts(size) {
+			result, err := signDraft(ctx, src, size, target, cred, o)
+			if !errors.Is(err, errUnfit) {
+				return result, err
+			}
+		}
+		p, err := prepare(ctx, src, size, cred, o)
+		if err != nil {
+			return nil, err
+		}
+		return p.signTo(ctx, src, target, cred, o)
+	})
 }
 
 // CountersignFile does so with a countersignature.
 func CountersignFile(ctx context.Context, in, out, id string, cred signing.Credential, o Options) (*signing.Result, error) {
-	return toFile(ctx, in, out, o, func(src io.ReaderAt, size int64) (*prepared, error) {
-		return prepareCountersignature(ctx, src, size, id, cred, o)
-	}, cred)
+	return toFile(ctx, in, out, o, func(src io.ReaderAt, size int64, target *outfile.File) (*signing.Result, error) {
+		p, err := prepareCountersignature(ctx, src, size, id, cred, o)
+		if err != nil {
+			return nil, err
+		}
+		return p.signTo(ctx, src, target, cred, o)
+	})
 }
 
-func toFile(ctx context.Context, in, out string, o Options, prepare func(io.ReaderAt, int64) (*prepared, error), cred signing.Credential) (*signing.Result, error) {
+// toFile runs what makes and checks an output, and puts that in place.
+func toFile(ctx context.Context, in, out string, o Options, work func(io.ReaderAt, int64, *outfile.File) (*signing.Result, error)) (*signing.Result, error) {
 	src, info, err := outfile.Open(in)
 	if err != nil {
 		return nil, err
@@ -43,34 +58,35 @@ func toFile(ctx context.Context, in, out string, o Options, prepare func(io.Read
 		return nil, err
 	}
 	defer target.Discard()
-	p, err := prepare(src, info.Size())
+	result, err := work(src, info.Size(), target)
 	if err != nil {
-		return nil, err
-	}
-	result, err := p.sign(ctx, src, target.Writer(), cred, o)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.check(ctx, target, result.Size, o.xml()); err != nil {
 		return nil, err
 	}
 	return result, target.Place(ctx)
 }
 
-// check reads the finished output and compares it with what was meant: the new
-// signature verifies, its references included, and earlier ones are as whole as
-// they were.
-func (p *prepared) check(ctx context.Context, out io.ReaderAt, size int64, o xmldsig.Options) error {
+// signTo signs, writes and checks, one after the other.
+func (p *prepared) signTo(ctx context.Context, src io.ReaderAt, target *outfile.File, cred signing.Credential, o Options) (*signing.Result, error) {
+	result, err := p.sign(ctx, src, target.Writer(), cred, o)
+	if err != nil {
+		return nil, err
+	}
+	check := o.xml()
+	check.Resolver = p.resolver
+	doc, err := xmldsig.Open(ctx, target, result.Size, check)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	return result, p.check(ctx, doc)
+}
+
+// check compares the finished output with what was meant: the new signature
+// verifies, its references included, and earlier ones are as whole as they were.
+func (p *prepared) check(ctx context.Context, doc *xmldsig.Document) error {
 	failed := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", signing.ErrCheck, fmt.Sprintf(format, args...))
 	}
-	o.Resolver = p.resolver
-	o.Expect = nil
-	doc, err := xmldsig.Open(ctx, out, size, o)
-	if err == nil {
-		err = doc.PrepareAll(ctx)
-	}
-	if err != nil {
+	if err := doc.PrepareAll(ctx); err != nil {
 		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
 	}
 	now, err := whole(ctx, doc)

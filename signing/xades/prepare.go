@@ -53,7 +53,7 @@ func prepare(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cred
 	var p *prepared
 	switch o.Packaging {
 	case Enveloped, "":
-		p, err = m.enveloped(ctx, pieces{src, []Piece{{To: size}}})
+		p, err = m.enveloped(ctx, pieces{src, []Piece{{To: size}}}, nil)
 	case Enveloping:
 		p, err = m.enveloping(ctx, src, size)
 	case Detached:
@@ -71,14 +71,15 @@ func prepare(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cred
 	return p, nil
 }
 
-// enveloped puts the signature at the end of the document element.
-func (m *maker) enveloped(ctx context.Context, source pieces) (*prepared, error) {
+// enveloped puts the signature at the end of the document element. What is read of
+// the document goes to the copy too, unless that is nil.
+func (m *maker) enveloped(ctx context.Context, source pieces, to io.Writer) (*prepared, error) {
 	expected, err := m.parts()
 	if err != nil {
 		return nil, err
 	}
 	options := m.options.xml()
-	options.Expect = expected
+	options.Expect, options.Copy = expected, to
 	doc, err := xmldsig.Open(ctx, source, source.size(), options)
 	if err != nil {
 		return nil, err
@@ -293,7 +294,7 @@ func (m *maker) besides(ctx context.Context, src io.ReaderAt, size int64) (*prep
 		{Bytes: []byte(`<SignedDocument><Content Id="` + m.id + `-content">`)},
 		{From: doc.Root.Start, To: doc.Root.End},
 		{Bytes: []byte(`</Content></SignedDocument>`)},
-	}})
+	}}, nil)
 }
 
 // PrepareObjects decides on a detached signature about files that stay where they

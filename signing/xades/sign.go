@@ -36,12 +36,25 @@ func SignObjects(ctx context.Context, objects []Object, dst io.Writer, cred sign
 
 // sign makes the value, raises the level, and writes.
 func (p *prepared) sign(ctx context.Context, src io.ReaderAt, dst io.Writer, cred signing.Credential, o Options) (*signing.Result, error) {
+	raw, result, err := p.finish(ctx, cred, &o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.plan.write(ctx, src, dst, raw); err != nil {
+		return nil, err
+	}
+	result.Size = p.plan.output(src, raw).size()
+	return result, nil
+}
+
+// finish makes the value and raises the level: the ds:Signature as it will stand.
+func (p *prepared) finish(ctx context.Context, cred signing.Credential, o *Options) ([]byte, *signing.Result, error) {
 	if cred.Signer == nil {
-		return nil, signing.Refuse(signing.RefusedKey, "", "the credential has no key")
+		return nil, nil, signing.Refuse(signing.RefusedKey, "", "the credential has no key")
 	}
 	if o.Level.Rank() >= signing.BaselineLT.Rank() {
 		if err := validation.CheckRevoked(ctx, o.Services, cred); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	random := o.Rand
@@ -51,26 +64,22 @@ func (p *prepared) sign(ctx context.Context, src io.ReaderAt, dst io.Writer, cre
 	_, digest := p.plan.Digest()
 	signature, err := cred.Signer.Sign(random, digest, p.plan.SignerOpts())
 	if err != nil {
-		return nil, fmt.Errorf("making the signature value: %w", err)
+		return nil, nil, fmt.Errorf("making the signature value: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	raw, err := p.plan.signed(signature)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	result := p.plan.Result()
 	if o.Level.Rank() > signing.BaselineB.Rank() {
-		if raw, err = p.raise(ctx, raw, cred, &o, result); err != nil {
-			return nil, err
+		if raw, err = p.raise(ctx, raw, cred, o, result); err != nil {
+			return nil, nil, err
 		}
 	}
-	if err := p.plan.write(ctx, src, dst, raw); err != nil {
-		return nil, err
-	}
-	result.Size = p.plan.output(src, raw).size()
-	return result, nil
+	return raw, result, nil
 }
 
 // raise raises a fresh signature as far as services reach.

@@ -28,6 +28,16 @@ type Options struct {
 	// Expect are references that are to be computed in the first pass, for a
 	// signature that is still to be made.
 	Expect []Reference
+	// ExpectIn is the Id of the signature that the expected references are in, for
+	// one that the document has and whose place is not known. Nothing else is then
+	// guessed.
+	ExpectIn string
+	// Copy takes the bytes of the document as the first pass reads them.
+	Copy io.Writer
+	// Growing is for a document that is being written: the source waits for what is
+	// still to come and says io.EOF where it ends. The size that Open is given is
+	// then the largest.
+	Growing bool
 	// Time bounds one pass; 0 is DefaultTime, negative is no bound.
 	Time time.Duration
 }
@@ -92,23 +102,25 @@ type Outcome struct {
 // are malformed are listed with their error.
 func Open(ctx context.Context, src io.ReaderAt, size int64, o Options) (*Document, error) {
 	d := &Document{src: src, size: size, opts: o, digests: make(map[digestKey]Outcome)}
-	wanted := make(map[digestKey]bool)
+	wanted, from := make(map[digestKey]bool), int64(-1)
+	if o.ExpectIn != "" {
+		from = unplaced
+	}
 	for i := range o.Expect {
 		r := &o.Expect[i]
-		want(wanted, r.target(-1, o.XPointer), r.Digest)
+		want(wanted, r.target(from, o.XPointer), r.Digest)
 	}
-	for _, s := range d.guess(ctx) {
-		for i := range s.References {
-			if r := &s.References[i]; r.Err == nil {
-				want(wanted, r.target(s.Start, o.XPointer), r.Digest)
-			}
-		}
+	if o.ExpectIn == "" {
+		d.guess(ctx, wanted)
 	}
 	if err := d.pass(ctx, wanted, true); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
+
+// unplaced stands for the start of the signature Options.ExpectIn until it is found.
+const unplaced = -2
 
 func want(wanted map[digestKey]bool, t target, hash crypto.Hash) {
 	if t.kind == KindDocument || t.kind == KindElement {

@@ -14,8 +14,7 @@ import (
 // what stands there as if it were a document. Where it succeeds, the references
 // say what will probably be wanted. That the bytes really are a signature of the
 // document, at that place, is found out by reading the document.
-func (d *Document) guess(ctx context.Context) []*Signature {
-	var all []*Signature
+func (d *Document) guess(ctx context.Context, wanted map[digestKey]bool) {
 	for _, at := range d.candidates(ctx) {
 		reader := new(c14n.Context).Reader(io.NewSectionReader(d.src, at, min(d.size-at, 4<<20)), xmltext.Options{})
 		var last int64
@@ -23,16 +22,17 @@ func (d *Document) guess(ctx context.Context) []*Signature {
 		if err != nil || e == nil || !e.Is(Namespace, "Signature") {
 			continue
 		}
-		s := &Signature{Element: e, Start: at}
 		info := e.Child(Namespace, "SignedInfo")
 		if info == nil || len(info.Children) < 3 {
 			continue
 		}
-		if s.References, err = readReferences(info.All(Namespace, "Reference")); err == nil {
-			all = append(all, s)
+		references, err := readReferences(info.All(Namespace, "Reference"))
+		for i := range references {
+			if r := &references[i]; err == nil && r.Err == nil {
+				want(wanted, r.target(at, d.opts.XPointer), r.Digest)
+			}
 		}
 	}
-	return all
 }
 
 // tokens gives the tokens of one element.

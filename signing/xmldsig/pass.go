@@ -17,6 +17,7 @@ import (
 // pass is one reading of a document that computes digests.
 type pass struct {
 	d      *Document
+	source *source
 	reader *xmltext.Reader
 	canon  *c14n.Canonicalizer
 	sinks  []*sink
@@ -85,6 +86,9 @@ func (d *Document) pass(ctx context.Context, wanted map[digestKey]bool, survey b
 	if err := p.run(); err != nil {
 		return err
 	}
+	if survey {
+		d.size = p.source.at
+	}
 	p.finish()
 	if survey {
 		d.Encoding = p.reader.Encoding()
@@ -109,7 +113,11 @@ func (d *Document) copyPass(ctx context.Context, key digestKey, to io.Writer) er
 
 func (d *Document) newPass(ctx context.Context, survey bool) *pass {
 	p := &pass{d: d, byID: make(map[string][]*sink), survey: survey, work: work{max(minWork, workFactor*d.size)}}
-	p.reader = xmltext.NewReader(&source{ctx: ctx, src: d.src, size: d.size, until: deadline(d.opts.Time)}, xmltext.Options{Limits: d.opts.Limits, Subset: d.opts.Subset})
+	p.source = &source{ctx: ctx, src: d.src, size: d.size, until: deadline(d.opts.Time)}
+	if survey {
+		p.source.copy, p.source.growing = d.opts.Copy, d.opts.Growing
+	}
+	p.reader = xmltext.NewReader(p.source, xmltext.Options{Limits: d.opts.Limits, Subset: d.opts.Subset})
 	return p
 }
 
@@ -167,8 +175,19 @@ func (s *sink) omit() c14n.Selector {
 		}
 	case s.own >= 0:
 		return func(t *xmltext.Token) bool { return s.leaves(t, t.Start == s.own) }
+	case s.own == unplaced:
+		return func(t *xmltext.Token) bool { return s.leaves(t, s.pass.expected(t)) }
 	}
 	return nil
+}
+
+// expected says that an element is the signature Options.ExpectIn.
+func (p *pass) expected(t *xmltext.Token) bool {
+	if !t.Name.Is(Namespace, "Signature") {
+		return false
+	}
+	id, _ := t.Attr("", "Id")
+	return string(id) == p.d.opts.ExpectIn
 }
 
 func (s *sink) leaves(t *xmltext.Token, out bool) bool {
@@ -388,6 +407,12 @@ func (p *pass) finish() {
 		for i := range s.out.Omitted {
 			s.out.Omitted[i][1] = p.end(s.out.Omitted[i][0])
 		}
+		if s.own == unplaced {
+			if len(s.out.Omitted) != 1 {
+				continue // it is not there, or its Id is no name
+			}
+			s.own = s.out.Omitted[0][0]
+		}
 		for h, state := range s.hashes {
 			out := s.out
 			if out.Err == nil {
@@ -415,11 +440,13 @@ func (p *pass) end(start int64) int64 {
 
 // source reads the document as long as context and time allow.
 type source struct {
-	ctx   context.Context
-	src   io.ReaderAt
-	at    int64
-	size  int64
-	until time.Time
+	ctx     context.Context
+	src     io.ReaderAt
+	at      int64
+	size    int64
+	until   time.Time
+	copy    io.Writer // takes what is read, nil for nobody
+	growing bool      // where the source ends, not size, the document does
 }
 
 func (s *source) Read(b []byte) (int, error) {
@@ -434,10 +461,16 @@ func (s *source) Read(b []byte) (int, error) {
 	}
 	n, err := s.src.ReadAt(b[:min(int64(len(b)), s.size-s.at)], s.at)
 	s.at += int64(n)
-	if n > 0 {
+	switch {
+	case n > 0:
 		err = nil
-	} else if err == nil || errors.Is(err, io.EOF) {
+	case s.growing && errors.Is(err, io.EOF):
+		return 0, io.EOF
+	case err == nil || errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
+	}
+	if s.copy != nil && n > 0 {
+		_, err = s.copy.Write(b[:n])
 	}
 	return n, err
 }
