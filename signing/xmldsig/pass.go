@@ -31,12 +31,8 @@ type pass struct {
 	survey   bool
 	found    []place
 	open     []int // indices in found of open signatures
-	parents  []name
 	contexts int
 }
-
-// name is that of an open element.
-type name struct{ space, local []byte }
 
 // place is where a ds:Signature stands.
 type place struct {
@@ -201,10 +197,10 @@ func (s *sink) leaves(t *xmltext.Token, out bool) bool {
 func (p *pass) run() error {
 	for {
 		t, err := p.reader.Next()
-		if errors.Is(err, io.EOF) {
-			return p.canon.Close()
-		}
 		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return p.canon.Close()
+			}
 			return err
 		}
 		if t.Kind == xmltext.StartElement && len(p.byID) > 0 {
@@ -354,13 +350,12 @@ func (p *pass) look(t *xmltext.Token) error {
 			}
 			found := place{start: t.Start, depth: t.Depth, context: ctx}
 			if t.Depth > 1 {
-				parent := p.parents[t.Depth-2]
-				found.parentSpace, found.parentLocal = string(parent.space), string(parent.local)
+				parent := p.reader.Open(t.Depth - 1)
+				found.parentSpace, found.parentLocal = string(parent.Space), string(parent.Local())
 			}
 			p.open = append(p.open, len(p.found))
 			p.found = append(p.found, found)
 		}
-		p.parent(t)
 	case xmltext.EndElement:
 		if t.Depth == 1 {
 			root.Close, root.End = t.Start, t.End
@@ -375,16 +370,6 @@ func (p *pass) look(t *xmltext.Token) error {
 		}
 	}
 	return nil
-}
-
-// parent remembers the name of an open element.
-func (p *pass) parent(t *xmltext.Token) {
-	for len(p.parents) < t.Depth {
-		p.parents = append(p.parents, name{})
-	}
-	at := &p.parents[t.Depth-1]
-	at.space = append(at.space[:0], t.Name.Space...)
-	at.local = append(at.local[:0], t.Name.Local()...)
 }
 
 // finish keeps the digests.

@@ -40,8 +40,7 @@ func (r *Reader) startTag(b []byte) (int, error) {
 		return 0, err
 	}
 	r.set(StartElement)
-	of := &r.scope.bindings[binding]
-	r.token.Name = Name{Qualified: name, local: local, Space: of.uri, Slot: int(of.slot)}
+	r.name(name, local, &r.scope.bindings[binding])
 	r.token.Attributes, r.token.Namespaces, r.token.Empty = r.attrs, r.declared, empty
 	r.closing = empty
 	return n, nil

@@ -146,6 +146,25 @@ func TestInScopeFollowsTheElements(t *testing.T) {
 	}
 }
 
+func TestOpenNamesTheElements(t *testing.T) {
+	r := xmltext.NewReader(strings.NewReader("<a><p:b xmlns:p='u:1'><c/></p:b></a>"), xmltext.Options{})
+	want := []string{"a", "a u:1|b", "a u:1|b c", "a u:1|b c", "a u:1|b", "a"}
+	for _, w := range want {
+		token, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for depth := 1; depth <= token.Depth; depth++ {
+			name := r.Open(depth)
+			got = append(got, strings.TrimPrefix(string(name.Space)+"|"+string(name.Local()), "|"))
+		}
+		if strings.Join(got, " ") != w {
+			t.Errorf("at %d: %v, want %s", token.Start, got, w)
+		}
+	}
+}
+
 // FuzzTokens: the bytes of the tokens are those of the source, one after the
 // other, whatever the source.
 func FuzzTokens(f *testing.F) {

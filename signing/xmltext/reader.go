@@ -269,7 +269,17 @@ func (r *Reader) space(b []byte) (int, error) {
 
 // set begins a new token.
 func (r *Reader) set(k Kind) {
-	r.token = Token{Kind: k, Depth: len(r.open)}
+	r.token = Token{}
+	r.token.Kind, r.token.Depth = k, len(r.open)
+}
+
+// name gives the token the name of a tag. Field by field: this runs for every tag,
+// and a value that is put together first and copied then takes several times as
+// long.
+func (r *Reader) name(qualified []byte, local int, of *binding) {
+	n := &r.token.Name
+	n.Qualified, n.local = qualified, local
+	n.Space, n.Slot = of.uri, int(of.slot)
 }
 
 // enter opens an element whose declarations are in scope from mark on.
@@ -294,9 +304,19 @@ func (r *Reader) enter(name []byte, local int, binding int32, mark int) error {
 func (r *Reader) endElement() {
 	r.set(EndElement)
 	e := &r.open[len(r.open)-1]
-	b := &r.scope.bindings[e.binding]
-	r.token.Name = Name{Qualified: r.names[e.name:], local: int(e.local), Space: b.uri, Slot: int(b.slot)}
+	r.name(r.names[e.name:], int(e.local), &r.scope.bindings[e.binding])
 	r.leaving = true
+}
+
+// Open gives the name of the open element at a depth, 1 for the document element;
+// it is valid until the next call of Next.
+func (r *Reader) Open(depth int) Name {
+	e, end := r.open[depth-1], len(r.names)
+	if depth < len(r.open) {
+		end = int(r.open[depth].name)
+	}
+	b := &r.scope.bindings[e.binding]
+	return Name{Qualified: r.names[e.name:end], local: int(e.local), Space: b.uri, Slot: int(b.slot)}
 }
 
 func (r *Reader) leave() {
