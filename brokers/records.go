@@ -1,6 +1,7 @@
 package brokers
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/eidbridge/eidbridge/levels"
@@ -24,6 +25,9 @@ type AuthenticationEvent struct {
 	// AMR holds the authentication methods that are certain (RFC 8176).
 	AMR     []string `json:"amr,omitempty"`
 	Subject Subject  `json:"subject"`
+	// Departure is what the upstream needs to know of its own session when the
+	// citizen logs out there; nobody else reads it.
+	Departure json.RawMessage `json:"departure,omitempty"`
 }
 
 // Subject is the person as the upstream described them. Schemes deliver partial

@@ -127,6 +127,17 @@ func (l Limit) Applies(method string, now time.Time) bool {
 	return (l.Method == "" || l.Method == method) && !now.Before(l.From) && (l.Until.IsZero() || now.Before(l.Until))
 }
 
+// Leaver is an optional power of an upstream: to end the session that it keeps
+// itself (single logout). It goes as a login does: StartLogout → browser at the
+// scheme → callback → FinishLogout.
+type Leaver interface {
+	// StartLogout begins the logout of an event's session. It sends nothing itself.
+	StartLogout(ctx context.Context, e *AuthenticationEvent, relayState string) (*Departure, error)
+	// FinishLogout judges the answer. A session that did not end everywhere is an
+	// error.
+	FinishLogout(ctx context.Context, r *http.Request, d *Departure) error
+}
+
 // Destined is an optional power of an upstream: the origins
 // ("https://digid.example") to which Start sends browsers. A browser follows a
 // redirection after a form only to origins that the page named beforehand

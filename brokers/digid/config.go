@@ -23,6 +23,11 @@ type Config struct {
 	// ACSURL is the assertion consumer service that DigiD sends artifacts to.
 	// It goes into our metadata with index 0; requests name the index.
 	ACSURL string
+	// LogoutURL receives the browser after a logout at DigiD; empty is none.
+	LogoutURL string
+	// LogoutNoticeURL is where DigiD tells, over SOAP and mutual TLS, of logouts at
+	// other services; empty is none. It is needed to take part in single sign-on.
+	LogoutNoticeURL string
 	// ServiceName is shown to the citizen at DigiD (ProviderName); optional.
 	ServiceName string
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -59,6 +60,7 @@ func New(c Config) (*Upstream, error) {
 			EntityID:   c.EntityID,
 			Consumers:  []saml.Endpoint{{Binding: saml.BindingArtifact, Location: c.ACSURL, Index: 0}},
 			Credential: credential,
+			Logout:     logoutServices(c),
 		},
 		serviceName: c.ServiceName, methods: methods, mapping: c.Mapping, ceiling: c.MaxLevel,
 		source: &saml.MetadataSource{
@@ -105,6 +107,8 @@ func (c *Config) check() error {
 		return errors.New("entity ID is missing")
 	case !usableACS(c.ACSURL):
 		return errors.New("assertion consumer service is not an https URL (http on this machine)")
+	case c.LogoutURL != "" && !usableACS(c.LogoutURL), c.LogoutNoticeURL != "" && !strings.HasPrefix(c.LogoutNoticeURL, "https://"):
+		return errors.New("logout address is not an https URL (http on this machine)")
 	case c.SigningKey == nil || c.Certificate == nil:
 		return errors.New("signing key or certificate is missing")
 	case len(c.Metadata) == 0 && c.MetadataURL == "":

@@ -8,5 +8,8 @@
 // requests are posted and name a service of the catalogue instead of a level,
 // identifiers come encrypted, and somebody may act for another.
 //
-// Left out: single logout, polymorphic identifiers, service clusters.
+// Both can log out at DigiD (brokers.Leaver); Upstream is also told of logouts at
+// other services of its federation (ReceiveLogout).
+//
+// Left out: polymorphic identifiers, service clusters.
 package digid

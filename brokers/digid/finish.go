@@ -3,6 +3,7 @@ package digid
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -140,8 +141,13 @@ func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) 
 	if _, err := io.ReadFull(u.rand, id); err != nil {
 		return nil, fmt.Errorf("naming an event: %w", err)
 	}
+	departure, err := json.Marshal(session{SessionIndex: a.SessionIndex})
+	if err != nil {
+		return nil, err
+	}
 	return &brokers.AuthenticationEvent{
-		ID: hex.EncodeToString(id), Upstream: u.id,
+		Departure: departure,
+		ID:        hex.EncodeToString(id), Upstream: u.id,
 		// The method that was used, which may be stronger than the one asked for.
 		Method: strings.ReplaceAll(assessment.Rule, ".", "-"),
 		Issuer: a.Issuer, AssertionID: a.ID, Assessment: assessment,

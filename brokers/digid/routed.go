@@ -63,6 +63,8 @@ type RoutedConfig struct {
 	EntityID string
 	// ACSURL is the assertion consumer service, index 0 of our metadata.
 	ACSURL string
+	// LogoutURL receives the browser after a logout; empty is none.
+	LogoutURL string
 	// SigningKey is RSA of 2048 bits or more; its public half is in Certificate.
 	SigningKey  crypto.Signer
 	Certificate *x509.Certificate
@@ -113,7 +115,7 @@ func NewRouted(c RoutedConfig) (*Routed, error) {
 		c.Rand = rand.Reader
 	}
 	shared, err := New(Config{
-		ID: c.ID, EntityID: c.EntityID, ACSURL: c.ACSURL, SigningKey: c.SigningKey, Certificate: c.Certificate,
+		ID: c.ID, EntityID: c.EntityID, ACSURL: c.ACSURL, LogoutURL: c.LogoutURL, SigningKey: c.SigningKey, Certificate: c.Certificate,
 		IdPEntityID: c.IdPEntityID, Metadata: c.Metadata, MetadataURL: c.MetadataURL,
 		MetadataCertificates: c.MetadataCertificates, MetadataClient: c.MetadataClient, BackChannel: c.BackChannel,
 		Mapping: c.Mapping, MaxLevel: c.MaxLevel, Replay: c.Replay, Skew: c.Skew, Clock: c.Clock, Rand: c.Rand,
@@ -144,6 +146,15 @@ func NewRouted(c RoutedConfig) (*Routed, error) {
 	}
 	if len(u.services) == 0 {
 		return nil, fmt.Errorf("digid4: no service is within level %s", c.MaxLevel)
+	}
+	for _, s := range u.services {
+		if s.Index != nil {
+			u.provider.Services = append(u.provider.Services, saml.RequestedService{Index: *s.Index, Name: s.Name, Attribute: attributeService, Value: s.UUID})
+		}
+	}
+	// Logouts of this generation go by form alone.
+	for i := range u.provider.Logout {
+		u.provider.Logout[i].Binding = saml.BindingPOST
 	}
 	slices.SortStableFunc(u.services, func(a, b Service) int { return int(a.Level - b.Level) })
 	u.provider.Credential.KeyNameOnly = true

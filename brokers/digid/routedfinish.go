@@ -3,6 +3,7 @@ package digid
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -126,10 +127,14 @@ func (u *Routed) event(a *saml.Assertion, asked Service, d *brokers.Departure) (
 	if _, err := io.ReadFull(u.rand, id); err != nil {
 		return nil, fmt.Errorf("naming an event: %w", err)
 	}
+	departure, err := json.Marshal(session{NameID: a.NameID, SessionIndex: a.SessionIndex})
+	if err != nil {
+		return nil, err
+	}
 	used := u.used(asked, assessment.Asserted)
 	return &brokers.AuthenticationEvent{
 		ID: hex.EncodeToString(id), Upstream: u.id, Method: used.Method, Issuer: a.Issuer, AssertionID: a.ID,
-		Assessment: assessment, AuthTime: a.AuthnInstant, AMR: assessment.AMR, Subject: subject,
+		Assessment: assessment, AuthTime: a.AuthnInstant, AMR: assessment.AMR, Subject: subject, Departure: departure,
 	}, nil
 }
 

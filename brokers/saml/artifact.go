@@ -124,8 +124,13 @@ func (r *Resolver) envelope(id, location string, a Artifact) ([]byte, error) {
 	if err := r.Credential.envelop(r.Rand, resolve, 1); err != nil {
 		return nil, err
 	}
+	return inEnvelope(resolve)
+}
+
+// inEnvelope puts a message into the body of a SOAP 1.1 envelope.
+func inEnvelope(message *etree.Element) ([]byte, error) {
 	envelope := etree.NewElement("soapenv:Envelope")
 	envelope.CreateAttr("xmlns:soapenv", soapNS)
-	envelope.CreateElement("soapenv:Body").AddChild(resolve)
+	envelope.CreateElement("soapenv:Body").AddChild(message)
 	return serialize(envelope)
 }

@@ -126,6 +126,18 @@ func (r *LogoutResponse) PostForm(c Credential, relayState string, random io.Rea
 	return postForm(e, "SAMLResponse", relayState, c, random)
 }
 
+// SOAP is the response in a SOAP 1.1 envelope, signed.
+func (r *LogoutResponse) SOAP(c Credential, random io.Reader) ([]byte, error) {
+	e, err := r.element()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.envelop(random, e, 1); err != nil {
+		return nil, err
+	}
+	return inEnvelope(e)
+}
+
 // Use records that the request is being obeyed, and refuses the second time.
 func (r *LogoutRequest) Use(ctx context.Context, store ReplayStore) error {
 	err := store.UseAssertionID(ctx, r.Issuer, r.ID, r.IssueInstant.Add(maxLogoutAge+2*MaxSkew))
@@ -190,6 +202,40 @@ func ValidateLogoutRequest(message []byte, e LogoutExpectation) (*LogoutRequest,
 	if err != nil {
 		return nil, err
 	}
+	return j.logoutRequest(trusted)
+}
+
+// ValidateSOAPLogoutRequest is ValidateLogoutRequest for a message that came in a
+// SOAP envelope, signed itself.
+func ValidateSOAPLogoutRequest(message []byte, e LogoutExpectation) (*LogoutRequest, error) {
+	j, err := e.judgement(false)
+	if err != nil {
+		return nil, err
+	}
+	root, err := j.parser(j.Limits).parse(message)
+	if err != nil {
+		return nil, err
+	}
+	if !root.is(soapNS, "Envelope") {
+		return nil, reject(ReasonSOAP, "root is no SOAP envelope")
+	}
+	if err := checkShape(root, Leniency{}); err != nil {
+		return nil, err
+	}
+	received := onlyMessage(root)
+	if !received.is(protocolNS, "LogoutRequest") {
+		return nil, reject(ReasonSOAP, "no LogoutRequest")
+	}
+	trusted, err := j.verifiedLogout(received)
+	if err != nil {
+		return nil, err
+	}
+	return j.logoutRequest(trusted)
+}
+
+// logoutRequest reads what is trusted.
+func (j *judgement) logoutRequest(trusted *element) (*LogoutRequest, error) {
+	var err error
 	r := &LogoutRequest{
 		ID: trusted.value("ID"), Destination: trusted.value("Destination"),
 		Reason: trusted.value("Reason"), Consent: trusted.value("Consent"),
@@ -229,22 +275,30 @@ func (j *judgement) logoutMessage(message []byte, local string, detached bool) (
 	if err := checkShape(received, Leniency{}); err != nil {
 		return nil, err
 	}
-	if err := j.header(received, j.RequestID, responseHeader); err != nil {
-		return nil, err
-	}
 	if detached {
+		if err := j.header(received, j.RequestID, responseHeader); err != nil {
+			return nil, err
+		}
 		// SAML Bindings 3.4.4.1: such a message has no signature of its own.
 		if received.child(signatureNS, "Signature") != nil {
 			return nil, reject(ReasonSignatureForm, "signature in a message of the redirect binding")
 		}
 		return received, nil
 	}
+	return j.verifiedLogout(received)
+}
+
+// verifiedLogout returns what the message's own signature covers.
+func (j *judgement) verifiedLogout(received *element) (*element, error) {
+	if err := j.header(received, j.RequestID, responseHeader); err != nil {
+		return nil, err
+	}
 	verified, err := j.verifier().verify(received)
 	switch {
 	case err != nil:
 		return nil, err
 	case verified == nil:
-		return nil, reject(ReasonSignatureMissing, "%s", local)
+		return nil, reject(ReasonSignatureMissing, "%s", received.local)
 	}
 	return verified, j.header(verified, j.RequestID, responseHeader)
 }

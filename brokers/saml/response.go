@@ -44,12 +44,21 @@ func ValidateArtifactResponse(message []byte, e Expectation) (*Assertion, error)
 	if err := checkShape(root, e.Lenient); err != nil {
 		return nil, err
 	}
-	outer := root.child(soapNS, "Body").child(protocolNS, "ArtifactResponse")
-	if outer == nil {
+	outer := onlyMessage(root)
+	if !outer.is(protocolNS, "ArtifactResponse") {
 		return nil, reject(ReasonSOAP, "no ArtifactResponse")
 	}
 	j := judgement{Expectation: e}
 	return j.artifactResponse(outer)
+}
+
+// onlyMessage is the message in the body of an envelope; nil if it is not alone.
+func onlyMessage(envelope *element) *element {
+	body := envelope.child(soapNS, "Body")
+	if body == nil || len(body.elements()) != 1 {
+		return nil
+	}
+	return body.elements()[0]
 }
 
 // judgement is one answer on its way through the checks.

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +30,8 @@ type ServiceProvider struct {
 	Encryption []*x509.Certificate
 	// Logout are the single logout services.
 	Logout []Endpoint
+	// Services are what can be asked for by index (AttributeConsumingService).
+	Services []RequestedService
 	// NameIDFormats are the kinds of identifiers that we understand; optional.
 	NameIDFormats []string
 	// Extensions are elements of other vocabularies about the entity, each
@@ -35,6 +39,31 @@ type ServiceProvider struct {
 	Extensions []*etree.Element
 	// ValidUntil is required: metadata without an end stays in use for ever.
 	ValidUntil time.Time
+}
+
+// RequestedService is an AttributeConsumingService with one attribute, which has to
+// be of a value (SAML Metadata 2.4.4.1).
+type RequestedService struct {
+	Index int
+	// Name is for people, by language tag.
+	Name             map[string]string
+	Attribute, Value string
+}
+
+func (s RequestedService) describe(role *etree.Element) {
+	service := role.CreateElement("md:AttributeConsumingService")
+	service.CreateAttr("index", strconv.Itoa(s.Index))
+	for _, language := range slices.Sorted(maps.Keys(s.Name)) {
+		name := service.CreateElement("md:ServiceName")
+		name.CreateAttr("xml:lang", language)
+		name.SetText(s.Name[language])
+	}
+	attribute := service.CreateElement("md:RequestedAttribute")
+	attribute.CreateAttr("Name", s.Attribute)
+	attribute.CreateAttr("isRequired", "true")
+	value := attribute.CreateElement("saml:AttributeValue")
+	value.CreateAttr("xmlns:saml", assertionNS)
+	value.SetText(s.Value)
 }
 
 // Metadata makes the signed EntityDescriptor (SAML Metadata 2.3.2, 2.4.4).
@@ -86,6 +115,9 @@ func (p ServiceProvider) Metadata(random io.Reader) ([]byte, error) {
 		if i == 0 {
 			consumer.CreateAttr("isDefault", "true")
 		}
+	}
+	for _, s := range p.Services {
+		s.describe(role)
 	}
 	if err := p.Credential.envelop(random, entity, 0); err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func modelOf(e *element) (model, bool) {
 		case "Header":
 			return model{kind: opaque}, true
 		case "Body":
-			return model{particles: []particle{{protocolNS, "ArtifactResponse", 1}}}, true
+			return model{particles: []particle{{protocolNS, "ArtifactResponse", 1}, {protocolNS, "LogoutRequest", 1}}}, true
 		}
 	}
 	return model{}, false
