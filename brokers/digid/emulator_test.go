@@ -134,8 +134,12 @@ func (l *laboratory) services() []labService {
 		method string
 		level  levels.Level
 	}{
-		{"digid4-basis", levels.BelowLow}, {"digid4-midden", levels.Low}, {"digid4-substantieel", levels.Substantial}, {"digid4-hoog", levels.High},
-		{"digid4-machtigen", levels.Low}, {"digid4-pseudoniem", levels.Low},
+		{"digid4-basis", levels.BelowLow},
+		{"digid4-midden", levels.Low},
+		{"digid4-substantieel", levels.Substantial},
+		{"digid4-hoog", levels.High},
+		{"digid4-machtigen", levels.Low},
+		{"digid4-pseudoniem", levels.Low},
 	}
 	var list []labService
 	for k, s := range emulator.LabServices(routedL) {
