@@ -1,6 +1,3 @@
-// Package outfile puts a finished file in place: it is written beside its target,
-// checked there, made durable, and gets its name only then. A failure at any
-// moment leaves the input and an earlier output as they were.
 package outfile
 
 import (
@@ -20,9 +17,10 @@ import (
 type File struct {
 	*os.File
 	out       string
+	temp      string // the name it goes by until then; a new file needs none on Linux
 	mode      fs.FileMode
 	overwrite bool
-	done      bool
+	left      bool // Discard no longer concerns it
 }
 
 // Create begins an output. The target must be free or, with overwrite, a plain
@@ -32,50 +30,95 @@ func Create(out string, mode fs.FileMode, overwrite bool, sources ...fs.FileInfo
 	if err := checkTarget(sources, out, overwrite); err != nil {
 		return nil, err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.part")
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", signing.ErrOutput, err)
+	f := &File{out: out, mode: mode, overwrite: overwrite}
+	if !overwrite {
+		f.File = openUnnamed(filepath.Dir(out))
 	}
-	return &File{File: temp, out: out, mode: mode, overwrite: overwrite}, nil
+	if f.File == nil {
+		temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.part")
+		if err != nil {
+			return nil, outputError(err)
+		}
+		f.File, f.temp = temp, temp.Name()
+	}
+	return f, nil
 }
 
 // Writer writes to the file and marks errors as those of the output, so that a
 // full disk is told apart from an unreadable source.
 func (f *File) Writer() io.Writer { return writer{f.File} }
 
-// Place makes the file durable and gives it its name. Nothing may be done with it
+// Place gives the file its name and makes both durable. Nothing may be done with it
 // afterwards but Discard.
 func (f *File) Place(ctx context.Context) error {
-	if err := put(ctx, f.File, f.out, f.mode, f.overwrite); err != nil {
-		return err
+	if err := f.Chmod(f.mode); err != nil {
+		return outputError(err)
 	}
-	f.done = true
-	return nil
-}
-
-// Discard closes the file, and removes it unless it is in place.
-func (f *File) Discard() {
-	f.Close()
-	if !f.done {
-		_ = os.Remove(f.Name())
-	}
-}
-
-// Put makes a finished temporary file durable and gives it its name.
-func put(ctx context.Context, temp *os.File, out string, mode fs.FileMode, overwrite bool) error {
-	if err := temp.Chmod(mode); err != nil {
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
-	}
-	if err := temp.Sync(); err != nil {
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
-	}
-	if err := temp.Close(); err != nil {
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
+	// The package comment has the reasons for this order.
+	onDisk := !f.overwrite && f.wait()
+	if !onDisk {
+		if err := f.Sync(); err != nil {
+			return outputError(err)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return place(temp.Name(), out, overwrite)
+	if err := f.name(!onDisk); err != nil {
+		return err
+	}
+	var err error
+	if onDisk {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(f.out))
+	}
+	return f.placed(err)
+}
+
+// Discard closes the file, and removes it unless it is in place or handed over.
+func (f *File) Discard() {
+	if f.left {
+		return
+	}
+	f.left = true
+	f.Close()
+	if f.temp != "" {
+		_ = os.Remove(f.temp)
+	}
+}
+
+// name gives the file its name. One that is complete is closed before, as some
+// systems rename no open files.
+func (f *File) name(complete bool) error {
+	if f.temp == "" {
+		return outputError(linkUnnamed(f.File, f.out))
+	}
+	if complete {
+		if err := f.Close(); err != nil {
+			return outputError(err)
+		}
+	}
+	if f.overwrite {
+		return outputError(os.Rename(f.temp, f.out))
+	}
+	return outputError(linkNew(f.temp, f.out))
+}
+
+// placed ends the work on a file that has its name. When it could not be made
+// durable, a name that was free is free again.
+func (f *File) placed(err error) error {
+	if err != nil && !f.overwrite {
+		mine, err1 := f.Stat()
+		there, err2 := os.Lstat(f.out)
+		if err1 == nil && err2 == nil && os.SameFile(mine, there) {
+			_ = os.Remove(f.out)
+		}
+	}
+	f.left = true
+	f.Close()
+	return outputError(err)
 }
 
 type writer struct{ f *os.File }
@@ -91,9 +134,13 @@ func (o writer) WriteAt(p []byte, at int64) (int, error) {
 	return n, outputError(err)
 }
 
+// outputError marks an error as one of the output.
 func outputError(err error) error {
-	if err == nil {
-		return nil
+	switch {
+	case err == nil, errors.Is(err, signing.ErrExists):
+		return err
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%w: %w", signing.ErrExists, err)
 	}
 	return fmt.Errorf("%w: %w", signing.ErrOutput, err)
 }
@@ -120,35 +167,20 @@ func Open(name string) (*os.File, fs.FileInfo, error) {
 }
 
 // checkTarget refuses an output that is in the way or no plain file. It does so
-// early for the sake of a good answer; place decides.
+// early for the sake of a good answer; File.name decides.
 func checkTarget(sources []fs.FileInfo, out string, overwrite bool) error {
 	info, err := os.Lstat(out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
+		return outputError(err)
 	case slices.ContainsFunc(sources, func(in fs.FileInfo) bool { return os.SameFile(in, info) }):
 		return fmt.Errorf("%w: output and input are the same file", signing.ErrOutput)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a regular file", signing.ErrOutput, out)
 	case !overwrite:
 		return fmt.Errorf("%w: %s", signing.ErrExists, out)
-	}
-	return nil
-}
-
-// place gives the finished file its name and makes that durable.
-func place(temp, out string, overwrite bool) error {
-	if overwrite {
-		if err := os.Rename(temp, out); err != nil {
-			return fmt.Errorf("%w: %w", signing.ErrOutput, err)
-		}
-	} else if err := linkNew(temp, out); err != nil {
-		return err
-	}
-	if err := syncDir(filepath.Dir(out)); err != nil {
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
 	}
 	return nil
 }
@@ -162,19 +194,16 @@ func linkNew(temp, out string) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: %s", signing.ErrExists, out)
+		return err
 	}
 	reserved, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: %s", signing.ErrExists, out)
-	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
+		return err
 	}
 	reserved.Close()
 	if err := os.Rename(temp, out); err != nil {
 		_ = os.Remove(out)
-		return fmt.Errorf("%w: %w", signing.ErrOutput, err)
+		return err
 	}
 	return nil
 }

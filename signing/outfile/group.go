@@ -1,0 +1,117 @@
+package outfile
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+)
+
+// Group makes many files durable together: the disk is waited for once in a while
+// instead of with every file. The zero value is ready for use, by several goroutines
+// as well. Whoever hands files to a group calls Sync before telling anybody of them,
+// and Discard in the end.
+type Group struct {
+	mu    sync.Mutex
+	files []*File
+}
+
+// PlaceIn hands a finished file over to a group, which puts it in place with its next
+// Sync. Without a group it is Place.
+func (f *File) PlaceIn(ctx context.Context, g *Group) error {
+	if g == nil {
+		return f.Place(ctx)
+	}
+	if err := f.Chmod(f.mode); err != nil {
+		return outputError(err)
+	}
+	f.Writeback(0, 0)
+	f.left = true
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.files = append(g.files, f)
+	return nil
+}
+
+// Len is how many files wait for Sync. Each is an open one.
+func (g *Group) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.files)
+}
+
+// Sync gives all files their names that were handed over since it was called last,
+// and makes them durable. It returns what went wrong by the name of the output; the
+// other files are in place. Once ctx is done, files without a name get none.
+func (g *Group) Sync(ctx context.Context) map[string]error {
+	failed := make(map[string]error)
+	files := g.take()
+	named := make(map[string][]*File) // by folder
+	for i, err := range syncAll(files) {
+		f := files[i]
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = f.name(true)
+		}
+		if err != nil {
+			failed[f.out] = outputUnlessDone(ctx, err)
+			f.left = false
+			f.Discard()
+			continue
+		}
+		folder := filepath.Dir(f.out)
+		named[folder] = append(named[folder], f)
+	}
+	for folder, files := range named {
+		err := syncDir(folder)
+		for _, f := range files {
+			if err := f.placed(err); err != nil {
+				failed[f.out] = err
+			}
+		}
+	}
+	return failed
+}
+
+// Discard removes what was handed over and never got a name.
+func (g *Group) Discard() {
+	for _, f := range g.take() {
+		f.left = false
+		f.Discard()
+	}
+}
+
+func (g *Group) take() []*File {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	files := g.files
+	g.files = nil
+	return files
+}
+
+// waiting is how many files are synced side by side, so that they share commits.
+const waiting = 16
+
+// syncAll syncs files and returns what became of each.
+func syncAll(files []*File) []error {
+	errs := make([]error, len(files))
+	turns := make(chan struct{}, waiting)
+	var all sync.WaitGroup
+	for i, f := range files {
+		turns <- struct{}{}
+		all.Go(func() {
+			errs[i] = f.Sync()
+			<-turns
+		})
+	}
+	all.Wait()
+	return errs
+}
+
+func outputUnlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return outputError(err)
+}
