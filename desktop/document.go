@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -156,28 +155,16 @@ func (d *pdfFile) Sign(ctx context.Context, shown Description, credential signin
 	}
 	options := padesOptions(o, credential)
 	options.Overwrite, options.Password = d.Overwrite, d.Password
+	// What unchanged cannot see is found out before the key is used, too.
+	options.SourceSHA256 = &shown.SHA256
 	result, err := pades.SignFile(ctx, d.in, d.out, credential, options)
 	if err != nil {
 		return Signed{}, err
 	}
-	signed := Signed{Name: filepath.Base(d.out), Path: d.out, Algorithm: result.SignatureAlgorithm, Baseline: result.Baseline, Shortfall: result.Shortfall}
-	f, err := os.Open(d.out)
-	if err != nil {
-		return Signed{}, fmt.Errorf("read the signed file: %w", err)
-	}
-	defer f.Close()
-	// What unchanged cannot see: then the signature is one nobody agreed to.
-	before, err := digest(ctx, f, shown.Size)
-	if err == nil && before != shown.SHA256 {
-		err = fmt.Errorf("%w: it is not the one that was shown", pades.ErrSourceChanged)
-	}
-	if err == nil {
-		signed.SHA256, err = digest(ctx, f, result.Size)
-	}
-	if err != nil {
-		return Signed{}, errors.Join(err, os.Remove(d.out))
-	}
-	return signed, nil
+	return Signed{
+		Name: filepath.Base(d.out), Path: d.out, SHA256: result.SHA256,
+		Algorithm: result.SignatureAlgorithm, Baseline: result.Baseline, Shortfall: result.Shortfall,
+	}, nil
 }
 
 // unchanged tells, before a key is used, whether the file is still the described

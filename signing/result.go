@@ -1,6 +1,9 @@
 package signing
 
-import "time"
+import (
+	"crypto/sha256"
+	"time"
+)
 
 // Result describes a finished signature.
 type Result struct {
@@ -22,6 +25,10 @@ type Result struct {
 	Size       int64 `json:"size"`        // bytes
 	// EarlierSignatures counts the signatures that were in the document before.
 	EarlierSignatures int `json:"earlier_signatures"`
+	// SourceSHA256 and SHA256 are of the document before and after, as they were read
+	// and written; zero when they are not known.
+	SourceSHA256 [sha256.Size]byte `json:"-"`
+	SHA256       [sha256.Size]byte `json:"-"`
 }
 
 // Extension describes what Extend did.

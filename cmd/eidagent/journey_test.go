@@ -312,7 +312,8 @@ func TestBatchSignsWhatWasListed(t *testing.T) {
 	address := emulated(t, nil)
 	d := newDesk(t)
 	second := d.write("second.pdf", pdfs.Form())
-	c := d.command("--vpcd", address, "sign", "--pin-fd", "0", "contract.pdf", "second.pdf")
+	// With --force outputs have a name while they are written.
+	c := d.command("--vpcd", address, "sign", "--force", "--pin-fd", "0", "contract.pdf", "second.pdf")
 	// The PIN of the first signature comes after the change.
 	reader, writer, err := os.Pipe()
 	if err != nil {

@@ -18,6 +18,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // Item is a document and the place of its signed form.
@@ -156,24 +159,45 @@ func (n Naming) files(dir string) ([]string, error) {
 	return files, err
 }
 
-// Sign makes the signed form of one document and describes it.
-type Sign func(context.Context, Item) (Record, error)
+// Sign makes the signed form of one document, hands it over to the group, and
+// describes it.
+type Sign func(context.Context, Item, *outfile.Group) (Record, error)
 
-// Run signs all items, with as many workers as the key may be used by at once, and
-// tells each of every result, one at a time but not in order. It ends early with ctx
-// alone, whose error it returns.
-func Run(ctx context.Context, items []Item, workers int, sign Sign, each func(Item, Record, error)) error {
+// Outcome is how one document ended.
+type Outcome struct {
+	Item
+	Record // empty with an error
+	Err    error
+}
+
+// Documents are put in place in groups, so that the disk is waited for once a group:
+// perGroup bounds the open files, groupTime what is signed again after a break.
+const (
+	perGroup  = 32
+	groupTime = time.Second
+)
+
+// Run signs all items, with as many workers as the key may be used by at once. It
+// tells of all that are in place, and durable, or failed: several at once, in calls
+// that do not overlap, in no order. It ends early with ctx alone, whose error it
+// returns; what is signed by then is still put in place.
+func Run(ctx context.Context, items []Item, workers int, sign Sign, tell func([]Outcome)) error {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	next := make(chan Item)
 	for range max(1, min(workers, len(items))) {
 		work.Go(func() {
-			for item := range next {
-				record, err := sign(ctx, item)
+			w := worker{tell: func(o []Outcome) {
 				mu.Lock()
-				each(item, record, err)
-				mu.Unlock()
+				defer mu.Unlock()
+				tell(o)
+			}}
+			defer w.group.Discard()
+			for item := range next {
+				record, err := sign(ctx, item, &w.group)
+				w.ended(ctx, Outcome{item, record, err})
 			}
+			w.flush(ctx)
 		})
 	}
 	for _, item := range items {
@@ -187,4 +211,38 @@ func Run(ctx context.Context, items []Item, workers int, sign Sign, each func(It
 	close(next)
 	work.Wait()
 	return ctx.Err()
+}
+
+// worker signs one document after the other.
+type worker struct {
+	group   outfile.Group
+	waiting []Outcome
+	since   time.Time // when the first of them was signed
+	tell    func([]Outcome)
+}
+
+func (w *worker) ended(ctx context.Context, o Outcome) {
+	if len(w.waiting) == 0 {
+		w.since = time.Now()
+	}
+	w.waiting = append(w.waiting, o)
+	if len(w.waiting) == perGroup || time.Since(w.since) >= groupTime {
+		w.flush(ctx)
+	}
+}
+
+// flush makes what is signed durable and tells of it.
+func (w *worker) flush(ctx context.Context) {
+	if len(w.waiting) == 0 {
+		return
+	}
+	// The signatures are made; that the batch is broken off does not undo them.
+	failed := w.group.Sync(context.WithoutCancel(ctx))
+	for i, o := range w.waiting {
+		if err := failed[o.Out]; o.Err == nil && err != nil {
+			w.waiting[i] = Outcome{Item: o.Item, Err: err}
+		}
+	}
+	w.tell(w.waiting)
+	w.waiting = nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/batch"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
@@ -111,8 +112,9 @@ func credential(t testing.TB) signing.Credential {
 // down, is not signed again.
 func TestBatchGoesOnWhereItEnded(t *testing.T) {
 	dir := t.TempDir()
-	for i := range 10 {
-		write(t, pdfs.Classic(), dir, fmt.Sprintf("%d.pdf", i))
+	const documents = 100 // more than are put in place at once
+	for i := range documents {
+		write(t, pdfs.Classic(), dir, fmt.Sprintf("%02d.pdf", i))
 	}
 	write(t, []byte("no PDF"), dir, "bad.pdf")
 	items, err := batch.Collect([]string{dir}, naming())
@@ -127,19 +129,19 @@ func TestBatchGoesOnWhereItEnded(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	sign := batch.PDF(credential(t), pades.Options{})
 	signed := 0
-	err = batch.Run(ctx, items, 1, sign, func(_ batch.Item, r batch.Record, err error) {
-		if err != nil {
-			return
-		}
-		if err := m.Append(r); err != nil {
+	err = batch.Run(ctx, items, 1, sign, func(outcomes []batch.Outcome) {
+		records := placed(t, outcomes, nil)
+		if err := m.Append(records...); err != nil {
 			t.Error(err)
 		}
-		if signed++; signed == 4 {
-			stop()
-		}
+		signed += len(records)
+		stop()
 	})
-	if !errors.Is(err, context.Canceled) || signed < 4 || signed > 5 {
+	if !errors.Is(err, context.Canceled) || signed == 0 || signed == documents {
 		t.Fatalf("%v after %d", err, signed)
+	}
+	if outputs, err := filepath.Glob(filepath.Join(dir, "*-signed.pdf")); err != nil || len(outputs) != signed {
+		t.Errorf("%d outputs, %d are known (%v)", len(outputs), signed, err)
 	}
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
@@ -149,7 +151,7 @@ func TestBatchGoesOnWhereItEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString(`{"file":"9.pdf","output":"9-si`); err != nil {
+	if _, err := f.WriteString(`{"file":"99.pdf","output":"99-si`); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
@@ -174,20 +176,18 @@ func TestBatchGoesOnWhereItEnded(t *testing.T) {
 			t.Errorf("record %+v", r)
 		}
 	}
-	if want := 11 - signed + 3; len(left) != want {
+	if want := documents + 1 - signed + 3; len(left) != want {
 		t.Errorf("%d are left, want %d", len(left), want)
 	}
 	failed := map[string]error{}
-	if err := batch.Run(t.Context(), left, 4, sign, func(i batch.Item, r batch.Record, err error) {
-		if err != nil {
-			failed[filepath.Base(i.In)] = err
-		} else if err := m.Append(r); err != nil {
+	if err := batch.Run(t.Context(), left, 4, sign, func(outcomes []batch.Outcome) {
+		if err := m.Append(placed(t, outcomes, failed)...); err != nil {
 			t.Error(err)
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if len(failed) != 3 || !errors.Is(failed["0.pdf"], pades.ErrExists) || !errors.Is(failed["1.pdf"], pades.ErrExists) || failed["bad.pdf"] == nil {
+	if len(failed) != 3 || !errors.Is(failed["00.pdf"], pades.ErrExists) || !errors.Is(failed["01.pdf"], pades.ErrExists) || failed["bad.pdf"] == nil {
 		t.Errorf("failed: %v", failed)
 	}
 	if err := m.Close(); err != nil {
@@ -197,8 +197,61 @@ func TestBatchGoesOnWhereItEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = m.Close() }()
-	if _, done := m.Done(items[9]); !done {
+	if _, done := m.Done(items[documents-1]); !done {
 		t.Error("the line after the broken one is lost")
+	}
+}
+
+// placed returns the records of documents that are signed, which must be in place by
+// then with the digests that are told, and adds the failures.
+func placed(t *testing.T, outcomes []batch.Outcome, failed map[string]error) []batch.Record {
+	t.Helper()
+	var records []batch.Record
+	for _, o := range outcomes {
+		if o.Err != nil {
+			if failed != nil {
+				failed[filepath.Base(o.In)] = o.Err
+			}
+			continue
+		}
+		source, err1 := batch.Digest(o.In)
+		signed, err2 := batch.Digest(o.Out)
+		if err1 != nil || err2 != nil || source != o.SourceSHA256 || signed != o.SHA256 {
+			t.Errorf("%s is not what was told of: %v %v", o.Out, err1, err2)
+		}
+		records = append(records, o.Record)
+	}
+	return records
+}
+
+// A file that takes the name of an output while its group waits fails that document
+// alone, and stays.
+func TestBatchIsOvertaken(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		write(t, pdfs.Classic(), dir, fmt.Sprintf("%d.pdf", i))
+	}
+	items, err := batch.Collect([]string{dir}, naming())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := batch.PDF(credential(t), pades.Options{})
+	failed := map[string]error{}
+	var records []batch.Record
+	if err := batch.Run(t.Context(), items, 1, func(ctx context.Context, i batch.Item, g *outfile.Group) (batch.Record, error) {
+		r, err := sign(ctx, i, g)
+		if i == items[1] {
+			write(t, []byte("late"), i.Out)
+		}
+		return r, err
+	}, func(outcomes []batch.Outcome) { records = append(records, placed(t, outcomes, failed)...) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(records) != 2 || len(failed) != 1 || !errors.Is(failed["1.pdf"], pades.ErrExists) {
+		t.Errorf("records %v, failed %v", records, failed)
+	}
+	if got, err := os.ReadFile(items[1].Out); err != nil || string(got) != "late" {
+		t.Errorf("what came meanwhile: %q, %v", got, err)
 	}
 }
 
@@ -277,9 +330,11 @@ func BenchmarkBatch(b *testing.B) {
 		items = append(items, batch.Item{In: write(b, file, dir, fmt.Sprintf("%d.pdf", i)), Out: filepath.Join(dir, fmt.Sprintf("%d-signed.pdf", i))})
 	}
 	b.ResetTimer()
-	if err := batch.Run(b.Context(), items, 2, batch.PDF(c, pades.Options{}), func(_ batch.Item, _ batch.Record, err error) {
-		if err != nil {
-			b.Error(err)
+	if err := batch.Run(b.Context(), items, 2, batch.PDF(c, pades.Options{}), func(outcomes []batch.Outcome) {
+		for _, o := range outcomes {
+			if o.Err != nil {
+				b.Error(o.Err)
+			}
 		}
 	}); err != nil {
 		b.Fatal(err)

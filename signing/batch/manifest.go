@@ -49,7 +49,7 @@ const ManifestName = "eidagent-batch.jsonl"
 const maxManifest = 64 << 20
 
 // Manifest remembers what is signed: one JSON object a line, appended and made
-// durable after each signature. A line that was cut off when the computer stopped is
+// durable once the outputs are. A line that was cut off when the computer stopped is
 // passed over.
 type Manifest struct {
 	dir     string
@@ -144,16 +144,21 @@ func (m *Manifest) Done(item Item) (Record, bool) {
 	return r, true
 }
 
-// Append writes a record down.
-func (m *Manifest) Append(r Record) error {
-	data, err := json.Marshal(line{
-		File: m.relative(r.In), Output: m.relative(r.Out), SourceSHA256: r.SourceSHA256, SHA256: r.SHA256,
-		Baseline: r.Baseline, Shortfall: r.Shortfall, Time: r.Time,
-	}, json.Deterministic(true))
-	if err != nil {
-		return err
+// Append writes records down, whose outputs must be durable, and waits for the disk
+// once for all of them.
+func (m *Manifest) Append(records ...Record) error {
+	var lines []byte
+	for _, r := range records {
+		data, err := json.Marshal(line{
+			File: m.relative(r.In), Output: m.relative(r.Out), SourceSHA256: r.SourceSHA256, SHA256: r.SHA256,
+			Baseline: r.Baseline, Shortfall: r.Shortfall, Time: r.Time,
+		}, json.Deterministic(true))
+		if err != nil {
+			return err
+		}
+		lines = append(append(lines, data...), '\n')
 	}
-	if _, err := m.file.Write(append(data, '\n')); err != nil {
+	if _, err := m.file.Write(lines); err != nil {
 		return err
 	}
 	return m.file.Sync()

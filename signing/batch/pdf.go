@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
@@ -16,20 +17,17 @@ import (
 // must be safe for concurrent use, and the options must not ask for a mark, whose
 // fonts are not.
 func PDF(credential signing.Credential, o pades.Options) Sign {
-	return func(ctx context.Context, item Item) (Record, error) {
-		source, err := Digest(item.In)
+	return func(ctx context.Context, item Item, group *outfile.Group) (Record, error) {
+		own := o
+		own.Group = group
+		result, err := pades.SignFile(ctx, item.In, item.Out, credential, own)
 		if err != nil {
 			return Record{}, err
 		}
-		result, err := pades.SignFile(ctx, item.In, item.Out, credential, o)
-		if err != nil {
-			return Record{}, err
-		}
-		signed, err := Digest(item.Out)
 		return Record{
-			Item: item, SourceSHA256: source, SHA256: signed,
+			Item: item, SourceSHA256: hex.EncodeToString(result.SourceSHA256[:]), SHA256: hex.EncodeToString(result.SHA256[:]),
 			Baseline: result.Baseline, Shortfall: result.Shortfall, Time: result.SigningTime.UTC().Truncate(time.Second),
-		}, err
+		}, nil
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
+	"sync/atomic"
 
 	"github.com/eidbridge/eidbridge/signing/outfile"
 )
@@ -15,26 +18,43 @@ import (
 // sink is where a signature and the document before it are written.
 type sink interface {
 	io.Writer
-	// copySource writes the document and returns its running digest.
-	copySource(ctx context.Context, algorithm crypto.Hash, src io.ReaderAt, size int64) (hash.Hash, error)
+	// copySource writes the document, to be digested most likely by this algorithm. It
+	// may begin at once or when it is waited for.
+	copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying
 }
 
-// stream is a sink that cannot be read again.
+// copying is a document on its way to a sink.
+type copying interface {
+	// wait returns a running digest of the document once it is written.
+	wait(algorithm crypto.Hash) (hash.Hash, error)
+	// stop gives up, and returns when nothing is written any more.
+	stop()
+}
+
+// stream is a sink that cannot be read again and to which nothing may be written in
+// vain.
 type stream struct{ io.Writer }
 
-func (s stream) copySource(ctx context.Context, algorithm crypto.Hash, src io.ReaderAt, size int64) (hash.Hash, error) {
-	h := algorithm.New()
-	return h, copySource(ctx, io.MultiWriter(s.Writer, h), src, size)
+func (s stream) copySource(ctx context.Context, _ crypto.Hash, src io.ReaderAt, size int64) copying {
+	return streaming(func(algorithm crypto.Hash) (hash.Hash, error) {
+		h := algorithm.New()
+		return h, copySource(ctx, io.MultiWriter(s.Writer, h), src, size)
+	})
 }
 
-// file is a sink whose content is digested as it stands in the file: every piece
-// is read back, compared with the source and only then digested. The check of the
+type streaming func(crypto.Hash) (hash.Hash, error)
+
+func (s streaming) wait(algorithm crypto.Hash) (hash.Hash, error) { return s(algorithm) }
+func (s streaming) stop()                                         {}
+
+// file is a sink whose content is what was digested: every piece of the document is
+// written, read back and compared with what the digests are fed. The check of the
 // output therefore need not pass over the document again.
 type file struct {
 	*outfile.File
 	w io.Writer
-	// also are algorithms to digest by besides that of the signature.
-	also []crypto.Hash
+	// want, unless nil, is the SHA-256 that the document must have.
+	want *[sha256.Size]byte
 	// copied is set once the document is in the file.
 	copied *copied
 }
@@ -60,101 +80,178 @@ func (c *copied) digest(algorithm crypto.Hash, most int64) (h hash.Hash, from in
 
 func (f *file) Write(p []byte) (int, error) { return f.w.Write(p) }
 
-func (f *file) copySource(ctx context.Context, algorithm crypto.Hash, src io.ReaderAt, size int64) (hash.Hash, error) {
-	h := algorithm.New()
-	digests := map[crypto.Hash]hash.Hash{algorithm: h}
-	all := []io.Writer{h}
-	for _, a := range f.also {
-		if digests[a] == nil {
-			digests[a] = a.New()
-			all = append(all, digests[a])
-		}
+// sums sets the digests of a document before and after.
+func (f *file) sums(ctx context.Context, r *Result) error {
+	h, from := f.copied.digest(crypto.SHA256, r.SourceSize)
+	if err := copyRange(ctx, h, f, from, r.SourceSize); err != nil {
+		return fmt.Errorf("%w: %w", ErrCheck, err)
 	}
-	copying := f.copyBeside
-	if size < besideFrom {
-		copying = f.copyInTurn
+	r.SourceSHA256 = [sha256.Size]byte(h.Sum(nil))
+	if err := copyRange(ctx, h, f, r.SourceSize, r.Size); err != nil {
+		return fmt.Errorf("%w: %w", ErrCheck, err)
 	}
-	if err := copying(ctx, io.MultiWriter(all...), src, size); err != nil {
-		return nil, err
-	}
-	f.copied = &copied{size: size, states: make(map[crypto.Hash]hash.Cloner)}
-	for a, d := range digests {
-		if cloner, ok := d.(hash.Cloner); ok {
-			if state, err := cloner.Clone(); err == nil {
-				f.copied.states[a] = state
-			}
-		}
-	}
-	return h, nil
+	r.SHA256 = [sha256.Size]byte(h.Sum(nil))
+	return nil
 }
 
-// besideFrom is the size from which on digesting in a goroutine of its own is
-// worth the change between them, in bytes.
-const besideFrom = 8 << 20
-
-func (f *file) copyInTurn(ctx context.Context, h io.Writer, src io.ReaderAt, size int64) error {
-	buf := make([]byte, min(copyBuffer, size))
-	digest := func(_, content []byte) { _, _ = h.Write(content) } // digests do not fail
-	return copySource(ctx, &readBack{file: f, next: func() []byte { return buf }, read: digest}, src, size)
-}
-
-// copyBeside digests one piece while the next ones are copied: both take about as
-// long.
-func (f *file) copyBeside(ctx context.Context, h io.Writer, src io.ReaderAt, size int64) error {
-	type piece struct{ buf, content []byte }
-	const pieces = 3
-	free, full := make(chan []byte, pieces), make(chan piece, pieces)
-	for range pieces {
-		free <- make([]byte, copyBuffer)
-	}
-	digested := make(chan struct{})
+// copySource begins to copy at once. Beside the algorithm it digests by SHA-256, for
+// time-stamps and for the result.
+func (f *file) copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying {
+	c := &copier{file: f, size: size, algorithm: likely, done: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(ctx)
 	go func() {
-		defer close(digested)
-		for p := range full {
-			_, _ = h.Write(p.content) // digests do not fail
-			free <- p.buf
-		}
+		defer close(c.done)
+		c.err = c.run(src)
 	}()
-	err := copySource(ctx, &readBack{
-		file: f, next: func() []byte { return <-free }, read: func(buf, content []byte) { full <- piece{buf, content} },
-	}, src, size)
-	close(full)
-	<-digested
-	return err
+	return c
 }
 
-// writeback is how much is written before the disk is set to work, in bytes.
-const writeback = 8 << 20
+const (
+	// pieceSize is what is read, written and digested at a time, in bytes.
+	pieceSize = 128 << 10
+	// pieces is how many of them are on their way at most.
+	pieces = 4
+	// writeback is how much is written before the disk is set to work, in bytes.
+	writeback = 1 << 20
+)
 
-// readBack writes to the file and hands on what it then reads there.
-type readBack struct {
-	file  *file
-	at    int64
-	begun int64         // what lies before is on its way to the disk
-	next  func() []byte // a buffer to read into
-	read  func(buf, content []byte)
+// copier writes a document to a file. Each digest is made by a goroutine of its own,
+// which takes about as long as writing.
+type copier struct {
+	file      *file
+	size      int64
+	algorithm crypto.Hash
+	ctx       context.Context
+	cancel    context.CancelFunc
+	done      chan struct{}
+	err       error // when done is closed
 }
 
-func (b *readBack) Write(p []byte) (int, error) {
-	if n, err := b.file.w.Write(p); err != nil {
-		return n, err
+func (c *copier) wait(algorithm crypto.Hash) (hash.Hash, error) {
+	if <-c.done; c.err != nil {
+		return nil, c.err
 	}
-	buf := b.next()
-	content := buf[:len(p)]
-	if n, err := b.file.ReadAt(content, b.at); n < len(p) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+	h, from := c.file.copied.digest(algorithm, c.size)
+	return h, copyRange(c.ctx, h, c.file, from, c.size)
+}
+
+func (c *copier) stop() {
+	c.cancel()
+	<-c.done
+}
+
+// piece is a part of the document that several look at.
+type piece struct {
+	buf     []byte
+	content []byte // of buf
+	users   atomic.Int32
+}
+
+// digester feeds pieces to a digest.
+type digester struct {
+	algorithm crypto.Hash
+	hash      hash.Hash
+	feed      chan *piece
+	done      chan struct{}
+}
+
+func (c *copier) run(src io.ReaderAt) error {
+	free := make(chan *piece, pieces)
+	for range min(pieces, c.size/pieceSize+1) {
+		free <- &piece{buf: make([]byte, min(pieceSize, c.size))}
+	}
+	release := func(p *piece) {
+		if p.users.Add(-1) == 0 {
+			free <- p
 		}
-		return 0, fmt.Errorf("%w: reading back: %w", ErrOutput, err)
 	}
-	b.at += int64(len(p))
-	if b.at-b.begun >= writeback {
-		b.file.Writeback(b.begun, b.at-b.begun)
-		b.begun = b.at
+	var digesters []*digester
+	for _, a := range slices.Compact([]crypto.Hash{c.algorithm, crypto.SHA256}) {
+		d := &digester{algorithm: a, hash: a.New(), feed: make(chan *piece, pieces), done: make(chan struct{})}
+		digesters = append(digesters, d)
+		go func() {
+			defer close(d.done)
+			for p := range d.feed {
+				_, _ = d.hash.Write(p.content) // digests do not fail
+				release(p)
+			}
+		}()
 	}
-	if !bytes.Equal(p, content) {
-		return 0, fmt.Errorf("%w: the output does not hold what was written", ErrCheck)
+	back := make([]byte, min(pieceSize, c.size))
+	err := c.each(src, func() *piece { return <-free }, func(p *piece, at int64) error {
+		p.users.Store(int32(1 + len(digesters)))
+		for _, d := range digesters {
+			d.feed <- p
+		}
+		defer release(p)
+		return c.file.put(p.content, back, at)
+	})
+	for _, d := range digesters {
+		close(d.feed)
+		<-d.done
 	}
-	b.read(buf, content)
-	return len(p), nil
+	if err != nil {
+		return err
+	}
+	if want := c.file.want; want != nil && !bytes.Equal(digesters[len(digesters)-1].hash.Sum(nil), want[:]) {
+		return fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged)
+	}
+	c.file.copied = &copied{size: c.size, states: make(map[crypto.Hash]hash.Cloner)}
+	for _, d := range digesters {
+		if state, ok := d.hash.(hash.Cloner); ok {
+			c.file.copied.states[d.algorithm] = state
+		}
+	}
+	return nil
+}
+
+// each reads the document piece by piece.
+func (c *copier) each(src io.ReaderAt, next func() *piece, use func(p *piece, at int64) error) error {
+	begun := int64(0) // what lies before is on its way to the disk
+	for at := int64(0); at < c.size; {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		p := next()
+		p.content = p.buf[:min(int64(len(p.buf)), c.size-at)]
+		if err := readFull(src, p.content, at); err != nil {
+			return err
+		}
+		if err := use(p, at); err != nil {
+			return err
+		}
+		at += int64(len(p.content))
+		if at-begun >= writeback || at == c.size {
+			c.file.Writeback(begun, at-begun)
+			begun = at
+		}
+	}
+	return nil
+}
+
+// put writes a piece and compares what the file then holds.
+func (f *file) put(content, back []byte, at int64) error {
+	if _, err := f.w.Write(content); err != nil {
+		return err
+	}
+	back = back[:len(content)]
+	if err := readFull(f, back, at); err != nil {
+		return fmt.Errorf("%w: reading back: %w", ErrOutput, err)
+	}
+	if !bytes.Equal(content, back) {
+		return fmt.Errorf("%w: the output does not hold what was written", ErrCheck)
+	}
+	return nil
+}
+
+// readFull reads len(p) bytes or fails.
+func readFull(src io.ReaderAt, p []byte, at int64) error {
+	n, err := src.ReadAt(p, at)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }

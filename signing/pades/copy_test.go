@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"io"
 	"path/filepath"
@@ -35,12 +36,11 @@ func (f *faulty) Write(p []byte) (int, error) {
 }
 
 // TestCopyingReadsBackWhatItWrote: the digest is of what is in the file, and a
-// file that does not hold the document is found out. Both ways of copying are
-// tried: in turn, and side by side.
+// file that does not hold the document is found out.
 func TestCopyingReadsBackWhatItWrote(t *testing.T) {
-	for _, size := range []int{0, 1, copyBuffer, 2*copyBuffer + 17, besideFrom + 5} {
+	for _, size := range []int{0, 1, pieceSize, 2*pieceSize + 17, 3*pieces*pieceSize + 5} {
 		document := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
-		sum := sha256.Sum256(document)
+		sum, second := sha512.Sum384(document), sha256.Sum256(document)
 		for _, row := range []struct {
 			name string
 			bad  *faulty
@@ -59,12 +59,14 @@ func TestCopyingReadsBackWhatItWrote(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer out.Discard()
-				f := &file{File: out, w: out.Writer(), also: []crypto.Hash{crypto.SHA384, crypto.SHA256}}
+				f := &file{File: out, w: out.Writer()}
 				if row.bad != nil {
 					row.bad.w = f.w
 					f.w = row.bad
 				}
-				h, err := f.copySource(context.Background(), crypto.SHA256, bytes.NewReader(document), int64(size))
+				copying := f.copySource(context.Background(), crypto.SHA384, bytes.NewReader(document), int64(size))
+				defer copying.stop()
+				h, err := copying.wait(crypto.SHA384)
 				if row.bad != nil {
 					if !errors.Is(err, ErrCheck) && !errors.Is(err, ErrOutput) {
 						t.Errorf("%d bytes: %v", size, err)
@@ -76,20 +78,44 @@ func TestCopyingReadsBackWhatItWrote(t *testing.T) {
 				}
 				// What follows the copy does not reach the remembered state.
 				h.Write([]byte("more"))
-				again, from := f.copied.digest(crypto.SHA256, int64(size))
+				again, from := f.copied.digest(crypto.SHA384, int64(size))
 				if from != int64(size) || !bytes.Equal(again.Sum(nil), sum[:]) {
 					t.Error("the remembered digest is not that of the document")
 				}
-				if _, from := f.copied.digest(crypto.SHA384, int64(size)); from != int64(size) {
-					t.Error("the second digest was not remembered")
+				if again, from := f.copied.digest(crypto.SHA256, int64(size)); from != int64(size) || !bytes.Equal(again.Sum(nil), second[:]) {
+					t.Error("the second digest is not that of the document")
 				}
 				if _, from := f.copied.digest(crypto.SHA512, int64(size)); from != 0 {
 					t.Error("a digest of another algorithm was given out")
 				}
-				if _, from := f.copied.digest(crypto.SHA256, int64(size)-1); from != 0 {
+				if _, from := f.copied.digest(crypto.SHA384, int64(size)-1); from != 0 {
 					t.Error("a digest of too much was given out")
 				}
 			})
 		}
 	}
 }
+
+// TestCopyingStops: whoever gives up waits for no more than a piece, and nothing is
+// written afterwards.
+func TestCopyingStops(t *testing.T) {
+	out, err := outfile.Create(filepath.Join(t.TempDir(), "out"), 0o600, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Discard()
+	f := &file{File: out, w: out.Writer()}
+	copying := f.copySource(t.Context(), crypto.SHA256, endless{}, 1<<50)
+	copying.stop()
+	if _, err := copying.wait(crypto.SHA384); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if f.copied != nil {
+		t.Error("half a document passes for a whole one")
+	}
+}
+
+// endless is a document without end.
+type endless struct{}
+
+func (endless) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }

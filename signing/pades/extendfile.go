@@ -47,7 +47,9 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 	}
 	before := x.reached
 	written := &file{File: temp, w: temp.Writer()}
-	if _, err := written.copySource(ctx, stampDigest, src, info.Size()); err != nil {
+	copying := written.copySource(ctx, stampDigest, src, info.Size())
+	defer copying.stop()
+	if _, err := copying.wait(stampDigest); err != nil {
 		return nil, fmt.Errorf("copying the document: %w", err)
 	}
 	x.beginning = written.copied

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
@@ -232,6 +233,31 @@ func TestSignFileLeavesNothingBehind(t *testing.T) {
 			t.Error("what was signed is not what was read")
 		}
 	})
+}
+
+// TestSignFileSignsWhatWasAgreedTo: another document than the one whose digest was
+// shown gets no signature, and the digests that are told are those of the files (P-49).
+func TestSignFileSignsWhatWasAgreedTo(t *testing.T) {
+	cred := citizen(t)
+	d := newDesk(t, pdfs.Contract())
+	counter := &countingSigner{Signer: cred.Signer}
+	counted := signing.Credential{Signer: counter, Certificate: cred.Certificate}
+	other := sha256.Sum256(pdfs.Classic())
+	_, err := pades.SignFile(t.Context(), d.in, d.out, counted, pades.Options{SigningTime: signedAt, SourceSHA256: &other})
+	if !errors.Is(err, pades.ErrSourceChanged) || counter.calls != 0 {
+		t.Errorf("got %v after %d signatures", err, counter.calls)
+	}
+	d.untouched(t, nil)
+
+	shown := sha256.Sum256(d.data)
+	result, err := pades.SignFile(t.Context(), d.in, d.out, counted, pades.Options{SigningTime: signedAt, SourceSHA256: &shown})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := os.ReadFile(d.out)
+	if err != nil || result.SourceSHA256 != shown || result.SHA256 != sha256.Sum256(signed) {
+		t.Errorf("the digests are not those of the files (%v)", err)
+	}
 }
 
 // failingWriter takes some bytes, then says the disk is full.

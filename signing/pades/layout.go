@@ -56,31 +56,42 @@ const (
 // newLayout reads the document, refuses what must be refused, and builds the
 // tail with its empty hole.
 func newLayout(ctx context.Context, src io.ReaderAt, size int64, cred signing.Credential, o Options) (*layout, error) {
+	l, err := beginLayout(cred, o)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.decide(ctx, src, size)
+}
+
+// beginLayout decides what needs no document.
+func beginLayout(cred signing.Credential, o Options) (*layout, error) {
 	l := &layout{opts: o, at: o.SigningTime}
 	if l.at.IsZero() {
 		l.at = time.Now()
 	}
 	l.at = l.at.Truncate(time.Second)
-	if err := l.useCredential(cred); err != nil {
-		return nil, err
-	}
-	doc, err := openForSigning(ctx, src, size, o.Password)
+	return l, l.useCredential(cred)
+}
+
+// decide does the rest.
+func (l *layout) decide(ctx context.Context, src io.ReaderAt, size int64) error {
+	doc, err := openForSigning(ctx, src, size, l.opts.Password)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.doc = doc
 	if err := l.inspect(); err != nil {
-		return nil, err
+		return err
 	}
 	if l.update, err = doc.NewUpdate(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, step := range []func() error{l.chooseMarks, l.readClaims, l.putField, l.putForm, l.putExtension, l.putCertification, l.putSignature, l.render} {
 		if err := step(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return l, l.rehearse(ctx, src)
+	return l.rehearse(ctx, src)
 }
 
 // useCredential checks that the certificate may sign and sets the template.

@@ -2,10 +2,12 @@ package pades
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"io"
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // Options says what goes into the signature besides key and document. The zero
@@ -47,6 +49,13 @@ type Options struct {
 	Password []byte
 	// Overwrite lets SignFile replace an existing regular file.
 	Overwrite bool
+	// SourceSHA256, unless nil, is the digest of the document that was agreed to.
+	// SignFile returns ErrSourceChanged before the key is used where it reads another
+	// one.
+	SourceSHA256 *[sha256.Size]byte
+	// Group, unless nil, takes what SignFile made, and puts it in place together with
+	// others.
+	Group *outfile.Group
 	// Rand feeds the signer; nil means crypto/rand.Reader.
 	Rand io.Reader
 }

@@ -224,17 +224,13 @@ func copyRange(ctx context.Context, dst io.Writer, src io.ReaderAt, from, to int
 			return err
 		}
 		piece := buf[:min(int64(len(buf)), to-from)]
-		n, err := src.ReadAt(piece, from)
-		if n < len(piece) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
+		if err := readFull(src, piece, from); err != nil {
 			return err
 		}
 		if _, err := dst.Write(piece); err != nil {
 			return err
 		}
-		from += int64(n)
+		from += int64(len(piece))
 	}
 	return nil
 }

@@ -42,11 +42,16 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 	if err := o.checkLevel(); err != nil {
 		return nil, err
 	}
-	l, err := newLayout(ctx, src, size, cred, o)
+	l, err := beginLayout(cred, o)
 	if err != nil {
 		return nil, err
 	}
-	h, err := dst.copySource(ctx, l.template.Algorithm.Digest, src, size)
+	copying := dst.copySource(ctx, l.template.Algorithm.Digest, src, size)
+	defer copying.stop()
+	if err := l.decide(ctx, src, size); err != nil {
+		return nil, err
+	}
+	h, err := copying.wait(l.template.Algorithm.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("copying the document: %w", err)
 	}

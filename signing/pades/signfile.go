@@ -2,7 +2,6 @@ package pades
 
 import (
 	"context"
-	"crypto"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/outfile"
@@ -11,7 +10,8 @@ import (
 // SignFile signs the file in and puts the result in place as out. It writes
 // beside out, checks what it wrote by reading it back, and links it to its name
 // only then, so that a failure at any moment leaves in and an earlier out as
-// they were. The output takes the permissions of the input.
+// they were. The output takes the permissions of the input. It is durable when
+// SignFile returns, unless a Group of the options sees to that later.
 //
 // Beside the errors of Sign it returns ErrExists, ErrOutput and ErrCheck.
 func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Options) (*Result, error) {
@@ -25,10 +25,7 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 		return nil, err
 	}
 	defer target.Discard()
-	written := &file{File: target, w: target.Writer()}
-	if o.Level == signing.BaselineLTA {
-		written.also = []crypto.Hash{stampDigest}
-	}
+	written := &file{File: target, w: target.Writer(), want: o.SourceSHA256}
 	made, err := signTo(ctx, src, info.Size(), written, cred, o)
 	if err != nil {
 		return nil, err
@@ -40,5 +37,8 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 	if err != nil {
 		return nil, err
 	}
-	return result, target.Place(ctx)
+	if err := written.sums(ctx, result); err != nil {
+		return nil, err
+	}
+	return result, target.PlaceIn(ctx, o.Group)
 }
