@@ -57,6 +57,27 @@ func (x *extender) raise(ctx context.Context, want signing.Baseline) error {
 	return nil
 }
 
+// raiseCounter raises a countersignature that is not in the message yet: its
+// time-stamp is an attribute of its own, its validation data is that of the message
+// (EN 319 122-1 5.2.7 and 6.3).
+func (x *extender) raiseCounter(ctx context.Context, counter *cms.SignerInfo, want signing.Baseline) error {
+	if want.Rank() < signing.BaselineT.Rank() {
+		return nil
+	}
+	if err := x.stamp(ctx, counter); err != nil {
+		return err
+	}
+	x.reached = signing.BaselineT
+	if want.Rank() < signing.BaselineLT.Rank() {
+		return nil
+	}
+	if err := x.embed(ctx, x.message.chains(counter, true)); err != nil {
+		return err
+	}
+	x.reached = signing.BaselineLT
+	return nil
+}
+
 // each changes the unsigned attributes of the signers that are raised. A signer
 // that fails leaves all as they were.
 func (x *extender) each(change func(*cms.SignerInfo) error) error {
@@ -118,9 +139,13 @@ func (x *extender) collect(ctx context.Context) error {
 	var chains []validation.Chain
 	for i := range x.message.SignerInfos {
 		if x.only < 0 || i == x.only {
-			chains = append(chains, x.message.chains(&x.message.SignerInfos[i])...)
+			chains = append(chains, x.message.chains(&x.message.SignerInfos[i], false)...)
 		}
 	}
+	return x.embed(ctx, chains)
+}
+
+func (x *extender) embed(ctx context.Context, chains []validation.Chain) error {
 	found, err := validation.Collect(ctx, x.services, chains)
 	if err != nil {
 		return err
@@ -131,9 +156,9 @@ func (x *extender) collect(ctx context.Context) error {
 	return x.message.AddRevocation(found.CRLs, found.OCSPs)
 }
 
-// chains lists the certificates of a signer, of its countersigners and of all
-// their time-stamping authorities.
-func (m *message) chains(si *cms.SignerInfo) []validation.Chain {
+// chains lists the certificates of a signer or countersigner, of its countersigners
+// and of all their time-stamping authorities.
+func (m *message) chains(si *cms.SignerInfo, counter bool) []validation.Chain {
 	var all []validation.Chain
 	seen := make(map[string]bool)
 	given := validation.Certificates(m.Certificates)
@@ -167,7 +192,7 @@ func (m *message) chains(si *cms.SignerInfo) []validation.Chain {
 			}
 		}
 	}
-	visit(si, false, 0)
+	visit(si, counter, 0)
 	return all
 }
 

@@ -118,8 +118,12 @@ func PrepareCoSignature(ctx context.Context, src io.ReaderAt, size int64, conten
 
 // PrepareCounterSignature prepares a countersignature of a signer, numbered from
 // 1 as the message holds them (RFC 5652 11.4). Content is that of a detached
-// message; nil leaves the higher levels out.
+// message; it may be nil. B-LTA is no level of a countersignature: the archive
+// time-stamp of the signer that it is in covers it.
 func PrepareCounterSignature(ctx context.Context, src io.ReaderAt, size int64, content signing.Content, signer int, cred signing.Credential, o Options) (*Plan, error) {
+	if o.Level == signing.BaselineLTA {
+		return nil, signing.Refuse(signing.RefusedOption, "choose B-LT, then extend the message to B-LTA", "a countersignature has no archive time-stamp of its own")
+	}
 	o.MediaType = ""
 	t, err := o.template(cred)
 	if err != nil {
@@ -204,6 +208,8 @@ type Signed struct {
 	plan    *Plan
 	message *message
 	signer  int // index of the new signer, or of the countersigned one
+	// counter is the new countersignature until WriteTo puts it in, nil for none.
+	counter *cms.SignerInfo
 	reached signing.Baseline
 	// Shortfall says why a level was not reached; empty when it was.
 	Shortfall string
@@ -242,12 +248,8 @@ func (p *Plan) Embed(signature []byte) (*Signed, error) {
 		if p.Counter > len(data.SignerInfos) {
 			return nil, errors.New("plan for a signer that is not there")
 		}
-		der, err := added.DER()
-		if err != nil {
-			return nil, err
-		}
-		s.signer = p.Counter - 1
-		return s, data.SignerInfos[s.signer].AddUnsigned(cms.OIDCounterSignature, der)
+		s.signer, s.counter = p.Counter-1, &added
+		return s, nil
 	}
 	if err := data.AddSigner(added); err != nil {
 		return nil, err
@@ -289,14 +291,13 @@ func (s *Signed) Raise(ctx context.Context, level signing.Baseline, services *si
 	if err := services.Check(level); err != nil {
 		return err
 	}
-	if s.plan.Counter > 0 {
-		if level.Rank() > signing.BaselineB.Rank() {
-			return signing.Refuse(signing.RefusedOption, "choose level B-B, then extend the message", "a countersignature is made at level B-B")
-		}
-		return nil
-	}
 	x := &extender{services: services, message: s.message, only: s.signer, reached: s.reached}
-	err := x.raise(ctx, level)
+	var err error
+	if s.counter != nil {
+		err = x.raiseCounter(ctx, s.counter, level)
+	} else {
+		err = x.raise(ctx, level)
+	}
 	s.reached = x.reached
 	if errors.Is(err, signing.ErrUnreached) {
 		s.Shortfall = err.Error()
@@ -309,6 +310,16 @@ func (s *Signed) Raise(ctx context.Context, level signing.Baseline, services *si
 // compared with the one that was prepared, and dst is to be discarded on
 // signing.ErrSourceChanged.
 func (s *Signed) WriteTo(ctx context.Context, dst io.Writer, content signing.Content) (size int64, err error) {
+	if s.counter != nil {
+		der, err := s.counter.DER()
+		if err != nil {
+			return 0, err
+		}
+		if err := s.message.SignerInfos[s.signer].AddUnsigned(cms.OIDCounterSignature, der); err != nil {
+			return 0, err
+		}
+		s.counter = nil
+	}
 	return s.message.write(ctx, dst, content, s.plan.SourceSize)
 }
 

@@ -122,6 +122,20 @@ func CoSignFile(ctx context.Context, in, content, out string, cred signing.Crede
 	})
 }
 
+// CounterSignFile countersigns a signer of the message in the file in, as
+// PrepareCounterSignature says; content as in CoSignFile.
+func CounterSignFile(ctx context.Context, in, content, out string, signer int, cred signing.Credential, o Options) (*signing.Result, error) {
+	src, info, err := outfile.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	given := contentOf(content)
+	return toFile(ctx, out, info, o.Overwrite, given, func(dst io.Writer) (*signing.Result, error) {
+		return CounterSign(ctx, src, info.Size(), given, signer, dst, cred, o)
+	})
+}
+
 // contentOf is a named file as content, nil for no name.
 func contentOf(name string) signing.Content {
 	if name == "" {
@@ -159,6 +173,9 @@ func check(ctx context.Context, out *outfile.File, content signing.Content) erro
 		return fmt.Errorf("%w: %w", signing.ErrCheck, err)
 	}
 	for _, s := range report.Signatures {
+		if content == nil && s.Integrity == signing.Unknown && s.SubIndication == signing.SignedDataNotFound {
+			continue // the file of a detached message that is countersigned
+		}
 		if s.Integrity != signing.Intact {
 			return fmt.Errorf("%w: a signature does not verify", signing.ErrCheck)
 		}

@@ -405,6 +405,37 @@ func TestCounterSignature(t *testing.T) {
 	}
 }
 
+// TestCounterSignatureLevels: a countersignature has a time-stamp of its own and
+// validation data in the message; an archive time-stamp is the signer's.
+func TestCounterSignatureLevels(t *testing.T) {
+	t.Parallel()
+	country := signers.NewCountry(t)
+	for _, detached := range []bool{false, true} {
+		first, _ := sign(t, text, country.Citizen, cades.Options{Detached: detached, SigningTime: country.Now()})
+		for level, later := range map[signing.Baseline]signing.Baseline{
+			signing.BaselineB: signing.BaselineB, signing.BaselineT: signing.BaselineLT, signing.BaselineLT: signing.BaselineLT,
+		} {
+			var out bytes.Buffer
+			// The content is not needed, and not at hand where it is detached.
+			result, err := cades.CounterSign(t.Context(), bytes.NewReader(first), int64(len(first)), nil, 1, &out, country.Person(t, 1), cades.Options{SigningTime: country.Now(), Level: level, Services: country.Services})
+			if err != nil || result.Baseline != level || result.Shortfall != "" {
+				t.Fatalf("detached %t: %+v, %v", detached, result, err)
+			}
+			content := contentFor(detached, text)
+			o := country.Trusting()
+			o.Fetch = country.Client
+			passed(t, verify(t, out.Bytes(), content, o), signing.BaselineB, level)
+			archived := extend(t, out.Bytes(), content, signing.BaselineLTA, country)
+			passed(t, verify(t, archived, content, country.Trusting()), signing.BaselineLTA, later)
+		}
+		var refused *signing.RefusedError
+		_, err := cades.PrepareCounterSignature(t.Context(), bytes.NewReader(first), int64(len(first)), nil, 1, country.Person(t, 1), cades.Options{Level: signing.BaselineLTA, Services: country.Services})
+		if !errors.As(err, &refused) || refused.Code != signing.RefusedOption {
+			t.Errorf("B-LTA: %v", err)
+		}
+	}
+}
+
 func parse(t *testing.T, message []byte) *cms.SignedData {
 	t.Helper()
 	d, err := cms.Open(bytes.NewReader(message), int64(len(message)))
