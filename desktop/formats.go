@@ -9,6 +9,7 @@ import (
 	"mime"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/archive"
@@ -23,6 +24,12 @@ import (
 // output: XAdES, CAdES or FacturaE. Its signed form becomes the file out.
 func File(in, out string, o FileOptions) Document {
 	return &fileDocument{FileOptions: o, in: []string{in}, out: out, sign: signFile}
+}
+
+// Beside are files on disk that one XAdES signature in a file of its own is about.
+// They stay as they are; the signature becomes the file out.
+func Beside(in []string, out string, o FileOptions) Document {
+	return &fileDocument{FileOptions: o, in: in, out: out, sign: signBeside, whole: len(in) > 1}
 }
 
 // NewContainer are files that go into one new container together, under one
@@ -42,9 +49,15 @@ func Container(in, out string, o FileOptions) Document {
 // becomes the file out.
 func Message(in, content, out string, o FileOptions) Document {
 	return &fileDocument{FileOptions: o, in: []string{in}, out: out, sign: func(ctx context.Context, d *fileDocument, credential signing.Credential, o Output) (*signing.Result, error) {
-		return cades.CoSignFile(ctx, in, content, d.out, credential, cades.Options{
-			Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
-		})
+		options := cadesOptions(d, o)
+		if o.Countersign == "" {
+			return cades.CoSignFile(ctx, in, content, d.out, credential, options)
+		}
+		signer, err := strconv.Atoi(o.Countersign)
+		if err != nil {
+			return nil, signing.Refuse(signing.RefusedOption, "name it by its number", "the message has no signer %q", o.Countersign)
+		}
+		return cades.CounterSignFile(ctx, in, content, d.out, signer, credential, options)
 	}}
 }
 
@@ -205,26 +218,55 @@ func (d *fileDocument) recheck(ctx context.Context, shown Description) error {
 // claims are what the output says of the signer's words; a reason has no place
 // outside PDF.
 func claims(o Output) signing.Claims {
-	var c signing.Claims
-	c.Place.Locality = o.Location
+	c := o.Claims
+	if o.Location != "" {
+		c.Place.Locality = o.Location
+	}
 	return c
+}
+
+func xadesOptions(d *fileDocument, o Output) xades.Options {
+	x := xades.Options{
+		Limits: xmltext.FileLimits(), Packaging: xades.Packaging(o.Packaging), Elements: o.Elements, Parallel: o.Parallel, Manifest: o.Manifest,
+		Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
+		MimeType: xmlMimeType(d.in[0]),
+	}
+	if o.Packaging == signing.Internal {
+		x.Packaging = xades.Detached
+	}
+	return x
+}
+
+func cadesOptions(d *fileDocument, o Output) cades.Options {
+	return cades.Options{
+		Detached: o.Packaging == signing.Detached, Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
+	}
+}
+
+func signBeside(ctx context.Context, d *fileDocument, credential signing.Credential, o Output) (*signing.Result, error) {
+	var files []xades.FileObject
+	for _, name := range d.in {
+		files = append(files, xades.FileObject{Path: name, MimeType: mediaTypeOf(name)})
+	}
+	return xades.SignObjectFiles(ctx, files, d.out, credential, xadesOptions(d, o))
 }
 
 func signFile(ctx context.Context, d *fileDocument, credential signing.Credential, o Output) (*signing.Result, error) {
 	in := d.in[0]
 	switch o.Format {
 	case signing.XAdES:
-		return xades.SignFile(ctx, in, d.out, credential, xades.Options{
-			Limits:    xmltext.FileLimits(),
-			Packaging: xades.Packaging(o.Packaging), Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
-			MimeType: xmlMimeType(in),
-		})
-	case signing.FacturaE:
-		return facturae.SignFile(ctx, in, d.out, credential, facturae.Options{Limits: xmltext.FileLimits(), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite})
-	case signing.CAdES:
-		options := cades.Options{
-			Detached: o.Packaging == signing.Detached, Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
+		if o.Countersign != "" {
+			return xades.CountersignFile(ctx, in, d.out, o.Countersign, credential, xadesOptions(d, o))
 		}
+		return xades.SignFile(ctx, in, d.out, credential, xadesOptions(d, o))
+	case signing.FacturaE:
+		options := facturae.Options{Limits: xmltext.FileLimits(), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite}
+		if len(o.Claims.Roles) > 0 {
+			options.Role = facturae.Role(o.Claims.Roles[0])
+		}
+		return facturae.SignFile(ctx, in, d.out, credential, options)
+	case signing.CAdES:
+		options := cadesOptions(d, o)
 		if options.Detached {
 			options.MediaType = mediaTypeOf(in)
 		}

@@ -74,8 +74,18 @@ type Output struct {
 	Certify          pades.Certification
 	LegalAttestation string
 	Lock             *pades.FieldLock
-	// Reason and Location go into the signature as claims of the signer.
+	// Reason and Location go into the signature as claims of the signer. Claims are
+	// further ones, for other formats than PAdES.
 	Reason, Location string
+	Claims           signing.Claims
+	// Elements are the identifiers of the parts of an XML document that are signed in
+	// place of all of it. Parallel leaves other signatures out of what is signed, so
+	// that more can be added; Manifest signs a list of the references. For XAdES.
+	Elements           []string
+	Parallel, Manifest bool
+	// Countersign is the signature whose value is signed in place of the document:
+	// its number from 1 or, in XML, its Id. For XAdES and CAdES; empty is none.
+	Countersign string
 	// Visible makes the signature show on pages; its values are filled in from the
 	// certificate. Nil is a hidden signature.
 	Visible *pades.Visible

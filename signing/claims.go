@@ -1,5 +1,7 @@
 package signing
 
+import "strings"
+
 // Claims are what a signer says beside the content. They prove nothing.
 type Claims struct {
 	// Policy is an explicit signature policy; nil for none.
@@ -44,23 +46,31 @@ func commitments() []Commitment {
 	return []Commitment{ProofOfOrigin, ProofOfReceipt, ProofOfDelivery, ProofOfSender, ProofOfApproval, ProofOfCreation}
 }
 
-// OID returns the identifier for CMS: a dotted decimal form stands for itself.
+// urnOID precedes an OID that is written as a URI (RFC 3061).
+const urnOID = "urn:oid:"
+
+// OID returns the identifier for CMS: another than the types of ETSI stands for
+// itself, in dotted decimal form or as a URN.
 func (c Commitment) OID() string {
 	for i, known := range commitments() {
 		if c == known {
 			return "1.2.840.113549.1.9.16.6." + string(rune('1'+i))
 		}
 	}
-	return string(c)
+	return strings.TrimPrefix(string(c), urnOID)
 }
 
-// URI returns the identifier for XML: a URI stands for itself.
+// URI returns the identifier for XML: another than the types of ETSI stands for
+// itself, an OID as a URN.
 func (c Commitment) URI() string {
 	names := []string{"ProofOfOrigin", "ProofOfReceipt", "ProofOfDelivery", "ProofOfSender", "ProofOfApproval", "ProofOfCreation"}
 	for i, known := range commitments() {
 		if c == known {
 			return "http://uri.etsi.org/01903/v1.2.2#" + names[i]
 		}
+	}
+	if c != "" && strings.Trim(string(c), "0123456789.") == "" {
+		return urnOID + string(c)
 	}
 	return string(c)
 }
@@ -89,6 +99,8 @@ const (
 	Enveloped Packaging = "enveloped"
 	// Enveloping: the data stands inside the signature (XML, CMS).
 	Enveloping Packaging = "enveloping"
-	// Detached: they stand apart.
+	// Detached: they stand apart, each in a file of its own.
 	Detached Packaging = "detached"
+	// Internal: they stand side by side in one new document (XML).
+	Internal Packaging = "internal"
 )

@@ -1,37 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
-
-// namedFiles gives external references of XML signatures the files that the user
-// named, by their base names. Nothing else is opened because a document says so.
-type namedFiles []string
-
-// Open implements xmldsig.Resolver.
-func (n namedFiles) Open(_ context.Context, uri string) (io.ReadCloser, error) {
-	name, err := url.PathUnescape(uri)
-	if err != nil {
-		name = uri
-	}
-	for _, file := range n {
-		if base := filepath.Base(file); base == name || base == uri {
-			return signing.FileContent(file).Open()
-		}
-	}
-	return nil, fmt.Errorf("%w: %s", xmldsig.ErrNotFound, uri)
-}
 
 // detachedFile is the file that a message is about: the one that was named, else
 // contract.txt for contract.txt.p7s. Empty when there is none.

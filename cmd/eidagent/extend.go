@@ -118,7 +118,7 @@ func (c *extendCommand) extend(p *program, out string, level signing.Baseline, s
 	}
 	switch kind {
 	case kindXML, kindInvoice:
-		return xades.ExtendFile(p.ctx, c.File, out, level, services, xades.ExtendOptions{Limits: xmltext.FileLimits(), Resolver: namedFiles(c.Content), Overwrite: c.Force})
+		return xades.ExtendFile(p.ctx, c.File, out, level, services, xades.ExtendOptions{Limits: xmltext.FileLimits(), Resolver: xades.Files(c.Content), Overwrite: c.Force})
 	case kindContainer, kindZIP:
 		return asic.ExtendFile(p.ctx, c.File, out, level, services, c.Force)
 	case kindMessage:

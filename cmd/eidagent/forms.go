@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/desktop"
@@ -14,9 +15,14 @@ import (
 // forming are the options that choose the form of a signature.
 type forming struct {
 	Format    string `enum:"auto,pades,xades,cades,asic-e,asic-s,facturae" default:"auto" help:"Form of the signature: pades, xades, cades, asic-e, asic-s or facturae (default: what fits the file; several files or another type of file give an asic-e container)."`
-	Packaging string `enum:"auto,enveloped,enveloping,attached,detached" default:"auto" help:"Where the signature stands: enveloped in the XML, enveloping (attached) around the file, or detached beside it."`
+	Packaging string `enum:"auto,enveloped,enveloping,attached,detached,internal" default:"auto" help:"Where the signature stands: enveloped in the XML, enveloping (attached) around the file, detached in a file beside it or them, or internal, beside the XML in one new document."`
 	CAdES     bool   `name:"cades" help:"Sign containers with CAdES in place of XAdES."`
 	Content   string `placeholder:"FILE" help:"The file that a detached message is about, to sign the message again (default: FILE of FILE.p7s)."`
+
+	Element      []string `sep:"none" placeholder:"ID" help:"Sign the element of the XML document with this identifier in place of all of it (may be repeated)."`
+	Parallel     bool     `help:"Leave other signatures out of what an enveloped one signs, so that others can sign beside it."`
+	SignManifest bool     `help:"Sign a list (ds:Manifest) of what is signed, for programs that check the files by themselves."`
+	Countersign  string   `placeholder:"WHICH" help:"Sign the signature with this number (eidagent verify lists them; in XML also its Id) in place of the data."`
 }
 
 // job is what is to be signed, and how.
@@ -52,8 +58,20 @@ func (c *signCommand) job() (job, error) {
 	if err := c.onlyPDF(j); err != nil {
 		return j, err
 	}
+	if err := c.onlyXML(j, kinds); err != nil {
+		return j, err
+	}
 	first := c.Files[0]
 	switch container := j.format == signing.ASiCE || j.format == signing.ASiCS; {
+	case c.Countersign != "":
+		j.out = c.output(marked(first, "-countersigned"))
+		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.File(first, j.out, o) }
+		if j.format == signing.CAdES {
+			j.document = func(o desktop.FileOptions) desktop.Document { return desktop.Message(first, c.content(), j.out, o) }
+		}
+	case j.format == signing.XAdES && j.packaging == signing.Detached:
+		j.out = c.output(strings.TrimSuffix(first, filepath.Ext(first)) + "-signature.xml")
+		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.Beside(c.Files, j.out, o) }
 	case container && len(c.Files) == 1 && kinds[0] == kindContainer && c.Format == "auto":
 		j.out = c.output(marked(first, "-signed"))
 		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.Container(first, j.out, o) }
@@ -62,25 +80,27 @@ func (c *signCommand) job() (job, error) {
 		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.NewContainer(c.Files, j.out, o) }
 	case len(c.Files) > 1:
 		return j, &problem{exit: exitUsage, message: fmt.Sprintf("%s signs one file at a time", j.format.Title()), hints: []string{
-			"Leave out --format to put the files into one container.",
+			"Leave out --format to put the files into one container, or sign them where they are: --format xades --packaging detached",
 		}}
 	case j.format == signing.PAdES:
 		j.out = c.output(beside(first, "-signed.pdf"))
 		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.PDFFile(first, j.out, o) }
 	case j.format == signing.CAdES && kinds[0] == kindMessage:
 		j.out = c.output(marked(first, "-signed"))
-		content := ""
-		if c.Content != "" {
-			content = c.Content
-		} else {
-			content = detachedFile(first, nil)
-		}
-		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.Message(first, content, j.out, o) }
+		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.Message(first, c.content(), j.out, o) }
 	default:
 		j.out = c.output(outputOf(first, kinds[0], j))
 		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.File(first, j.out, o) }
 	}
 	return j, nil
+}
+
+// content is the file that a message is about, empty where it is inside.
+func (c *signCommand) content() string {
+	if c.Content != "" {
+		return c.Content
+	}
+	return detachedFile(c.Files[0], nil)
 }
 
 // kinds looks at the files; a folder stands for PDFs.
@@ -133,8 +153,48 @@ func (c *signCommand) onlyPDF(j job) error {
 		return wrong("--mark", "Marks show on the pages of a PDF.")
 	case c.Batch:
 		return wrong("--batch", "Batches are of PDFs.")
+	case j.packaging != "" && (j.format == signing.ASiCE || j.format == signing.ASiCS):
+		return wrong("--packaging", "A container holds files and signatures. Without one, choose --format xades or --format cades.")
+	case j.packaging != "" && j.packaging != signing.Enveloped && j.format == signing.FacturaE:
+		return wrong("--packaging "+string(j.packaging), "The signature of an invoice stands inside it. Without the policy of invoices, choose --format xades.")
+	case j.format == signing.CAdES && (j.packaging == signing.Enveloped || j.packaging == signing.Internal):
+		return wrong("--packaging "+string(j.packaging), "Choose attached or detached.")
 	case j.format == signing.FacturaE && c.Location != "":
 		return wrong("--location", "The policy of invoices has no place for it.")
+	}
+	return nil
+}
+
+// onlyXML refuses options that have a meaning for some signatures in XML alone, and
+// countersignatures of what has none to be countersigned.
+func (c *signCommand) onlyXML(j job, kinds []kind) error {
+	enveloped := j.format == signing.XAdES && (j.packaging == "" || j.packaging == signing.Enveloped)
+	signs := len(c.Element) > 0 || c.Parallel || c.SignManifest
+	for _, o := range []struct {
+		set, fits    bool
+		option, hint string
+	}{
+		{len(c.Element) > 0, enveloped, "--element", "It names a part of an XML document that gets an enveloped signature: --format xades"},
+		{c.Parallel, enveloped, "--parallel", "It is about enveloped signatures in XML: --format xades"},
+		{c.SignManifest, j.format == signing.XAdES, "--sign-manifest", "It is about signatures in XML: --format xades"},
+		{c.Countersign != "", j.format == signing.XAdES || j.format == signing.CAdES, "--countersign", "Signatures in XML files and messages (.p7m, .p7s) can be countersigned. Containers and PDFs are signed again."},
+	} {
+		if o.set && !o.fits {
+			return &problem{exit: exitUsage, message: fmt.Sprintf("%s has no meaning for %s here", o.option, j.format.Title()), hints: []string{o.hint}}
+		}
+	}
+	if c.Countersign == "" {
+		return nil
+	}
+	signed := map[signing.Format]kind{signing.XAdES: kindXML, signing.CAdES: kindMessage}[j.format]
+	switch {
+	case len(kinds) > 1 || kinds[0] != signed:
+		return &problem{exit: exitUsage, message: "one XML file or message with a signature is countersigned", hints: []string{"Name the signed file, not what it is about."}}
+	case signs || j.packaging != "":
+		return &problem{exit: exitUsage, message: "a countersignature is about the value of a signature and nothing else", hints: []string{"Leave out --packaging, --element, --parallel and --sign-manifest."}}
+	}
+	if _, err := strconv.Atoi(c.Countersign); err != nil && j.format == signing.CAdES {
+		return &problem{exit: exitUsage, message: fmt.Sprintf("--countersign %q is no number of a signer", c.Countersign), hints: []string{"The signers of a message are numbered from 1, as eidagent verify lists them."}}
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/xmls"
 )
 
 // pin2 is the signature PIN of the cards in these tests: a canary that nothing
@@ -101,6 +102,7 @@ func setUp(env *testscript.Env) error {
 		"active.pdf": pdfs.Active()[0].Data, "plainform.pdf": pdfs.Form(),
 		"threepins": []byte(strings.Repeat(pin2+"\n", 3)), "threewrongpins": []byte(strings.Repeat("55555\n", 3)),
 		"passwordpin": []byte("secreto\n" + pin2 + "\n"), "password": []byte("secreto\n"),
+		"invoice.xml": xmls.Invoice("3.2.2", 2),
 	} {
 		if err := os.WriteFile(filepath.Join(env.WorkDir, name), data, 0o600); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pkcs12"
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/archive"
 	"github.com/eidbridge/eidbridge/signing/asic"
 	"github.com/eidbridge/eidbridge/signing/cms"
@@ -294,7 +295,13 @@ func explainDocument(err error) *problem {
 		}}
 	case isRefused:
 		p := &problem{exit: exitDocument, message: "the document cannot be signed: " + refused.Why}
-		if refused.Advice != "" {
+		switch {
+		case refused.Code == signing.RefusedEarlier:
+			p.hints = []string{
+				"Put the document into a container with --format asic-e, sign it where it is with --format xades --packaging detached, or sign the signature with --countersign 1.",
+				"A document whose first signature is made with --parallel takes more beside it.",
+			}
+		case refused.Advice != "":
 			p.hints = []string{refused.Advice}
 		}
 		return p

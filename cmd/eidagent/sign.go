@@ -24,6 +24,7 @@ type signCommand struct {
 	Level    string   `enum:"B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" placeholder:"LEVEL" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
 	JSON     bool     `name:"json" help:"Print the result as JSON."`
 	forming
+	claiming
 	marking
 	permitting
 	batching
@@ -58,6 +59,13 @@ func (c *signCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	claims, err := c.claims()
+	if err != nil {
+		return err
+	}
+	if err := c.check(claims, job.format, job.format == signing.CAdES || c.CAdES); err != nil {
+		return err
+	}
 	var several *batchRun
 	if job.batch && c.Preview == "" {
 		if several, err = c.newBatch(p); err != nil {
@@ -75,6 +83,7 @@ func (c *signCommand) Run(p *program) error {
 	output := desktop.Output{
 		Format: job.format, Packaging: job.packaging, CAdES: c.CAdES, Baseline: level, Services: services,
 		Reason: c.Reason, Location: c.Location, Visible: visible, Field: c.Field,
+		Claims: claims, Elements: c.Element, Parallel: c.Parallel, Manifest: c.SignManifest, Countersign: c.Countersign,
 	}
 	if err := c.apply(&output); err != nil {
 		return err

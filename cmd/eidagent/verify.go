@@ -131,7 +131,7 @@ func (c *verifyCommand) verify(p *program, o signing.VerifyOptions) (*signing.Re
 	if err != nil {
 		return nil, err
 	}
-	x := xades.VerifyOptions{VerifyOptions: o, Resolver: namedFiles(c.Content), Limits: xmltext.FileLimits()}
+	x := xades.VerifyOptions{VerifyOptions: o, Resolver: xades.Files(c.Content), Limits: xmltext.FileLimits()}
 	switch kind {
 	case kindXML:
 		return xades.Verify(p.ctx, f, info.Size(), x)

@@ -10,6 +10,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/validation"
+	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
 
 func unreached(err error) bool { return errors.Is(err, signing.ErrUnreached) }
@@ -35,7 +36,7 @@ func (s *staged) archive(ctx context.Context, services *signing.Services) error 
 		if err != nil {
 			return err
 		}
-		all = append(all, reference{uri: escape(f.Name), mediaType: f.MediaType, hash: stampDigest, digest: found[stampDigest]})
+		all = append(all, reference{uri: xmldsig.NameURI(f.Name), mediaType: f.MediaType, hash: stampDigest, digest: found[stampDigest]})
 	}
 	for _, m := range s.meta {
 		content, err := s.read(m.name)
@@ -53,7 +54,7 @@ func (s *staged) archive(ctx context.Context, services *signing.Services) error 
 			continue
 		}
 		all = append(all, reference{
-			uri: escape(m.name), mediaType: mediaType, root: m.name == previous, hash: stampDigest, digest: digestOf(stampDigest, content),
+			uri: xmldsig.NameURI(m.name), mediaType: mediaType, root: m.name == previous, hash: stampDigest, digest: digestOf(stampDigest, content),
 		})
 	}
 	manifest := writeASiCManifest(token, mediaTypeToken, all)
@@ -76,7 +77,9 @@ func (s *staged) completeToken(ctx context.Context, services *signing.Services) 
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(s.meta, func(m metaFile) bool { return m.name == manifest.signature || escape(m.name) == manifest.signature })
+	at := slices.IndexFunc(s.meta, func(m metaFile) bool {
+		return m.name == manifest.signature || xmldsig.NameURI(m.name) == manifest.signature
+	})
 	if at < 0 {
 		return fmt.Errorf("%w: the time-stamp of %s is not there", ErrFormat, nameArchiveManifest)
 	}

@@ -116,7 +116,7 @@ func writeASiCManifest(signature, mediaType string, references []reference) []by
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8" standalone="no"?>` + "\n")
 	b.WriteString(`<asic:ASiCManifest xmlns:asic="` + namespaceASiC + `" xmlns:ds="` + namespaceDS + `">`)
 	b.WriteString(`<asic:SigReference MimeType="` + mediaType + `" URI="`)
-	writeAttribute(&b, escape(signature))
+	writeAttribute(&b, xmldsig.NameURI(signature))
 	b.WriteString(`"/>`)
 	for _, r := range references {
 		b.WriteString(`<asic:DataObjectReference MimeType="`)

@@ -35,4 +35,4 @@ type opened struct {
 }
 
 // Open implements signing.Content.
-func (o opened) Open() (io.ReadCloser, error) { return o.files.Open(o.ctx, escape(o.name)) }
+func (o opened) Open() (io.ReadCloser, error) { return o.files.Open(o.ctx, xmldsig.NameURI(o.name)) }

@@ -99,15 +99,6 @@ func (c *Container) refer(uri string) *archive.File {
 	return nil
 }
 
-// escape writes a name as a URI reference.
-func escape(name string) string {
-	parts := strings.Split(name, "/")
-	for i, p := range parts {
-		parts[i] = strings.ReplaceAll(url.PathEscape(p), "+", "%2B")
-	}
-	return strings.Join(parts, "/")
-}
-
 // corrupt tells whether reading failed because of the container itself.
 func corrupt(err error) bool {
 	return errors.Is(err, archive.ErrCorrupt) || errors.Is(err, archive.ErrFormat)

@@ -15,6 +15,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing/cades"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/xades"
+	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
 
 // Options says what goes into the signature besides key and files. The zero value
@@ -253,7 +254,7 @@ func (s *staged) sign(ctx context.Context, hash crypto.Hash, cred signing.Creden
 func (s *staged) objects(hash crypto.Hash) []xades.Object {
 	var all []xades.Object
 	for _, f := range s.files {
-		all = append(all, xades.Object{URI: escape(f.Name), MimeType: f.MediaType, Digest: f.digests[hash]})
+		all = append(all, xades.Object{URI: xmldsig.NameURI(f.Name), MimeType: f.MediaType, Digest: f.digests[hash]})
 	}
 	return all
 }
@@ -307,7 +308,7 @@ func join(have, added []byte) ([]byte, error) {
 func (s *staged) manifestAbout(signature string, hash crypto.Hash) []byte {
 	var all []reference
 	for _, f := range s.files {
-		all = append(all, reference{uri: escape(f.Name), mediaType: f.MediaType, hash: hash, digest: f.digests[hash]})
+		all = append(all, reference{uri: xmldsig.NameURI(f.Name), mediaType: f.MediaType, hash: hash, digest: f.digests[hash]})
 	}
 	return writeASiCManifest(signature, mediaTypeCAdES, all)
 }

@@ -42,6 +42,9 @@ func (o *Options) attributes() ([]cms.Attribute, error) {
 	if o.MediaType != "" {
 		failures = append(failures, add(cms.OIDMimeType, func(b *cryptobyte.Builder) { addUTF8(b, asn1.UTF8String, o.MediaType) }))
 	}
+	if o.Policy != nil && o.Policy.OID == "" {
+		return nil, signing.Refuse(signing.RefusedOption, "name the policy by its OID", "a CAdES signature cannot name the policy %q", o.Policy.URI)
+	}
 	if len(o.Commitments) > 1 {
 		return nil, signing.Refuse(signing.RefusedOption, "name one commitment type", "a CAdES signature has one commitment type")
 	}

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
 
 // PrepareCountersignature decides on a signature over the value of another one
-// (EN 319 132-1 5.2.7): the one with that Id, or the only one of the document if
-// the Id is empty. It is put into the other as an unsigned property.
+// (EN 319 132-1 5.2.7): the one with that Id or, where id is a number, the one that
+// a report lists under it; the only one of the document if id is empty. It is put
+// into the other as an unsigned property.
 func PrepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, id string, cred signing.Credential, o Options) (*Plan, error) {
 	p, err := prepareCountersignature(ctx, src, size, id, cred, o)
 	if err != nil {
@@ -60,7 +63,7 @@ func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, i
 		for _, out := range outcomes {
 			d := []signing.SignedData{{Start: out.Start, End: out.End, Omitted: out.Omitted}}
 			if out.Err == nil && covers(d, target.Start, target.End) {
-				return nil, signing.Refuse(signing.RefusedEarlier, "put the document into a container", "another signature covers the one to be countersigned, which would have to change")
+				return nil, signing.Refuse(signing.RefusedHarm, "put the document into a container", "another signature covers the one to be countersigned, which would have to change")
 			}
 		}
 	}
@@ -100,9 +103,15 @@ func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, i
 	return &prepared{plan: plan, fragment: made.fragment, document: doc}, nil
 }
 
-// theSignature finds a signature by its Id; without one the document must have
-// one that is no countersignature.
+// theSignature finds a signature by its number or Id, of which no number is one;
+// without it the document must have one that is no countersignature.
 func theSignature(doc *xmldsig.Document, id string) (*xmldsig.Signature, error) {
+	if n, err := strconv.Atoi(id); err == nil {
+		if n < 1 || n > len(doc.Signatures) || doc.Signatures[n-1].Err != nil {
+			return nil, signing.Refuse(signing.RefusedOption, fmt.Sprintf("choose one of 1 to %d", len(doc.Signatures)), "there is no signature %d", n)
+		}
+		return doc.Signatures[n-1], nil
+	}
 	var found *xmldsig.Signature
 	for _, s := range doc.Signatures {
 		if s.Err != nil || id == "" && s.Outer != nil || id != "" && s.ID() != id {

@@ -99,7 +99,7 @@ func (x *extender) check() error {
 		}
 		for j, other := range x.report.Signatures {
 			if i != j && covers(other.Data, sig.Start, sig.End) {
-				return signing.Refuse(signing.RefusedEarlier, "put the document into a container with a time-stamp", "signature %d covers signature %d, which would have to change", j+1, i+1)
+				return signing.Refuse(signing.RefusedHarm, "put the document into a container with a time-stamp", "signature %d covers signature %d, which would have to change", j+1, i+1)
 			}
 		}
 	}

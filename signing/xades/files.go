@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/outfile"
@@ -33,6 +36,72 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 		}
 		return p.signTo(ctx, src, target, cred, o)
 	})
+}
+
+// FileObject is a file that a detached signature is about.
+type FileObject struct {
+	Path string
+	// MimeType goes into DataObjectFormat; empty is application/octet-stream.
+	MimeType string
+}
+
+// SignObjectFiles signs files where they are, named by their base names, and puts a
+// document that holds the signature in place as out, as SignFile does.
+func SignObjectFiles(ctx context.Context, in []FileObject, out string, cred signing.Credential, o Options) (*signing.Result, error) {
+	m, err := newMaker(cred, o)
+	if err != nil {
+		return nil, err
+	}
+	var objects []Object
+	var infos []fs.FileInfo
+	var files Files
+	for _, file := range in {
+		f, info, err := outfile.Open(file.Path)
+		if err != nil {
+			return nil, err
+		}
+		digests, _, err := signing.Digests(ctx, signing.SectionContent(f, 0, info.Size()), m.algorithm.Digest)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, Object{URI: xmldsig.NameURI(filepath.Base(file.Path)), MimeType: file.MimeType, Digest: digests[m.algorithm.Digest]})
+		infos, files = append(infos, info), append(files, file.Path)
+	}
+	target, err := outfile.Create(out, 0o644, o.Overwrite, infos...)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Discard()
+	p, err := prepareObjects(ctx, objects, cred, o)
+	if err != nil {
+		return nil, err
+	}
+	p.resolver = files
+	result, err := p.signTo(ctx, nil, target, cred, o)
+	if err != nil {
+		return nil, err
+	}
+	return result, target.Place(ctx)
+}
+
+// Files is an xmldsig.Resolver of files on this computer that the caller named: a reference
+// finds one by its base name, escaped or not. Nothing else is opened because a
+// document says so.
+type Files []string
+
+// Open implements xmldsig.Resolver.
+func (f Files) Open(_ context.Context, uri string) (io.ReadCloser, error) {
+	name, err := url.PathUnescape(uri)
+	if err != nil {
+		name = uri
+	}
+	for _, file := range f {
+		if base := filepath.Base(file); base == name || base == uri {
+			return signing.FileContent(file).Open()
+		}
+	}
+	return nil, fmt.Errorf("%w: %.80q", xmldsig.ErrNotFound, uri)
 }
 
 // CountersignFile does so with a countersignature.

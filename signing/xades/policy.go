@@ -17,7 +17,7 @@ func FacturaEPolicy() *signing.Policy {
 }
 
 // AGEPolicy is version 1.9 of the signature policy of the Spanish general state
-// administration (AGE), for XAdES.
+// administration (AGE); its identifier is an OID, so that CAdES can name it too.
 func AGEPolicy() *signing.Policy {
 	return &signing.Policy{
 		OID:             "2.16.724.1.3.1.1.2.1.9",

@@ -94,11 +94,9 @@ func putPolicy(to *etree.Element, p *signing.Policy) error {
 	id := add(add(to, "SignaturePolicyIdentifier"), "SignaturePolicyId")
 	sig := add(id, "SigPolicyId")
 	if p.URI != "" {
-		add(sig, "Identifier").SetText(p.URI)
+		putIdentifier(sig, p.URI)
 	} else {
-		identifier := add(sig, "Identifier")
-		identifier.CreateAttr("Qualifier", "OIDAsURN")
-		identifier.SetText("urn:oid:" + p.OID)
+		putIdentifier(sig, "urn:oid:"+p.OID)
 	}
 	hash := digestNamed(p.DigestAlgorithm)
 	if hash == 0 || len(p.Digest) != hash.Size() {
@@ -171,12 +169,7 @@ func (m *maker) putFormats(to *etree.Element) {
 		format := add(data, "DataObjectFormat")
 		format.CreateAttr("ObjectReference", "#"+f.reference)
 		if f.oid != "" {
-			object := add(format, "ObjectIdentifier")
-			identifier := add(object, "Identifier")
-			if strings.HasPrefix(f.oid, "urn:oid:") {
-				identifier.CreateAttr("Qualifier", "OIDAsURN")
-			}
-			identifier.SetText(f.oid)
+			putIdentifier(add(format, "ObjectIdentifier"), f.oid)
 		}
 		add(format, "MimeType").SetText(f.mimeType)
 		if f.encoding != "" {
@@ -185,9 +178,18 @@ func (m *maker) putFormats(to *etree.Element) {
 	}
 	for _, c := range m.options.Claims.Commitments {
 		commitment := add(data, "CommitmentTypeIndication")
-		add(add(commitment, "CommitmentTypeId"), "Identifier").SetText(c.URI())
+		putIdentifier(add(commitment, "CommitmentTypeId"), c.URI())
 		add(commitment, "AllSignedDataObjects")
 	}
+}
+
+// putIdentifier writes Identifier (5.1.2), and of an OID that it is one.
+func putIdentifier(to *etree.Element, uri string) {
+	identifier := add(to, "Identifier")
+	if strings.HasPrefix(uri, "urn:oid:") {
+		identifier.CreateAttr("Qualifier", "OIDAsURN")
+	}
+	identifier.SetText(uri)
 }
 
 // format is what DataObjectFormat says of one reference.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto"
 	"io"
+	"net/url"
+	"strings"
 )
 
 // Resolver gives the octets of external references. It gets the URI as written,
@@ -22,4 +24,13 @@ type Digester interface {
 	Resolver
 	// Digest returns the digest of the octets; ok is false if it is not known.
 	Digest(ctx context.Context, uri string, hash crypto.Hash) (digest []byte, ok bool)
+}
+
+// NameURI writes the name of a file, relative and with slashes, as a URI reference.
+func NameURI(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(url.PathEscape(p), "+", "%2B")
+	}
+	return strings.Join(parts, "/")
 }
