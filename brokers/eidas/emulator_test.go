@@ -2,6 +2,8 @@ package eidas
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
@@ -40,26 +42,37 @@ func newLab(t *testing.T, signing pair) *lab {
 // newLabAt registers an upstream with the addresses below a URL.
 func newLabAt(t *testing.T, signing pair, local string) *lab {
 	t.Helper()
+	return newLabWith(t, func(o *emulator.Options, c *Config) {
+		o.Signing, c.EntityID, c.ACSURL = signing.tls(), local+"metadata", local+"callback"
+	})
+}
+
+// newLabWith is a node and an upstream that differ from the usual ones.
+func newLabWith(t *testing.T, edit func(*emulator.Options, *Config)) *lab {
+	t.Helper()
+	const local = "http://localhost:8181/upstream/eidas/"
 	server := httptest.NewUnstartedServer(nil)
 	l := &lab{home: "http://" + server.Listener.Addr().String()}
-	var err error
-	l.node, err = emulator.New(emulator.Options{
-		BaseURL: l.home, Country: "ES", Signing: signing.tls(), Clock: time.Now, Random: rand.Reader,
+	c := testConfig()
+	c.EntityID, c.ACSURL, c.Clock = local+"metadata", local+"callback", time.Now
+	o := emulator.Options{
+		BaseURL: l.home, Country: "ES", Signing: pairs().node.tls(), Clock: time.Now, Random: rand.Reader,
 		Provider: func(_ context.Context, entityID string) ([]byte, error) {
 			if l.u == nil || entityID != l.u.config.EntityID {
 				return nil, errors.New("unknown")
 			}
 			return l.u.Metadata()
 		},
-	})
-	if err != nil {
+	}
+	edit(&o, &c)
+	var err error
+	if l.node, err = emulator.New(o); err != nil {
 		t.Fatal(err)
 	}
 	server.Config.Handler = l.node.Handler()
 	server.Start()
 	t.Cleanup(server.Close)
-	c := testConfig()
-	c.EntityID, c.ACSURL, c.Clock, c.Metadata = local+"metadata", local+"callback", time.Now, l.node.Metadata()
+	c.Metadata = l.node.Metadata()
 	if l.u, err = New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +82,12 @@ func newLabAt(t *testing.T, signing pair, local string) *lab {
 // answered walks the pages to the answer; steps are actions with their fields.
 func (l *lab) answered(t *testing.T, least levels.Level, steps ...[]string) (*brokers.AuthenticationEvent, error) {
 	t.Helper()
-	d, err := l.u.Start(context.Background(), brokers.AuthenticationRequest{Method: "eidas", Level: least, RelayState: state})
+	return l.answeredBy(t, "eidas", least, steps...)
+}
+
+func (l *lab) answeredBy(t *testing.T, method string, least levels.Level, steps ...[]string) (*brokers.AuthenticationEvent, error) {
+	t.Helper()
+	d, err := l.u.Start(context.Background(), brokers.AuthenticationRequest{Method: method, Level: least, RelayState: state})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,4 +275,92 @@ func b64Edit(t *testing.T, message, old, changed string) string {
 		t.Fatalf("message has no %s", old)
 	}
 	return base64.StdEncoding.EncodeToString([]byte(strings.Replace(string(text), old, changed, 1)))
+}
+
+// TestVersionsOfTheProfile: versions differ in how they sign, how they hide the
+// key of an assertion and which attributes they know; keys may be RSA or elliptic
+// on either side (broker.md 5.3 to 5.5).
+func TestVersionsOfTheProfile(t *testing.T) {
+	onCurve := func(curve elliptic.Curve) pair { return newPair(must(ecdsa.GenerateKey(curve, rand.Reader))) }
+	decrypt := pairs().decrypt
+	for _, row := range []struct {
+		name    string
+		version emulator.Version
+		node    pair
+		decrypt pair
+		pkcs1   bool
+		newer   bool // optional attributes
+	}{
+		{"1.2 RSA", emulator.Version12, pairs().node, decrypt, true, false},
+		{"1.2 RSA-PSS request", emulator.Version12, pairs().node, decrypt, false, false},
+		{"1.2 ECDSA", emulator.Version12, pairs().nodeEC, decrypt, true, false},
+		{"1.3 RSA", emulator.Version13, pairs().node, decrypt, true, true},
+		{"1.4 RSA-PSS", emulator.Version14, pairs().node, decrypt, false, true},
+		{"1.4 ECDSA", emulator.Version14, pairs().nodeEC, decrypt, false, true},
+		{"1.4 ECDH-ES on P-256", emulator.Version14, pairs().node, onCurve(elliptic.P256()), false, true},
+		{"1.4 ECDH-ES on P-384", emulator.Version14, pairs().nodeEC, onCurve(elliptic.P384()), false, true},
+		{"1.4 ECDH-ES on P-521", emulator.Version14, pairs().nodeEC, onCurve(elliptic.P521()), false, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := newLabWith(t, func(o *emulator.Options, c *Config) {
+				o.Version, o.Signing, c.PKCS1 = row.version, row.node.tls(), row.pkcs1
+				c.DecryptionKeys = []saml.DecryptionKey{must(saml.NewDecryptionKey(row.decrypt.key, row.decrypt.cert))}
+				c.Optional = []string{"PlaceOfBirth", "Nationality", "EmailAddress"}
+			})
+			event, err := l.answered(t, levels.High, steps("EE", "EE-60001019906")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := brokers.Particulars{PlaceOfBirth: "Tallinn"}
+			if row.newer {
+				want.Nationality, want.EmailAddress = "EE", "mary@example.test"
+			}
+			if p := event.Subject.Particulars; event.Subject.Key != "eidas:EE/ES/60001019906" || p == nil || *p != want {
+				t.Errorf("subject = %+v, particulars %+v", event.Subject, p)
+			}
+		})
+	}
+	t.Run("1.4 takes no RSA of PKCS #1 v1.5", func(t *testing.T) {
+		l := newLabWith(t, func(_ *emulator.Options, c *Config) { c.PKCS1 = true })
+		event, err := l.answered(t, levels.Low)
+		wantRejected(t, event, err, reasonLogin, brokers.CategoryConfiguration)
+	})
+}
+
+// TestEmulatorKnowsWhoAsks: the type of a service provider stands in the request or
+// in the metadata, a private one names itself where the node says so, and a country
+// that the request names is not asked for again.
+func TestEmulatorKnowsWhoAsks(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		edit    func(*emulator.Options, *Config)
+		refused bool
+	}{
+		{"type in the metadata", func(_ *emulator.Options, c *Config) { c.TypeInMetadata = true }, false},
+		{"private", func(_ *emulator.Options, c *Config) { c.Private = true }, false},
+		{"private without a name", func(o *emulator.Options, c *Config) { o.RequesterID, c.Private = true, true }, true},
+		{"private with its name", func(o *emulator.Options, c *Config) {
+			o.RequesterID, c.Private, c.RequesterID = true, true, "urn:example:shop"
+		}, false},
+		{"public needs no name", func(o *emulator.Options, _ *Config) { o.RequesterID = true }, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := newLabWith(t, func(o *emulator.Options, c *Config) {
+				c.Countries = []string{"EE", "NL"}
+				row.edit(o, c)
+			})
+			if row.refused {
+				event, err := l.answeredBy(t, "eidas-ee", levels.High)
+				wantRejected(t, event, err, reasonLogin, brokers.CategoryConfiguration)
+				return
+			}
+			event, err := l.answeredBy(t, "eidas-ee", levels.High, steps("EE", "EE-60001019906")[1:]...)
+			if err != nil || event.Subject.Country != "EE" {
+				t.Errorf("%+v, %v", event, err)
+			}
+		})
+	}
+	l := newLabWith(t, func(_ *emulator.Options, c *Config) { c.Countries = []string{"NL"} })
+	event, err := l.answeredBy(t, "eidas-nl", levels.High)
+	wantRejected(t, event, err, reasonLogin, brokers.CategoryConfiguration)
 }
