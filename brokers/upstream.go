@@ -109,17 +109,23 @@ type Limited interface {
 // Limit is an outage or a planned maintenance.
 type Limit struct {
 	// Method is a method's ID; empty is the whole upstream.
-	Method string
+	Method string `json:"method,omitempty"`
 	// From and Until bound it; zero is open.
-	From, Until time.Time
+	From  time.Time `json:"from,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 	// Planned says that it was announced.
-	Planned bool
+	Planned bool `json:"planned,omitempty"`
 }
 
-// Outage is a limit that an operator set on an upstream.
+// Outage is a limit that an operator set on an upstream, or that followed from its
+// failures.
 type Outage struct {
-	Upstream string
+	// ID names one that is in the store; those of the configuration have none.
+	ID       string `json:"id,omitempty"`
+	Upstream string `json:"upstream"`
 	Limit
+	// Automatic says that failures were seen and nobody decided.
+	Automatic bool `json:"automatic,omitempty"`
 }
 
 // Applies reports whether a method is out of order at a time.

@@ -26,6 +26,13 @@ type Strikes interface {
 	// Struck lists counters of at least so many that were added to since a time, the
 	// latest first.
 	Struck(ctx context.Context, since time.Time, least, most int) (map[brokers.Hash]brokers.Strikes, error)
+	// Quash ends a counter now, for all replicas. One that is not there is no error.
+	Quash(ctx context.Context, key brokers.Hash, now time.Time) error
+	// Bans lists those that have not ended; SaveBan keeps one, DeleteBan removes one
+	// or is brokers.ErrNotFound. They are for operators: what bans is a counter.
+	Bans(ctx context.Context, now time.Time) ([]brokers.Ban, error)
+	SaveBan(ctx context.Context, b brokers.Ban) error
+	DeleteBan(ctx context.Context, id string) error
 	// UseAssertionID records what may be used once; brokers.ErrReplayed if it was.
 	UseAssertionID(ctx context.Context, issuer, id string, until time.Time) error
 }
@@ -265,7 +272,11 @@ func (g *Guard) failedAddress(ctx context.Context, kind Kind, address string) {
 	}
 	g.remember(key, banned)
 	g.figures.bans.Add(1)
-	g.tell(ctx, "abuse.banned", string(kind), slog.Time("until", until.UTC()))
+	id := banID(key)
+	g.tell(ctx, "abuse.banned", string(kind), slog.String("ban", id), slog.Time("until", until.UTC()))
+	if err := g.options.Strikes.SaveBan(ctx, brokers.Ban{ID: id, Address: address, Kind: string(kind), At: now, Until: until}); err != nil {
+		g.tell(ctx, "abuse.uncounted", string(ban)) // it holds all the same
+	}
 }
 
 // Try counts a try before it is judged, so that many at once cannot slip through.

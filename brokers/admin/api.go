@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/audit"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -35,8 +37,24 @@ type Config struct {
 	Flight func(ctx context.Context, reference string, now time.Time) (*brokers.Flight, error)
 	// Receipt loads a level receipt, or brokers.ErrNotFound.
 	Receipt func(ctx context.Context, id string, now time.Time) ([]byte, error)
+	// Outages switches login methods off and on; Upstreams are those that there are.
+	Outages   *outages.Board
+	Upstreams []brokers.Upstream
+	// Bans lists and lifts bans.
+	Bans Bans
+	// EndPerson ends all sessions and grants of a person.
+	EndPerson func(ctx context.Context, actor string, person provider.Person) (provider.Ended, error)
+	// Changes tells what operators did lately, the newest first.
+	Changes func(most int) ([]audit.Line, error)
 	// Log is for what goes wrong.
 	Log *slog.Logger
+}
+
+// Bans are those of an abuse.Guard.
+type Bans interface {
+	Bans(ctx context.Context) ([]brokers.Ban, error)
+	// Lift ends one, or brokers.ErrNotFound.
+	Lift(ctx context.Context, actor, id string) error
 }
 
 // api answers programs. A request needs the token of a role, names a host of this
@@ -60,6 +78,13 @@ type api struct {
 //	POST   /v1/clients/{id}/secret     another secret
 //	POST   /v1/clients/{id}/disable    and /enable
 //	GET    /v1/receipts/{id}           a level receipt by event ID
+//	GET    /v1/outages                 what is out of order or will be
+//	POST   /v1/outages                 put a method or an upstream out of order
+//	DELETE /v1/outages/{id}            lift that
+//	GET    /v1/bans                    addresses that are banned
+//	DELETE /v1/bans/{id}               lift a ban
+//	POST   /v1/persons/end             end all sessions and grants of a person
+//	GET    /v1/changes                 what operators did lately
 //
 // and of the console, which console.go draws under / for people. Bodies and answers
 // are JSON; the words of a client are those of the configuration.
@@ -82,6 +107,13 @@ func New(c Config) (http.Handler, error) {
 		{"POST /v1/clients/{id}/enable", Operates, a.disable},
 		{"GET /v1/receipts/{id}", Viewer, a.receipt},
 		{"GET /v1/references/{code}", Viewer, a.flight},
+		{"GET /v1/outages", Viewer, a.listOutages},
+		{"POST /v1/outages", Operates, a.addOutage},
+		{"DELETE /v1/outages/{id}", Operates, a.liftOutage},
+		{"GET /v1/bans", Operates, a.listBans}, // addresses are personal data
+		{"DELETE /v1/bans/{id}", Operates, a.liftBan},
+		{"POST /v1/persons/end", Operates, a.endPerson},
+		{"GET /v1/changes", Viewer, a.changes},
 	} {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			token, problem := a.admit(r, route.needs)
@@ -169,8 +201,13 @@ func (a *api) admit(r *http.Request, needs Role) (*Token, error) {
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var known *refusal
 	var invalid *InvalidError
+	var wrong *outages.InvalidError
 	switch {
 	case errors.As(err, &known):
+	case errors.As(err, &wrong):
+		known = &refusal{problem{"invalid_outage", wrong.Error(), http.StatusBadRequest}}
+	case errors.Is(err, provider.ErrPerson):
+		known = &refusal{problem{"invalid_person", err.Error(), http.StatusBadRequest}}
 	case errors.As(err, &invalid):
 		known = &refusal{problem{"invalid_client_metadata", invalid.Error(), http.StatusBadRequest}}
 	case errors.Is(err, ErrConfigured):
@@ -268,24 +305,28 @@ func (a *api) receipt(_ http.ResponseWriter, r *http.Request, _ string) (int, an
 	return http.StatusOK, map[string]string{"receipt": string(signed)}, err
 }
 
-// readSettings reads the body of a client, strictly.
-func readSettings(r *http.Request) (provider.ClientSettings, error) {
-	var s provider.ClientSettings
+// readSettings reads the body of a client.
+func readSettings(r *http.Request) (s provider.ClientSettings, err error) {
+	return s, readBody(r, &s, "a client")
+}
+
+// readBody reads JSON, strictly.
+func readBody(r *http.Request, into any, what string) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return s, refused(http.StatusUnsupportedMediaType, "content_type", "the body is not application/json")
+		return refused(http.StatusUnsupportedMediaType, "content_type", "the body is not application/json")
 	}
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil {
+	if err := decoder.Decode(into); err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			return s, refused(http.StatusRequestEntityTooLarge, "too_large", "the body is too large")
+			return refused(http.StatusRequestEntityTooLarge, "too_large", "the body is too large")
 		}
-		return s, refused(http.StatusBadRequest, "invalid_json", "the body is not a client: a member is unknown or has the wrong type")
+		return refused(http.StatusBadRequest, "invalid_json", "the body is not "+what+": a member is unknown or has the wrong type")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return s, refused(http.StatusBadRequest, "invalid_json", "there is more than one value")
+		return refused(http.StatusBadRequest, "invalid_json", "there is more than one value")
 	}
-	return s, nil
+	return nil
 }
 
 // rates counts requests by name within a minute.

@@ -9,11 +9,15 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
-// Store is what a store offers to the provider and to upstreams.
-type Store = provider.Store
+// Store is what a store offers to the provider, to upstreams and to operators.
+type Store interface {
+	provider.Store
+	outages.Store
+}
 
 // TestStore proves that a store keeps its contract. The function makes an empty
 // store for each case.
@@ -46,6 +50,9 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"a receipt is kept as it was first", receiptLives},
 		{"a device's request is taken up once (O-73)", deviceOnce},
 		{"a registration is replaced as a whole", registrationLives},
+		{"an outage is kept until it ends or is lifted", outageLives},
+		{"a ban is kept until it ends or is lifted", banLives},
+		{"a person's sessions and grants are found (S-08)", personIsFound},
 		{"purging removes what has expired and nothing else", purge},
 		{"purging a grant removes its tokens", purgeTokens},
 	} {

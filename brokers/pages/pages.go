@@ -88,6 +88,17 @@ type Maintenance struct {
 	From, Until time.Time
 }
 
+// Disruption is a method that is out of order now.
+type Disruption struct {
+	Name map[string]string
+	// Planned says that it was announced; Until is when it is expected back (zero: not
+	// known).
+	Planned bool
+	Until   time.Time
+	// Instead are the names of methods that work and reach its level.
+	Instead []map[string]string
+}
+
 // Choice is the page on which the citizen picks a method.
 type Choice struct {
 	Language string
@@ -102,7 +113,8 @@ type Choice struct {
 	// Failed is the name of the method that the notice tells of, if it was the
 	// method's fault: those marked Instead are offered in its place.
 	Failed map[string]string
-	// Soon lists what will be out of order within the day.
+	// Out lists what is out of order, and Soon what will be within the day.
+	Out  []Disruption
 	Soon []Maintenance
 	// Switch offers to go on as another person.
 	Switch bool
@@ -228,7 +240,7 @@ func New(base string) (*Pages, error) {
 		}
 		p.tags = append(p.tags, name)
 		t := template.New("").Funcs(template.FuncMap{
-			"text": localize(i18n.NewLocalizer(bundle, name)), "clock": clock, "moment": moment,
+			"text": localize(i18n.NewLocalizer(bundle, name)), "clock": clock, "moment": moment, "disruption": disruption,
 		})
 		if _, err := t.ParseFS(files, "templates/*.html"); err != nil {
 			return nil, fmt.Errorf("pages: templates: %w", err)
@@ -341,6 +353,17 @@ func (p *Pages) render(w io.Writer, name, lang string, page any) error {
 // know the citizen's zone.
 func clock(t time.Time) string  { return t.UTC().Format("15:04:05 UTC") }
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// disruption names the text that tells of one.
+func disruption(d Disruption) string {
+	switch {
+	case d.Until.IsZero():
+		return "disruption"
+	case d.Planned:
+		return "disruption_maintenance"
+	}
+	return "disruption_until"
+}
 
 // localize makes the function that templates call as {{text "id" "Name" value}}.
 func localize(texts *i18n.Localizer) func(id string, pairs ...any) (string, error) {

@@ -288,7 +288,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 	}
 	p.note(r.Context(), t, "login.begun", "ok", slog.String("client", c.ID),
 		slog.String("least", levelWord(t.Request.Requirement.Least())))
-	if len(offers) > 1 {
+	if !p.evident(c, &t.Request, offers) {
 		if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
 			p.fault(w, r, "keeping login", err, nil)
 			return
@@ -297,7 +297,11 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 		return
 	}
 	if err := p.send(r, t, offers[0], p.language(r, t)); err != nil {
-		p.fault(w, r, "starting upstream", err, nil)
+		if t.State != brokers.Choosing {
+			p.fault(w, r, "starting upstream", err, nil)
+			return
+		}
+		p.notBegun(w, r, t, offers[0], err, func() error { return p.cfg.Store.SaveTransaction(r.Context(), t) })
 		return
 	}
 	if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {

@@ -43,6 +43,12 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, upstream, status, reason, nil)
 		return
 	}
+	leave, err := p.enter(upstream)
+	if err != nil {
+		p.crowded(w, r, upstream, nil)
+		return
+	}
+	defer leave()
 	from, err := t.Step(brokers.Returning, p.cfg.Now())
 	if err == nil {
 		err = p.cfg.Store.Advance(r.Context(), t, from)
@@ -99,6 +105,7 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream broke
 // conclude goes on from what an upstream said of a login that is returning. If it
 // is here that the right browser asks, the login ends here too.
 func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, err error, here bool) {
+	p.observe(r, upstream, err)
 	var rejected *brokers.RejectedError
 	switch {
 	case err == nil:

@@ -125,6 +125,15 @@ func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, t *brokers.Tr
 		}
 		return true
 	}
+	leave, err := p.enter(upstream)
+	if err != nil && input == nil {
+		return false // the page is shown as it is, and asks again
+	}
+	if err != nil {
+		p.crowded(w, r, upstream, t)
+		return true
+	}
+	defer leave()
 	t.Departure.BusyUntil = p.cfg.Now().Add(wait + stepTimeout)
 	if !advance(r.Context(), brokers.Departed) {
 		return true

@@ -243,7 +243,7 @@ func TestConversationsWaitShortlyWhenManyWait(t *testing.T) {
 	leave := make(chan struct{})
 	phone := &brokertest.Telephone{}
 	r := telephoneRig(t, phone, func(o *options) {
-		o.config = func(c *provider.Config) { c.InFlight = 4 }
+		o.config = func(c *provider.Config) { c.InFlight, c.UpstreamInFlight = 4, 4 }
 	})
 	var browsers []*browser
 	var pages []string

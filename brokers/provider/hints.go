@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/eidbridge/eidbridge/brokers"
 )
 
 // hinted is what an ID token of ours, brought back as a hint, says.
@@ -45,9 +47,20 @@ func (p *Provider) readHint(text string) (*hinted, error) {
 // to us.
 func propose(offers []offer, hint string) []offer {
 	for _, o := range offers {
-		if hint != "" && (strings.EqualFold(hint, o.method.ID) || strings.EqualFold(hint, o.value())) {
+		if o.named(hint) {
 			return []offer{o}
 		}
 	}
 	return offers
+}
+
+// named reports whether a login_hint names the method.
+func (o offer) named(hint string) bool {
+	return hint != "" && (strings.EqualFold(hint, o.method.ID) || strings.EqualFold(hint, o.value()))
+}
+
+// evident reports whether there is nothing to choose, so that the page would only be
+// in the way. Who finds a single method because others are out of order is told so.
+func (p *Provider) evident(c *Client, r *brokers.AuthorizationRequest, offers []offer) bool {
+	return len(offers) == 1 && (offers[0].named(r.Hint) || len(p.offers(c, r)) == 1)
 }

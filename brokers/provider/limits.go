@@ -60,6 +60,9 @@ const (
 	// long one nonce is given out. The one before is still taken.
 	proofAge   = 60 * time.Second
 	proofNonce = 5 * time.Minute
+	// startTimeout bounds the beginning of a login at an upstream, for which metadata
+	// may have to be fetched.
+	startTimeout = 10 * time.Second
 	// finishTimeout bounds the checking of an answer, back channel included.
 	finishTimeout = 30 * time.Second
 	// noticeLife is how long a logout notice is tried to be delivered.

@@ -55,15 +55,35 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 		if method.Out {
 			continue
 		}
-		for _, to := range p.destinations(r.Context(), o) {
+		for _, to := range p.destinations(r, o) {
 			if !slices.Contains(destinations, to) {
 				destinations = append(destinations, to)
 			}
 		}
 	}
+	view.Out = disruptions(view.Methods)
 	view.Onward = strings.Join(destinations, " ")
 	w.Header().Set("Content-Security-Policy", policy(false, append(destinations, origin(t.Request.RedirectURI))...))
 	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Choice(out, view) })
+}
+
+// disruptions tells of the methods that are out of order, each with those that work
+// and reach its level.
+func disruptions(list []pages.Method) []pages.Disruption {
+	var found []pages.Disruption
+	for _, m := range list {
+		if !m.Out {
+			continue
+		}
+		d := pages.Disruption{Name: m.Name, Planned: m.Planned, Until: m.Until}
+		for _, other := range list {
+			if !other.Out && other.Level >= m.Level {
+				d.Instead = append(d.Instead, other.Name)
+			}
+		}
+		found = append(found, d)
+	}
+	return found
 }
 
 // failed is the name and the level of the method that could not be reached at the
@@ -167,8 +187,12 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 		t.StepUp = false
 	}
 	if err := p.send(r, t, offers[chosen], p.pages.Language([]string{params["lang"]}, "")); err != nil {
-		t.State = from
-		p.fault(w, r, "starting upstream", err, t)
+		if t.State != from {
+			p.fault(w, r, "starting upstream", err, nil)
+			return
+		}
+		t.Departure, t.UpdatedAt = nil, p.cfg.Now() // an earlier one is given up
+		p.notBegun(w, r, t, offers[chosen], err, func() error { return p.cfg.Store.Advance(r.Context(), t, from) })
 		return
 	}
 	if err := p.cfg.Store.Advance(r.Context(), t, from); err != nil {
@@ -183,17 +207,17 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 
 // destinations lists the origins to which a method leads. An upstream that has
 // not read its metadata yet learns them by beginning a login that nobody takes.
-func (p *Provider) destinations(ctx context.Context, o offer) []string {
+func (p *Provider) destinations(r *http.Request, o offer) []string {
 	destined, ok := o.upstream.(brokers.Destined)
 	if !ok {
 		return nil
 	}
 	found := destined.Destinations()
 	if len(found) == 0 {
-		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 		defer cancel()
 		probe := brokers.AuthenticationRequest{Method: o.method.ID, Level: o.method.Level, Locale: "en", RelayState: "probe"}
-		if _, err := o.upstream.Start(ctx, probe); err != nil {
+		if _, err := p.start(r.WithContext(ctx), o.upstream, probe); err != nil {
 			p.cfg.Log.WarnContext(ctx, "upstream cannot begin a login", "upstream", o.upstream.ID(), "error", err)
 		}
 		found = destined.Destinations()
@@ -218,7 +242,7 @@ func (p *Provider) send(r *http.Request, t *brokers.Transaction, o offer, langua
 		Method: o.method.ID, Level: ask(&t.Request, o.method), ForceAuthn: t.Request.ForceAuthn(),
 		Locale: language, LoginHint: t.Request.Hint, RelayState: relayState,
 	}
-	departure, err := o.upstream.Start(r.Context(), request)
+	departure, err := p.start(r, o.upstream, request)
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", o.upstream.ID(), err)
 	}

@@ -115,6 +115,18 @@ type Registrations interface {
 	DeleteRegistration(ctx context.Context, id string) error
 }
 
+// Persons are the verbs by which what is kept of a person is found: record by
+// record, since no column names anybody.
+type Persons interface {
+	// LiveSessions tells all sessions that have not ended, in no order.
+	LiveSessions(ctx context.Context, now time.Time, each func(*brokers.Session) error) error
+	// LiveGrants tells all grants that have neither ended nor been revoked, with the
+	// hash of their code.
+	LiveGrants(ctx context.Context, now time.Time, each func(code brokers.Hash, g *brokers.Grant) error) error
+	// RevokeGrant revokes one with all its tokens. One that is not there is no error.
+	RevokeGrant(ctx context.Context, code brokers.Hash, now time.Time) error
+}
+
 // Store is all that the provider keeps between requests. Every verb is atomic
 // and may be called from several goroutines and replicas.
 type Store interface {
@@ -124,6 +136,7 @@ type Store interface {
 	Documents
 	Devices
 	Registrations
+	Persons
 	abuse.Strikes
 	// UseAssertionID records what may be used once, until a time; ErrReplayed if
 	// it was recorded before.
@@ -161,8 +174,10 @@ type Config struct {
 	Equivalences []nationalid.Equivalence
 	// Policy are rules of the operator; default none.
 	Policy *rules.Policy
-	// Outages lists what an operator has put out of order; default nothing.
+	// Outages lists what an operator has put out of order, or what failed too often;
+	// default nothing. Health is told how upstreams do; default nobody.
 	Outages func(now time.Time) []brokers.Outage
+	Health  Health
 	// Freshness is how long a login counts for single sign-on; zero is never.
 	Freshness brokers.Freshness
 	Lifetimes Lifetimes
@@ -177,8 +192,10 @@ type Config struct {
 	// Outgoing posts logout notices. The default follows no redirections and reaches
 	// public addresses only, unless the issuer is this machine.
 	Outgoing *http.Client
-	// InFlight bounds the requests served at once, default 512.
-	InFlight int
+	// InFlight bounds the requests served at once, default 512. UpstreamInFlight
+	// bounds those of them that wait for one upstream, default a quarter: a slow one
+	// must not hold the others up.
+	InFlight, UpstreamInFlight int
 	// Log is for the operator, default slog.Default(). Audit takes the audit events,
 	// default Log.
 	Log, Audit *slog.Logger
@@ -198,7 +215,9 @@ type Provider struct {
 	secure   bool
 	pages    *pages.Pages
 	upstream map[string]brokers.Upstream
-	handler  http.Handler
+	// places are those of requests that wait for an upstream, by its ID.
+	places  map[string]chan struct{}
+	handler http.Handler
 	// headers are those of every answer.
 	headers http.Header
 	// tokenKey derives the tokens that take the place of others.
@@ -257,6 +276,12 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.InFlight == 0 {
 		cfg.InFlight = 512
 	}
+	if cfg.UpstreamInFlight == 0 {
+		cfg.UpstreamInFlight = max(1, cfg.InFlight/4)
+	}
+	if cfg.Health == nil {
+		cfg.Health = unwatched{}
+	}
 	if cfg.Outgoing == nil {
 		cfg.Outgoing = guardedClient(IsLoopback(issuer.Hostname()))
 	}
@@ -276,7 +301,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
-		upstream: map[string]brokers.Upstream{},
+		upstream: map[string]brokers.Upstream{}, places: map[string]chan struct{}{},
 		headers:  secureHeaders(issuer.Scheme == "https"),
 		notices:  make(chan struct{}, 1),
 		patient:  make(chan struct{}, max(1, cfg.InFlight/2)),
@@ -298,6 +323,7 @@ func New(cfg Config) (*Provider, error) {
 			return nil, fmt.Errorf("provider: upstream %q twice", u.ID())
 		}
 		p.upstream[u.ID()] = u
+		p.places[u.ID()] = make(chan struct{}, cfg.UpstreamInFlight)
 	}
 	p.handler = p.protect(p.routes())
 	return p, nil

@@ -29,6 +29,8 @@ type Memory struct {
 	devices      map[brokers.Hash]*memoryDevice
 	userCodes    map[brokers.Hash]*memoryDevice
 	clients      map[string][]byte
+	outages      map[string]brokers.Outage
+	bans         map[string]brokers.Ban
 }
 
 type memoryTransaction struct {
@@ -63,6 +65,8 @@ func NewMemory() *Memory {
 		devices:      map[brokers.Hash]*memoryDevice{},
 		userCodes:    map[brokers.Hash]*memoryDevice{},
 		clients:      map[string][]byte{},
+		outages:      map[string]brokers.Outage{},
+		bans:         map[string]brokers.Ban{},
 	}
 }
 
@@ -243,5 +247,12 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 	removed += purge(m.receipts, now, most, blobEnd, nil)
 	removed += purge(m.devices, now, most, func(d *memoryDevice) time.Time { return d.end },
 		func(_ brokers.Hash, d *memoryDevice) { delete(m.userCodes, d.userCode) })
+	removed += purge(m.outages, now, most, func(o brokers.Outage) time.Time {
+		if o.Until.IsZero() {
+			return time.UnixMilli(forever)
+		}
+		return o.Until
+	}, nil)
+	removed += purge(m.bans, now, most, func(b brokers.Ban) time.Time { return b.Until }, nil)
 	return removed, nil
 }

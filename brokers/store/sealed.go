@@ -143,6 +143,7 @@ func sealedColumns() []sealedColumn {
 		{"devices", "data", "code_hash", "0"},
 		{"clients", "data", "id", "0"},
 		{"signing_keys", "data", "number", "0"},
+		{"office", "data", "id", "0"},
 	}
 }
 
@@ -219,7 +220,7 @@ func (d *database) KeepKeys(ctx context.Context, longestLife time.Duration) erro
 	if err := d.keyring.Refresh(ctx); err != nil {
 		return err
 	}
-	for _, c := range []sealedColumn{{"clients", "data", "id", "0"}, {"signing_keys", "data", "number", "0"}} {
+	for _, c := range []sealedColumn{{"clients", "data", "id", "0"}, {"signing_keys", "data", "number", "0"}, {"office", "data", "id", "0"}} {
 		if err := d.reseal(ctx, c); err != nil {
 			return fmt.Errorf("sealing %s again: %w", c.table, err)
 		}

@@ -68,12 +68,23 @@ func writes() [][2]string {
 		{"forget key", `DELETE FROM card_keys WHERE hash = ?`},
 		{"forget participants", `DELETE FROM participants`},
 		{"forget notices", `DELETE FROM notices`},
+		{"save office", `INSERT INTO office (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE
+			SET data = excluded.data, expires_at = excluded.expires_at`},
+		{"delete office", `DELETE FROM office WHERE id = ?`},
+		{"quash", `UPDATE strikes SET expires_at = ?, last_at = ? WHERE hash = ?`},
+		{"revoke grant", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND revoked_at IS NULL`},
+		{"see epoch", `UPDATE epochs SET seen_at = CASE WHEN seen_at > ? THEN seen_at ELSE ? END WHERE number = (SELECT max(number) FROM epochs)`},
+		{"begin epoch", `INSERT INTO epochs (number, begun_at, seen_at)
+			SELECT CASE WHEN max(number) + 1 > ? THEN max(number) + 1 ELSE ? END, ?, ? FROM epochs RETURNING number`},
 		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
 	}
 	for _, c := range sealedColumns() {
 		list = append(list,
 			[2]string{"records of " + c.name(), `SELECT ` + c.key + `, ` + c.revision + `, ` + c.column + ` FROM ` + c.table + ` WHERE ` + c.column + ` IS NOT NULL`},
 			[2]string{"seal again " + c.name(), `UPDATE ` + c.table + ` SET ` + c.column + ` = ? WHERE ` + c.key + ` = ? AND ` + c.column + ` = ?`})
+	}
+	for _, table := range issuedTables() {
+		list = append(list, [2]string{"empty " + table, `DELETE FROM ` + table})
 	}
 	for i, table := range purgedTables() {
 		key := table[1]
@@ -113,6 +124,10 @@ func reads() [][2]string {
 		{"data keys", `SELECT id, master, wrapped, created_at FROM data_keys ORDER BY id`},
 		{"signing keys", `SELECT number, data FROM signing_keys`},
 		{"struck", `SELECT hash, number, last_at, before_at, expires_at FROM strikes WHERE last_at >= ? AND number >= ? ORDER BY last_at DESC LIMIT ?`},
+		{"office", `SELECT id, data FROM office WHERE id > ? AND id < ? AND expires_at > ? ORDER BY id`},
+		{"epoch", `SELECT number, begun_at, seen_at FROM epochs ORDER BY number DESC LIMIT 1`},
+		{"live sessions", `SELECT cookie_hash, data FROM sessions WHERE cookie_hash > ? AND expires_at > ? ORDER BY cookie_hash LIMIT ?`},
+		{"live grants", `SELECT code_hash, data FROM grants WHERE code_hash > ? AND expires_at > ? AND revoked_at IS NULL ORDER BY code_hash LIMIT ?`},
 		{"receipt", `SELECT data FROM receipts WHERE id = ? AND expires_at > ?`},
 	}
 }
@@ -133,6 +148,7 @@ func purgedTables() [][2]string {
 		{"pushed_requests", "hash"},
 		{"receipts", "id"},
 		{"devices", "code_hash"},
+		{"office", "id"},
 	}
 }
 

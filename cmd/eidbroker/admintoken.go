@@ -9,6 +9,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/admin"
+	"github.com/eidbridge/eidbridge/brokers/audit"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -57,7 +58,7 @@ func (c config) checkAdmin() error {
 }
 
 // office is the handler of the operator's listener, or nil.
-func (s *server) office(c config) (http.Handler, error) {
+func (s *server) office(c config, p *provider.Provider, upstreams []brokers.Upstream) (http.Handler, error) {
 	tokens, err := c.adminTokens(s.dir)
 	if err != nil || tokens == nil {
 		return nil, err
@@ -67,6 +68,8 @@ func (s *server) office(c config) (http.Handler, error) {
 		return nil, err
 	}
 	return admin.New(admin.Config{
+		Outages: s.board, Upstreams: upstreams, Bans: s.guard, EndPerson: p.EndPerson,
+		Changes:  func(most int) ([]audit.Line, error) { return c.changes(s.dir, most) },
 		Registry: c.clientRegistry(static, s.secrets, s.database, s.events), Tokens: tokens, Receipt: s.database.Receipt, Log: s.log,
 		Flight: func(ctx context.Context, reference string, now time.Time) (*brokers.Flight, error) {
 			return provider.LoadFlight(ctx, s.database, reference, now)

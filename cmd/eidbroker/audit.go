@@ -19,8 +19,9 @@ import (
 )
 
 type auditCommand struct {
-	Verify auditVerifyCommand `cmd:"" help:"Check the chain and the checkpoints of an audit log."`
-	Key    auditKeyCommand    `cmd:"" help:"Print the public key of the checkpoints, for those who check elsewhere."`
+	Changes auditChangesCommand `cmd:"" help:"List what operators did lately, on this host."`
+	Verify  auditVerifyCommand  `cmd:"" help:"Check the chain and the checkpoints of an audit log."`
+	Key     auditKeyCommand     `cmd:"" help:"Print the public key of the checkpoints, for those who check elsewhere."`
 }
 
 type auditVerifyCommand struct {

@@ -121,10 +121,13 @@ func (c config) checkPlain() error {
 	if c.SingleSignOn.High > c.SingleSignOn.Substantial || c.SingleSignOn.Substantial > c.SingleSignOn.Low {
 		wrong("single_sign_on", "a login counts no longer at a higher level than at a lower one")
 	}
-	for name, n := range map[string]int{"starts_per_minute": c.StartsPerMinute, "database_connections": c.DatabaseConnections} {
+	for name, n := range map[string]int{"starts_per_minute": c.StartsPerMinute, "database_connections": c.DatabaseConnections, "upstream_requests": c.UpstreamRequests} {
 		if n < 0 {
 			wrong(name, "%s is less than nothing", name)
 		}
+	}
+	if err := c.breakerSettings().Check(); err != nil {
+		wrong("circuit_breaker", "%w", err)
 	}
 	if c.SigningKeys != "file" && !c.keysInDatabase() {
 		wrong("signing_keys", "signing_keys %q is neither file nor database", c.SigningKeys)

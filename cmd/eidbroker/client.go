@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -36,36 +35,55 @@ type clientCommand struct {
 	Remove  clientRemoveCommand  `cmd:"" help:"Remove a client of the database."`
 }
 
-// registry opens the clients of a deployment, for whoever runs this program. The
-// function closes it again.
-func (d deployment) registry(ctx context.Context) (_ *admin.Registry, actor string, end func() error, err error) {
+// desk is what an operator's command works with: the database of a deployment and
+// an audit log.
+type desk struct {
+	settings config
+	dir      directory
+	secrets  *secrets
+	database closingStore
+	events   *slog.Logger
+	// actor is whoever runs this program.
+	actor string
+	end   func() error
+}
+
+// desk opens a deployment. Its end has to be called.
+func (d deployment) desk(ctx context.Context) (*desk, error) {
 	settings, err := readConfig(d.Config)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
 	secrets, err := readSecrets(ctx, settings, dir, false)
 	if err != nil {
-		return nil, "", nil, err
-	}
-	static, _, err := settings.registered(levels.Default(), secrets)
-	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	database, err := d.open(ctx)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	events, closeEvents, err := settings.adminAudit(dir, secrets)
 	if err != nil {
-		return nil, "", nil, errors.Join(err, database.Close())
+		return nil, errors.Join(err, database.Close())
 	}
 	who := "unknown"
 	if u, err := user.Current(); err == nil {
 		who = u.Username
 	}
-	return settings.clientRegistry(static, secrets, database, events), "command:" + who,
-		func() error { return errors.Join(closeEvents(), database.Close()) }, nil
+	return &desk{
+		settings: settings, dir: dir, secrets: secrets, database: database, events: events, actor: "command:" + who,
+		end: func() error { return errors.Join(closeEvents(), database.Close()) },
+	}, nil
+}
+
+// at runs a verb and closes what it needed.
+func (d deployment) at(ctx context.Context, verb func(*desk) error) error {
+	opened, err := d.desk(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(verb(opened), opened.end())
 }
 
 // clientRegistry changes the clients of a database.
@@ -76,32 +94,31 @@ func (c config) clientRegistry(static []provider.Client, s *secrets, database ad
 	}
 }
 
-// adminAudit opens the audit log of commands, which is a file of its own beside that
-// of serve, because a file has one writer.
+// adminAudit opens the audit log of commands.
 func (c config) adminAudit(dir directory, s *secrets) (*slog.Logger, func() error, error) {
 	if c.AuditLog == "" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, nil)), func() error { return nil }, nil
 	}
-	path := dir.file(c.AuditLog)
-	extension := filepath.Ext(path)
-	l, err := audit.Open(audit.Options{Path: strings.TrimSuffix(path, extension) + "-admin" + extension, Key: s.audit})
+	l, err := audit.Open(audit.Options{Path: c.adminLog(dir), Key: s.audit})
 	if err != nil {
 		return nil, nil, err
 	}
 	return slog.New(l.Handler()), l.Close, nil
 }
 
-// with runs a verb and closes what it needed.
+// with runs a verb on the clients and closes what it needed.
 func (d deployment) with(ctx context.Context, verb func(r *admin.Registry, actor string) error) error {
-	r, actor, end, err := d.registry(ctx)
-	if err != nil {
+	return d.at(ctx, func(d *desk) error {
+		static, _, err := d.settings.registered(levels.Default(), d.secrets)
+		if err != nil {
+			return err
+		}
+		err = verb(d.settings.clientRegistry(static, d.secrets, d.database, d.events), d.actor)
+		if errors.Is(err, brokers.ErrNotFound) {
+			err = errors.New("there is no such client")
+		}
 		return err
-	}
-	err = verb(r, actor)
-	if errors.Is(err, brokers.ErrNotFound) {
-		err = errors.New("there is no such client")
-	}
-	return errors.Join(err, end())
+	})
 }
 
 type clientListCommand struct {

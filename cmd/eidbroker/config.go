@@ -89,6 +89,8 @@ type config struct {
 	Card                    *cardConfig        `toml:"card"`
 	Outages                 []outageConfig     `toml:"outages"`
 	OutagesFile             string             `toml:"outages_file"`
+	Breaker                 breakerConfig      `toml:"circuit_breaker"`
+	UpstreamRequests        int                `toml:"upstream_requests"`
 	Equivalences            []struct {
 		Foreign string `toml:"foreign"`
 		Scheme  string `toml:"scheme"`
@@ -171,6 +173,8 @@ func standard() config {
 	c.Abuse = standardAbuse()
 	c.SigningKeys = "file"
 	c.KeyRotation.Every, c.KeyRotation.Ahead, c.KeyRotation.After = duration(30*24*time.Hour), duration(48*time.Hour), duration(7*24*time.Hour)
+	c.Breaker = breakerConfig{Failures: 5, Window: duration(time.Minute), Pause: duration(30 * time.Second), LongestPause: duration(5 * time.Minute)}
+	c.UpstreamRequests = 128
 	c.SingleSignOn.Low = duration(8 * time.Hour)
 	c.SingleSignOn.Substantial = duration(30 * time.Minute)
 	c.SingleSignOn.High = duration(5 * time.Minute)

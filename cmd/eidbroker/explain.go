@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/policy"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -156,6 +157,7 @@ func (d deployment) standIn(ctx context.Context) (*provider.Provider, func(), er
 		return nil, nil, err
 	}
 	var database provider.Store = store.NewMemory()
+	var problem error
 	end := func() {}
 	if _, err := os.Stat(dir.file(settings.Database)); err == nil || settings.remoteDatabase() {
 		opened, err := openStore(ctx, settings, dir, secrets.masters)
@@ -164,8 +166,15 @@ func (d deployment) standIn(ctx context.Context) (*provider.Provider, func(), er
 		}
 		database, end = opened, func() { _ = opened.Close() } // it was only read
 	}
-	p, err := assemble(settings, dir, secrets, database, slog.New(slog.DiscardHandler))
-	if err != nil {
+	quiet := slog.New(slog.DiscardHandler)
+	p, err := assemble(settings, dir, secrets, database, quiet, func(into *provider.Config) {
+		kept, fixed := []brokers.Outage(nil), into.Outages
+		if shared, ok := database.(outages.Store); ok {
+			kept, problem = shared.Outages(ctx, time.Now())
+		}
+		into.Outages = func(now time.Time) []brokers.Outage { return slices.Concat(fixed(now), kept) }
+	})
+	if err = errors.Join(err, problem); err != nil {
 		end()
 		return nil, nil, err
 	}

@@ -26,6 +26,9 @@ type commands struct {
 	Audit   auditCommand      `cmd:"" help:"Check the audit log."`
 	Receipt receiptCommand    `cmd:"" help:"Verify a level receipt without asking anybody, and read it."`
 	Client  clientCommand     `cmd:"" help:"Keep clients in the database."`
+	Outage  outageCommand     `cmd:"" help:"Put login methods out of order, and back."`
+	Bans    bansCommand       `cmd:"" help:"List and lift bans of addresses."`
+	Person  personCommand     `cmd:"" help:"End the sessions of a person."`
 	Token   adminTokenCommand `cmd:"" name:"admin-token" help:"Make a token for the listener of operators."`
 	Explain explainCommand    `cmd:"" help:"Say what the rules would do with a login."`
 	Check   checkCommand      `cmd:"" name:"check-config" help:"Read a configuration with all its files, and say which login methods it offers."`

@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 )
 
 // outageLook is how often the file of outages is looked at.
@@ -34,20 +35,27 @@ type outageFile struct {
 
 func (c outageConfig) outage() (brokers.Outage, error) {
 	o := brokers.Outage{Upstream: c.Upstream, Limit: brokers.Limit{Method: c.Method, From: c.From, Until: c.Until, Planned: c.Planned}}
-	switch {
-	case c.Upstream == "":
-		return o, errors.New("an outage names no upstream")
-	case !c.Until.IsZero() && c.Until.Before(c.From):
-		return o, fmt.Errorf("outage of %s ends before it begins", c.Upstream)
-	case c.Planned && (c.From.IsZero() || c.Until.IsZero()):
-		return o, fmt.Errorf("planned outage of %s lacks from or until", c.Upstream)
-	}
-	return o, nil
+	return o, outages.Check(o)
 }
 
-// outages are those of the configuration and of a file that may change while the
+// breakerConfig bounds the circuit breaker; default.toml says what each key means.
+type breakerConfig struct {
+	Failures     int      `toml:"failures"`
+	Window       duration `toml:"window"`
+	Pause        duration `toml:"pause"`
+	LongestPause duration `toml:"longest_pause"`
+}
+
+func (c config) breakerSettings() outages.Settings {
+	b := c.Breaker
+	return outages.Settings{
+		Failures: b.Failures, Never: b.Failures == 0, Window: time.Duration(b.Window), Pause: time.Duration(b.Pause), LongestPause: time.Duration(b.LongestPause),
+	}
+}
+
+// outageList are those of the configuration and of a file that may change while the
 // broker runs: the switch of an operator.
-type outages struct {
+type outageList struct {
 	fixed []brokers.Outage
 	path  string
 	log   *slog.Logger
@@ -59,7 +67,7 @@ type outages struct {
 }
 
 func (c *config) outageSwitch(dir directory, upstreams []brokers.Upstream, log *slog.Logger) (func(time.Time) []brokers.Outage, error) {
-	s := &outages{log: log}
+	s := &outageList{log: log}
 	known := map[string]bool{}
 	for _, u := range upstreams {
 		known[u.ID()] = true
@@ -81,7 +89,7 @@ func (c *config) outageSwitch(dir directory, upstreams []brokers.Upstream, log *
 }
 
 // at lists the outages. A file that cannot be read is told and changes nothing.
-func (s *outages) at(now time.Time) []brokers.Outage {
+func (s *outageList) at(now time.Time) []brokers.Outage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.path != "" && now.Sub(s.looked) >= outageLook {
@@ -93,7 +101,7 @@ func (s *outages) at(now time.Time) []brokers.Outage {
 	return append(s.current[:len(s.current):len(s.current)], s.fixed...)
 }
 
-func (s *outages) look() error {
+func (s *outageList) look() error {
 	info, err := os.Stat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.current, s.changed = nil, time.Time{}

@@ -18,6 +18,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/rotation"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -39,6 +40,7 @@ const (
 	noticeInterval  = 5 * time.Second
 	keysInterval    = 10 * time.Minute
 	strikesInterval = 5 * time.Second
+	outagesInterval = 2 * time.Second
 	// rotationInterval is in how long every replica learns of new signing keys, and
 	// that others are withdrawn.
 	rotationInterval = 30 * time.Second
@@ -115,6 +117,9 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	if err := s.openGuard(c); err != nil {
 		return err
 	}
+	if s.board, err = outages.New(c.breakerSettings(), outages.Options{Store: database, Audit: s.events}); err != nil {
+		return err
+	}
 	if err := s.use(ctx, c); err != nil {
 		return err
 	}
@@ -143,6 +148,7 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	go keepKeys(beside, database, c.longestLife(), log)
 	go s.follow(beside, path)
 	go s.guard.Follow(beside, strikesInterval)
+	go s.board.Follow(beside, outagesInterval)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return s.listen(ctx, listener, monitor, office, time.Duration(c.Drain))
 }
@@ -175,6 +181,7 @@ func (s *server) openAudit(ctx context.Context, c config) (end func(), err error
 // closingStore is either store.
 type closingStore interface {
 	provider.Store
+	outages.Store
 	io.Closer
 	// Keyring is what protects the records; KeepKeys looks after it.
 	Keyring() *envelope.Keyring
@@ -222,11 +229,11 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	wrong("", c.checkPlain())
 	registrations, clients, err := c.registered(mapping, s)
 	wrong("", err)
-	var outages func(time.Time) []brokers.Outage
+	var fixed func(time.Time) []brokers.Outage
 	upstreams, err := c.upstreams(dir, database)
 	if !wrong("", err) {
 		wrong("", c.checkMethods(upstreams))
-		outages, err = c.outageSwitch(dir, upstreams, log)
+		fixed, err = c.outageSwitch(dir, upstreams, log)
 		wrong("", err)
 	}
 	policy, err := c.rules()
@@ -261,7 +268,8 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	}
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots,
-		Issuer: c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: outages, Equivalences: rules, Policy: policy,
+		UpstreamInFlight: c.UpstreamRequests,
+		Issuer:           c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: fixed, Equivalences: rules, Policy: policy,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
 		ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{

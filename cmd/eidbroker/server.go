@@ -20,6 +20,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -34,6 +35,7 @@ type server struct {
 	events   *slog.Logger
 	halted   func() error
 	guard    *abuse.Guard
+	board    *outages.Board
 
 	settings config
 	current  atomic.Pointer[served]
@@ -56,8 +58,12 @@ func (s *server) use(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	var fixed func(time.Time) []brokers.Outage
+	var upstreams []brokers.Upstream
 	p, err := assemble(c, s.dir, s.secrets, s.database, s.log, func(into *provider.Config) {
 		into.Audit, into.Halted, into.Guard = s.events, s.halted, s.guard
+		fixed, upstreams = into.Outages, into.Upstreams
+		into.Outages, into.Health = s.board.At, s.board
 	})
 	if err != nil {
 		return err
@@ -66,11 +72,11 @@ func (s *server) use(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
-	office, err := s.office(c)
+	office, err := s.office(c, p, upstreams)
 	if err != nil {
 		return err
 	}
-	if err := s.guard.Use(c.abuseSettings()); err != nil {
+	if err := errors.Join(s.guard.Use(c.abuseSettings()), s.board.Use(c.breakerSettings(), fixed)); err != nil {
 		return err
 	}
 	if s.stop != nil {
