@@ -2,13 +2,13 @@ package brokers
 
 import "time"
 
-// SigningKey is a key that signs tokens, as it is kept.
+// SigningKey are the keys that sign tokens in a time, as they are kept.
 type SigningKey struct {
-	// Number counts keys.
+	// Number counts them.
 	Number int
-	// Private is PKCS #8.
-	Private []byte
-	// Use is when it begins to sign.
+	// Private is an EC key on P-256, RSA one for RS256; PKCS #8.
+	Private, RSA []byte
+	// Use is when they begin to sign.
 	Use time.Time
 }
 

@@ -31,6 +31,15 @@ var (
 	ErrRefused = errors.New("hsm: the key does not sign like that")
 )
 
+// KeyError is what is wrong with the key of an index of Settings.Keys.
+type KeyError struct {
+	Index int
+	Err   error
+}
+
+func (e *KeyError) Error() string { return e.Err.Error() }
+func (e *KeyError) Unwrap() error { return e.Err }
+
 // KeyName names a key of a token by its label, its ID, or both.
 type KeyName struct {
 	Label string
@@ -111,7 +120,7 @@ func (s *Settings) meaning(f *wire.Failure) error {
 		sentinel = ErrGone
 	}
 	if sentinel == ErrKey && f.Key >= 0 && f.Key < len(s.Keys) {
-		return fmt.Errorf("%w: %s: %w", sentinel, s.Keys[f.Key], f)
+		return &KeyError{f.Key, fmt.Errorf("%w: %s: %w", sentinel, s.Keys[f.Key], f)}
 	}
 	return fmt.Errorf("%w: %w", sentinel, f)
 }

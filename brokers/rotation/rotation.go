@@ -12,7 +12,10 @@
 // read the same time table. Private keys are records of the database like others,
 // encrypted there by brokers/envelope.
 //
-// Left out: keys of other kinds than EC P-256, and keys that never leave a token.
+// Each number is an EC key on P-256 and an RSA key for RS256, which every provider
+// has to know (OpenID Connect Discovery 3), with one time table.
+//
+// Left out: keys of other kinds, and keys that never leave a token.
 package rotation
 
 import (
@@ -21,11 +24,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/provider"
@@ -145,16 +151,23 @@ func (k *Keeper) tell(ctx context.Context, event, reason string, number int) {
 }
 
 func (k *Keeper) add(ctx context.Context, number int, use time.Time) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("making a signing key: %w", err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	plain, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return fmt.Errorf("making a signing key: %w", err)
 	}
-	defer clear(der)
-	if err := k.store.AddSigningKey(ctx, brokers.SigningKey{Number: number, Private: der, Use: use}); err != nil {
+	made := brokers.SigningKey{Number: number, Use: use}
+	if made.Private, err = x509.MarshalPKCS8PrivateKey(ec); err == nil {
+		made.RSA, err = x509.MarshalPKCS8PrivateKey(plain)
+	}
+	if err != nil {
+		return fmt.Errorf("making a signing key: %w", err)
+	}
+	defer func() { clear(made.Private); clear(made.RSA) }()
+	if err := k.store.AddSigningKey(ctx, made); err != nil {
 		return err
 	}
 	k.tell(ctx, "keys.made", "rotation", number)
@@ -167,24 +180,27 @@ func (k *Keeper) read(ctx context.Context, list []brokers.SigningKey, now time.T
 	var keys []provider.Key
 	oldest := list[0].Number
 	for i, s := range list {
-		parsed, err := x509.ParsePKCS8PrivateKey(s.Private)
-		clear(s.Private)
-		if err != nil {
-			return nil, fmt.Errorf("signing key %d cannot be read", s.Number)
-		}
-		signer, ok := parsed.(crypto.Signer)
-		if !ok {
-			return nil, fmt.Errorf("signing key %d cannot sign", s.Number)
-		}
-		key := provider.Key{Signer: signer, Use: s.Use}
+		var until time.Time
 		if i+1 < len(list) {
-			key.Until = list[i+1].Use.Add(k.schedule.After)
-			if !now.Before(key.Until) {
+			until = list[i+1].Use.Add(k.schedule.After)
+			if !now.Before(until) {
 				oldest = list[i+1].Number
 				continue
 			}
 		}
-		keys = append(keys, key)
+		for _, half := range []struct {
+			der       []byte
+			algorithm jose.SignatureAlgorithm
+		}{{s.Private, jose.ES256}, {s.RSA, jose.RS256}} {
+			if len(half.der) == 0 {
+				continue
+			}
+			signer, err := parse(half.der)
+			if err != nil {
+				return nil, fmt.Errorf("signing key %d: %w", s.Number, err)
+			}
+			keys = append(keys, provider.Key{Signer: signer, Algorithm: half.algorithm, Use: s.Use, Until: until})
+		}
 	}
 	if oldest > list[0].Number {
 		if err := k.store.RemoveSigningKeys(ctx, oldest); err != nil {
@@ -193,6 +209,20 @@ func (k *Keeper) read(ctx context.Context, list []brokers.SigningKey, now time.T
 		k.tell(ctx, "keys.withdrawn", "rotation", oldest-1)
 	}
 	return keys, nil
+}
+
+// parse reads a key and clears what it was read from.
+func parse(der []byte) (crypto.Signer, error) {
+	defer clear(der)
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, errors.New("it cannot be read") // the error could tell of the key
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("it cannot sign")
+	}
+	return signer, nil
 }
 
 // Follow keeps a set up to date until ctx ends, with further keys beside those of

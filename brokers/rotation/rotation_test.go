@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/rotation"
@@ -45,15 +47,34 @@ func keeper(t *testing.T, s rotation.Store, now func() time.Time) *rotation.Keep
 	return k
 }
 
+// of are the keys that sign by an algorithm, of which each number has one.
+func of(t *testing.T, keys []provider.Key, algorithm jose.SignatureAlgorithm) []provider.Key {
+	t.Helper()
+	var list []provider.Key
+	for _, k := range keys {
+		if k.Algorithm == algorithm {
+			list = append(list, k)
+		}
+	}
+	if 2*len(list) != len(keys) {
+		t.Errorf("%d of %d keys are for %s", len(list), len(keys), algorithm)
+	}
+	return list
+}
+
 // signing is the key that would sign at a time.
 func signing(keys []provider.Key, at time.Time) crypto.PublicKey {
+	return signingKey(keys, at).Signer.Public()
+}
+
+func signingKey(keys []provider.Key, at time.Time) provider.Key {
 	var best provider.Key
 	for _, k := range keys {
 		if !k.Use.After(at) && (best.Signer == nil || k.Use.After(best.Use)) {
 			best = k
 		}
 	}
-	return best.Signer.Public()
+	return best
 }
 
 type comparable interface{ Equal(crypto.PublicKey) bool }
@@ -92,6 +113,11 @@ func TestKeysFollowEachOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		ec, plain := signingKey(of(t, keys, jose.ES256), now), signingKey(of(t, keys, jose.RS256), now)
+		if !ec.Use.Equal(plain.Use) || !ec.Until.Equal(plain.Until) {
+			t.Fatalf("step %d: the RSA key has another time table", step)
+		}
+		keys, others = of(t, keys, jose.ES256), of(t, others, jose.ES256)
 		key := signing(keys, now)
 		if !signing(others, now).(comparable).Equal(key) {
 			t.Fatalf("step %d: replicas sign by different keys", step)
@@ -123,7 +149,7 @@ func TestKeysFollowEachOther(t *testing.T) {
 	if err != nil || len(list) > 3 {
 		t.Errorf("%d keys are kept: %v", len(list), err)
 	}
-	if text := fmt.Sprintf("%v %+v %#v", list[0], list[0], list); strings.Contains(text, "Private") {
+	if text := fmt.Sprintf("%v %+v %#v", list[0], list[0], list); strings.Contains(text, "Private") || strings.Contains(text, "RSA") {
 		t.Errorf("a key prints itself: %s", text)
 	}
 }
@@ -173,14 +199,14 @@ func TestRotateAtOnce(t *testing.T) {
 		t.Error("a further key is made before the next was used")
 	}
 	keys, err := k.Keys(ctx)
-	if err != nil || len(keys) != 2 || !signing(keys, now).(comparable).Equal(before[0].Signer.Public()) {
+	if err != nil || len(of(t, keys, jose.ES256)) != 2 || !signing(keys, now).(comparable).Equal(before[0].Signer.Public()) {
 		t.Errorf("%d keys: %v", len(keys), err)
 	}
 	if use, err = k.Rotate(ctx, true); err != nil || !use.Equal(now) {
 		t.Errorf("in fear: %v %v", use, err)
 	}
 	keys, err = k.Keys(ctx)
-	if err != nil || len(keys) != 1 || has(keys, before[0].Signer.Public()) {
+	if err != nil || len(of(t, keys, jose.ES256)) != 1 || has(keys, before[0].Signer.Public()) {
 		t.Errorf("%d keys after it: %v", len(keys), err)
 	}
 }

@@ -70,7 +70,7 @@ func (m *Memory) SigningKeys(context.Context) ([]brokers.SigningKey, error) {
 	defer m.mu.Unlock()
 	var list []brokers.SigningKey
 	for _, k := range m.signing {
-		k.Private = slices.Clone(k.Private)
+		k.Private, k.RSA = slices.Clone(k.Private), slices.Clone(k.RSA)
 		list = append(list, k)
 	}
 	slices.SortFunc(list, func(a, b brokers.SigningKey) int { return cmp.Compare(a.Number, b.Number) })
@@ -84,7 +84,7 @@ func (m *Memory) AddSigningKey(_ context.Context, k brokers.SigningKey) error {
 	if _, taken := m.signing[k.Number]; taken {
 		return brokers.ErrConflict
 	}
-	k.Private = slices.Clone(k.Private)
+	k.Private, k.RSA = slices.Clone(k.Private), slices.Clone(k.RSA)
 	m.signing[k.Number] = k
 	return nil
 }

@@ -63,6 +63,7 @@ func (c config) check(ctx context.Context, dir directory) ([]brokers.Upstream, e
 			return nil, err
 		}
 	}
+	defer secrets.close()
 	var upstreams []brokers.Upstream
 	p, err := assemble(c, dir, secrets, store.NewMemory(), quiet, func(into *provider.Config) { upstreams = into.Upstreams })
 	if err == nil {
@@ -83,13 +84,13 @@ func checkSecrets(ctx context.Context, c config, dir directory) (*secrets, error
 		_, err := os.Lstat(dir.file(c.Database))
 		fresh = errors.Is(err, fs.ErrNotExist)
 	}
-	return readSecretsAnd(ctx, c, dir, fresh, func(string, []byte) error { return nil })
+	return readSecretsAnd(ctx, c, dir, fresh, func(string, []byte) error { return nil }, slog.New(slog.DiscardHandler))
 }
 
 // passingSecrets are secrets that nobody keeps.
 func passingSecrets(ctx context.Context) (*secrets, error) {
 	nowhere := directory(filepath.Join(os.TempDir(), rand.Text()))
-	return readSecretsAnd(ctx, standard(), nowhere, true, func(string, []byte) error { return nil })
+	return readSecretsAnd(ctx, standard(), nowhere, true, func(string, []byte) error { return nil }, slog.New(slog.DiscardHandler))
 }
 
 // checkPlain checks the settings that nothing else looks at before they are used.
@@ -129,8 +130,8 @@ func (c config) checkPlain() error {
 	if err := c.breakerSettings().Check(); err != nil {
 		wrong("circuit_breaker", "%w", err)
 	}
-	if c.SigningKeys != "file" && !c.keysInDatabase() {
-		wrong("signing_keys", "signing_keys %q is neither file nor database", c.SigningKeys)
+	if c.SigningKeys != keysInFiles && !c.keysInDatabase() && c.SigningKeys != keysListed {
+		wrong("signing_keys", "signing_keys %q is neither file, database nor listed", c.SigningKeys)
 	}
 	schedule := c.keySchedule()
 	if err := schedule.Complete(); err != nil {

@@ -55,7 +55,10 @@ func (d deployment) desk(ctx context.Context) (*desk, error) {
 		return nil, err
 	}
 	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
-	secrets, err := readSecrets(ctx, settings, dir, false)
+	secrets, err := readSecrets(ctx, settings, dir, false, slog.New(slog.DiscardHandler))
+	if err == nil {
+		defer secrets.close()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type config struct {
 	Database            string         `toml:"database"`
 	DatabaseConnections int            `toml:"database_connections"`
 	SigningKey          string         `toml:"signing_key"`
+	RSASigningKey       string         `toml:"rsa_signing_key"`
 	PublishedKeys       []string       `toml:"published_keys"`
 	PairwiseSecret      string         `toml:"pairwise_secret"`
 	LaterPairwise       []string       `toml:"later_pairwise_secrets"`
@@ -68,12 +69,8 @@ type config struct {
 		Substantial duration `toml:"substantial"`
 		High        duration `toml:"high"`
 	} `toml:"single_sign_on"`
-	Keys []struct {
-		File      string    `toml:"file"`
-		Algorithm string    `toml:"algorithm"`
-		Use       time.Time `toml:"use"`
-		Until     time.Time `toml:"until"`
-	} `toml:"keys"`
+	Keys                    []keyConfig        `toml:"keys"`
+	PKCS11Program           string             `toml:"pkcs11_program"`
 	ClientCertificateHeader string             `toml:"client_certificate_header"`
 	ClientRoots             string             `toml:"client_roots"`
 	Clients                 []clientConfig     `toml:"clients"`
@@ -166,7 +163,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 func standard() config {
 	c := config{
 		Issuer: "http://localhost:8181", Listen: "127.0.0.1:8181",
-		Database: "broker.db", SigningKey: "signing-key.pem", PairwiseSecret: "pairwise-secret",
+		Database: "broker.db", SigningKey: "signing-key.pem", RSASigningKey: "rsa-signing-key.pem", PairwiseSecret: "pairwise-secret",
 		MasterKeys: []string{"master-key"}, AuditLog: "audit.jsonl", AuditKey: "audit-key.pem", AdminTokens: "admin-tokens",
 		StartsPerMinute: 600, LogFormat: "json",
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -37,9 +38,11 @@ func (c *keysInitCommand) Run(ctx context.Context, s streams) error {
 	if _, err := os.Lstat(dir.file(settings.Database)); !settings.remoteDatabase() && !errors.Is(err, fs.ErrNotExist) {
 		return errors.New("there is a database already; restore its keys from a backup")
 	}
-	if _, err := readSecrets(ctx, settings, dir, true); err != nil {
+	made, err := readSecrets(ctx, settings, dir, true, slog.New(slog.DiscardHandler))
+	if err != nil {
 		return err
 	}
+	made.close()
 	fmt.Fprintf(s.out, "keys are in %s; copy them to every replica and keep a backup\n", data)
 	return nil
 }

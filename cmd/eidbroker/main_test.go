@@ -233,11 +233,15 @@ func TestServeStartsFromAnEmptyDirectory(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
+	// Discovery 3: RS256 has to be among them.
+	if _, body := get(t, "http://"+address+"/.well-known/openid-configuration"); !strings.Contains(string(body), `"id_token_signing_alg_values_supported":["ES256","RS256"]`) {
+		t.Errorf("algorithms: %s", body)
+	}
 	_, keys := get(t, "http://"+address+"/jwks")
 	if code := first.stop(); code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
-	for _, name := range []string{"broker.db", "signing-key.pem", "pairwise-secret", "master-key", "audit.jsonl", "audit-key.pem"} {
+	for _, name := range []string{"broker.db", "signing-key.pem", "rsa-signing-key.pem", "pairwise-secret", "master-key", "audit.jsonl", "audit-key.pem"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info, err)
@@ -345,7 +349,7 @@ func TestPublishedKeysAreInTheSet(t *testing.T) {
 	start(t, "--config", dir+"/c.toml")
 	_, body := get(t, "http://"+address+"/jwks")
 	var set struct{ Keys []map[string]any }
-	if err := json.Unmarshal(body, &set); err != nil || len(set.Keys) != 2 || set.Keys[0]["kid"] == set.Keys[1]["kid"] {
+	if err := json.Unmarshal(body, &set); err != nil || len(set.Keys) != 3 || set.Keys[0]["kid"] == set.Keys[2]["kid"] {
 		t.Errorf("%v %s", err, body)
 	}
 }

@@ -17,7 +17,15 @@ type rotationConfig struct {
 	After duration `toml:"after"`
 }
 
-func (c config) keysInDatabase() bool { return c.SigningKeys == "database" }
+// Where signing keys are: in files of the broker's own, in its database, or only where
+// sections [[keys]] say.
+const (
+	keysInFiles  = "file"
+	keysDatabase = "database"
+	keysListed   = "listed"
+)
+
+func (c config) keysInDatabase() bool { return c.SigningKeys == keysDatabase }
 
 func (c config) keySchedule() rotation.Schedule {
 	return rotation.Schedule{
@@ -54,7 +62,7 @@ func (c *keysRotateCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if !settings.keysInDatabase() {
-		return errors.New(`signing_keys is not "database"; to replace a key in a file add a section [[keys]] and reload`)
+		return errors.New(`signing_keys is not "database"; to replace a key in a file or token add a section [[keys]] and reload`)
 	}
 	database, err := c.open(ctx)
 	if err != nil {

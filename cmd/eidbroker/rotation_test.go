@@ -27,11 +27,19 @@ func TestSigningKeysOfTheDatabase(t *testing.T) {
 		if err := json.Unmarshal(body, &set); err != nil || code != http.StatusOK {
 			t.Fatalf("%d %v", code, err)
 		}
+		rsa := 0
 		for _, k := range set.Keys {
-			if k.Alg != "ES256" {
+			switch k.Alg {
+			case "ES256":
+				kids = append(kids, k.Kid)
+			case "RS256":
+				rsa++
+			default:
 				t.Errorf("a key for %s", k.Alg)
 			}
-			kids = append(kids, k.Kid)
+		}
+		if rsa != len(kids) {
+			t.Errorf("%d keys for ES256, %d for RS256", len(kids), rsa)
 		}
 		b.stop()
 		return kids

@@ -7,12 +7,14 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/envelope/kms"
+	"github.com/eidbridge/eidbridge/brokers/hsm"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -28,7 +31,9 @@ import (
 type secrets struct {
 	keys *provider.Keys
 	// further are the keys beside those of the database.
-	further  []provider.Key
+	further []provider.Key
+	// tokens hold those keys of further that are not here.
+	tokens   []*hsm.Token
 	pairwise []byte
 	// later are the versions 2, 3, … of the pairwise secret.
 	later [][]byte
@@ -38,44 +43,66 @@ type secrets struct {
 	audit crypto.Signer
 }
 
+// close lets the tokens go.
+func (s *secrets) close() {
+	for _, t := range s.tokens {
+		t.Close()
+	}
+}
+
 // loadSecrets reads the secrets, or makes those that are missing if there is no
 // database yet. With a database a missing one is an error: a new secret would
 // silently make every citizen a stranger and every token invalid. A remote
 // database may be known to other replicas, so there nothing is made by itself.
-func loadSecrets(ctx context.Context, c config, dir directory) (*secrets, error) {
+func loadSecrets(ctx context.Context, c config, dir directory, log *slog.Logger) (*secrets, error) {
 	fresh := false
 	if !c.remoteDatabase() {
 		_, err := os.Lstat(dir.file(c.Database))
 		fresh = errors.Is(err, fs.ErrNotExist)
 	}
-	return readSecrets(ctx, c, dir, fresh)
+	return readSecrets(ctx, c, dir, fresh, log)
 }
 
-func readSecrets(ctx context.Context, c config, dir directory, fresh bool) (*secrets, error) {
-	return readSecretsAnd(ctx, c, dir, fresh, keepSecret)
+func readSecrets(ctx context.Context, c config, dir directory, fresh bool, log *slog.Logger) (*secrets, error) {
+	return readSecretsAnd(ctx, c, dir, fresh, keepSecret, log)
 }
 
 // readSecretsAnd reads the secrets. What is made anew is kept by a function.
-func readSecretsAnd(ctx context.Context, c config, dir directory, fresh bool, keep func(path string, data []byte) error) (_ *secrets, err error) {
+func readSecretsAnd(ctx context.Context, c config, dir directory, fresh bool, keep func(path string, data []byte) error, log *slog.Logger) (_ *secrets, err error) {
+	s := &secrets{}
 	setting := "signing_key"
-	defer func() { err = c.at(setting, err) }()
+	defer func() {
+		if err = c.at(setting, err); err != nil {
+			s.close()
+		}
+	}()
 	readSecret := func(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
 		return readSecretAnd(path, create, fresh, keep)
 	}
 	var keys []provider.Key
-	if !c.keysInDatabase() {
-		keyPEM, err := readSecret(dir.file(c.SigningKey), fresh, newSigningKey)
+	if c.SigningKeys == keysInFiles {
+		key, err := c.ownKey(c.SigningKey, func(path string) ([]byte, error) { return readSecret(dir.file(path), fresh, newSigningKey) })
 		if err != nil {
-			return nil, fmt.Errorf("signing key: %w", err)
-		}
-		key, err := parseSigningKey(keyPEM)
-		if err != nil {
-			return nil, fmt.Errorf("signing key %s: %w", c.SigningKey, err)
+			return nil, err
 		}
 		if ec, ok := key.(*ecdsa.PrivateKey); !ok || ec.Curve != elliptic.P256() {
 			return nil, fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", c.SigningKey)
 		}
 		keys = append(keys, provider.Key{Signer: key})
+		setting = "rsa_signing_key"
+		if c.RSASigningKey != "" {
+			// Only a remote database has others who would have to know a new one too.
+			key, err := c.ownKey(c.RSASigningKey, func(path string) ([]byte, error) {
+				return readSecret(dir.file(path), fresh || !c.remoteDatabase(), newRSAKey)
+			})
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := key.(*rsa.PrivateKey); !ok {
+				return nil, fmt.Errorf("signing key %s is not an RSA key", c.RSASigningKey)
+			}
+			keys = append(keys, provider.Key{Signer: key, Algorithm: jose.RS256})
+		}
 	}
 	setting = "published_keys"
 	for _, name := range c.PublishedKeys {
@@ -86,6 +113,9 @@ func readSecretsAnd(ctx context.Context, c config, dir directory, fresh bool, ke
 		keys = append(keys, provider.Key{Public: public})
 	}
 	for i, k := range c.Keys {
+		if k.inToken() {
+			continue
+		}
 		setting = fmt.Sprintf("keys[%d]", i)
 		data, err := readSecret(dir.file(k.File), false, nil)
 		if err != nil {
@@ -95,9 +125,16 @@ func readSecretsAnd(ctx context.Context, c config, dir directory, fresh bool, ke
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w", k.File, err)
 		}
-		keys = append(keys, provider.Key{Signer: signer, Algorithm: jose.SignatureAlgorithm(k.Algorithm), Use: k.Use, Until: k.Until})
+		keys = append(keys, k.key(signer))
 	}
-	s := &secrets{further: keys}
+	setting = ""
+	inTokens, tokens, err := c.openTokens(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	keys = append(keys, inTokens...)
+	s.further, s.tokens = keys, tokens
+	setting = "keys[0]"
 	if c.keysInDatabase() {
 		// Those of the database take its place before anything is served.
 		passing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -241,6 +278,28 @@ func newSigningKey() ([]byte, error) {
 		return nil, err
 	}
 	return encodeKey(key)
+}
+
+func newRSAKey() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return encodeKey(key)
+}
+
+// ownKey is a signing key that the broker makes for itself.
+func (c config) ownKey(name string, read func(path string) ([]byte, error)) (crypto.Signer, error) {
+	text, err := read(name)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	defer clear(text)
+	key, err := parseSigningKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("signing key %s: %w", name, err)
+	}
+	return key, nil
 }
 
 func newAuditKey() ([]byte, error) {

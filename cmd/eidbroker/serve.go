@@ -95,7 +95,7 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve wires the parts and runs the server.
 func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer) error {
-	secrets, err := loadSecrets(ctx, c, dir)
+	secrets, err := loadSecrets(ctx, c, dir, log)
 	if err != nil {
 		return err
 	}

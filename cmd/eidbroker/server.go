@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
+	"github.com/eidbridge/eidbridge/brokers/hsm"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
@@ -50,6 +51,7 @@ type served struct {
 	provider *provider.Provider
 	sites    *forwardauth.Handler // may be nil
 	office   http.Handler         // may be nil
+	tokens   []*hsm.Token
 }
 
 // use puts a configuration to work.
@@ -89,7 +91,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	go p.Purge(beside, purgeInterval)
 	go p.DeliverNotices(beside, noticeInterval)
 	s.settings, s.stop = c, stop
-	s.current.Store(&served{p, sites, office})
+	s.current.Store(&served{p, sites, office, s.secrets.tokens})
 	return nil
 }
 
@@ -101,11 +103,13 @@ func (s *server) reload(ctx context.Context, path string) {
 	}
 	if err == nil {
 		var fresh *secrets
-		if fresh, err = readSecrets(ctx, c, s.dir, false); err == nil {
+		if fresh, err = readSecrets(ctx, c, s.dir, false, s.log); err == nil {
 			s.secrets, fresh = fresh, s.secrets
 			if err = s.use(ctx, c); err != nil {
-				s.secrets = fresh
+				s.secrets, fresh = fresh, s.secrets
 			}
+			// Requests under way may still sign with what is let go.
+			time.AfterFunc(shutdownTimeout, fresh.close)
 		}
 	}
 	if err != nil {
@@ -196,6 +200,11 @@ func (s *server) ready(ctx context.Context) string {
 	}
 	if _, err := s.database.Receipt(ctx, "readiness", time.Now()); !errors.Is(err, brokers.ErrNotFound) {
 		return "the database does not answer"
+	}
+	for _, token := range s.current.Load().tokens {
+		if token.Err() != nil {
+			return "the token of signing keys does not answer"
+		}
 	}
 	return ""
 }
