@@ -127,6 +127,9 @@ func (c config) openTokens(ctx context.Context, dir directory, log *slog.Logger)
 			if errors.As(err, &wrong) {
 				section = at.sections[wrong.Index]
 			}
+			if errors.Is(err, hsm.ErrProgram) {
+				return nil, tokens, c.at("pkcs11_program", err)
+			}
 			return nil, tokens, c.at(fmt.Sprintf("keys[%d]", section), err)
 		}
 		tokens = append(tokens, token)
