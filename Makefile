@@ -87,7 +87,7 @@ endef
 help:
 	@echo 'make demo     a citizen logs in and signs, on this machine, then try it by hand'
 	@echo 'make test     all tests, with a real pcscd and the emulated card'
-	@echo 'make build    the three programs in bin/'
+	@echo 'make build    the three programs in bin/, and eidhsm, which holds PKCS #11 modules for eidbroker'
 	@echo 'make lint     golangci-lint: style, safety, import directions'
 	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, digidoc4j, openid-client, Apache, oauth2-proxy, Chromium'
 	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
@@ -96,7 +96,7 @@ help:
 .PHONY: build
 build: setup-build
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/eidbroker ./cmd/eidbroker
-	$(GO) build -trimpath -o bin/ ./cmd/eidagent ./cmd/eidlab
+	$(GO) build -trimpath -o bin/ ./cmd/eidagent ./cmd/eidlab ./cmd/eidhsm
 
 .PHONY: demo
 demo: setup-demo build

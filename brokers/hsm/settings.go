@@ -119,7 +119,7 @@ func (s *Settings) meaning(f *wire.Failure) error {
 	if sentinel == nil {
 		sentinel = ErrGone
 	}
-	if sentinel == ErrKey && f.Key >= 0 && f.Key < len(s.Keys) {
+	if f.Kind == wire.NoKey && f.Key >= 0 && f.Key < len(s.Keys) {
 		return &KeyError{f.Key, fmt.Errorf("%w: %s: %w", sentinel, s.Keys[f.Key], f)}
 	}
 	return fmt.Errorf("%w: %w", sentinel, f)

@@ -41,8 +41,8 @@ func (k keyConfig) key(signer crypto.Signer) provider.Key {
 	return provider.Key{Signer: signer, Algorithm: jose.SignatureAlgorithm(k.Algorithm), Use: k.Use, Until: k.Until}
 }
 
-// credential begins a pin_file that systemd hands over (LoadCredential=).
-const credential = "credential:"
+// handedOver begins a pin_file that systemd hands over (LoadCredential=).
+const handedOver = "credential:"
 
 // settings are the token in which the key is, without keys.
 func (k keyConfig) settings(dir directory) (hsm.Settings, error) {
@@ -53,7 +53,7 @@ func (k keyConfig) settings(dir directory) (hsm.Settings, error) {
 	if k.PINFile == "" {
 		return s, errors.New("pin_file: a key in a token needs its PIN, in a file")
 	}
-	name, systemd := strings.CutPrefix(k.PINFile, credential)
+	name, systemd := strings.CutPrefix(k.PINFile, handedOver)
 	if !systemd {
 		path, err := filepath.Abs(dir.file(k.PINFile))
 		s.PINFile = path

@@ -8,7 +8,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/hsm/internal/wire"
 )
 
-// ErrAlone: nobody speaks to the program.
+// ErrAlone says that nobody speaks to the program.
 var ErrAlone = errors.New("eidbroker starts this program for keys in a PKCS #11 module; it is of no use alone")
 
 // Run serves the broker that started this program.
