@@ -42,7 +42,8 @@ func (e *examination) checkTimes(ctx context.Context) {
 	for _, raw := range e.some(cms.OIDSignatureTimeStamp) {
 		t := validation.NewTimeStamp(signing.SignatureStamp)
 		token, right := e.v.judge.Read(&t, raw, func(h crypto.Hash) []byte { return digestOf(h, e.si.Signature) })
-		e.stamped = e.stamped || token != nil && t.Integrity != signing.Broken
+		// One after the certificate ended makes no level B-T (EN 319 122-1 6.3).
+		e.stamped = e.stamped || token != nil && t.Integrity != signing.Broken && !e.ended(token.Time)
 		if right {
 			e.v.judge.Token(ctx, &t, token, proven(archives, now, cms.OIDSignatureTimeStamp, raw))
 		}
@@ -63,6 +64,11 @@ func (e *examination) checkTimes(ctx context.Context) {
 	}
 }
 
+// ended tells whether the certificate of the signer had ended at a time.
+func (e *examination) ended(at time.Time) bool {
+	return e.out.Signer != nil && at.After(e.out.Signer.NotAfter)
+}
+
 // contentStamps judges content-time-stamps, which prove that the signature is not
 // older than they are.
 func (e *examination) contentStamps(ctx context.Context, now time.Time) {
@@ -73,6 +79,7 @@ func (e *examination) contentStamps(ctx context.Context, now time.Time) {
 		t := validation.NewTimeStamp(signing.ContentStamp)
 		if token, right := e.v.judge.Read(&t, raw, func(h crypto.Hash) []byte { return e.v.digests[h] }); right {
 			e.v.judge.Token(ctx, &t, token, now)
+			e.proof.After(&t, token)
 		}
 		e.out.TimeStamps = append(e.out.TimeStamps, t)
 	}

@@ -309,5 +309,5 @@ func (e *examination) accept(r *cms.Verified) {
 	if !r.Sorted {
 		e.out.Note(signing.FindCMS, "the signed attributes are not in DER order")
 	}
-	validation.Accept(&e.out, r.Certificate, e.proof.Best, r.Digest, r.Algorithm.Digest)
+	validation.Accept(&e.out, r.Certificate, e.proof, r.Digest, r.Algorithm.Digest)
 }

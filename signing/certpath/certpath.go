@@ -11,6 +11,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -49,6 +51,9 @@ type Options struct {
 	Time time.Time
 	// Fetch gets missing issuers; nil fetches nothing.
 	Fetch *fetch.Client
+	// Weak takes certificates that were signed over SHA-1 when that was no longer
+	// believed, for callers that look at the algorithms of the path themselves.
+	Weak bool
 }
 
 // Find returns the path, the certificate first and the anchor last.
@@ -98,7 +103,7 @@ func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.R
 func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Options) ([]*x509.Certificate, error) {
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range o.Anchors {
-		roots.AddCert(c)
+		roots.AddCert(lasting(c))
 	}
 	for _, c := range candidates {
 		if len(o.Anchors) == 0 && selfIssued(c) {
@@ -124,7 +129,7 @@ func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Optio
 				best = p
 			}
 		}
-		return best, nil
+		return named(best, o.Anchors), nil
 	case isInvalid && invalid.Reason == x509.Expired:
 		return nil, fmt.Errorf("%w: %s", ErrValidity, invalid.Detail)
 	case isInvalid:
@@ -136,9 +141,29 @@ func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Optio
 	}
 }
 
+// lasting is an anchor whose validity does not count: what a caller trusts is a
+// name with a key, and the rest of its certificate is no part of the path (RFC 5280
+// 6.1.1 d). When to end trust is the caller's decision.
+func lasting(anchor *x509.Certificate) *x509.Certificate {
+	c := *anchor
+	c.NotBefore, c.NotAfter = time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	return &c
+}
+
+// named puts the anchor that the caller gave at the end of a path.
+func named(path, anchors []*x509.Certificate) []*x509.Certificate {
+	last := len(path) - 1
+	if i := slices.IndexFunc(anchors, path[last].Equal); i >= 0 {
+		path = slices.Clone(path)
+		path[last] = anchors[i]
+	}
+	return path
+}
+
 // findOld finds paths with certificates that were signed over SHA-1 when that was
 // believed, which crypto/x509 no longer looks at. Rules that such certificates
-// seldom carry are not applied: one with name constraints is left out.
+// seldom carry are not applied: one with name constraints is left out. It also
+// tells a path that breaks a rule from none.
 func findOld(certificate *x509.Certificate, candidates []*x509.Certificate, o Options) ([]*x509.Certificate, error) {
 	failure := ErrNoPath
 	var up func(path []*x509.Certificate) []*x509.Certificate
@@ -150,9 +175,13 @@ func findOld(certificate *x509.Certificate, candidates []*x509.Certificate, o Op
 			return nil
 		}
 		for _, anchor := range o.Anchors {
-			if issued(last, anchor) {
+			if !signed(last, anchor, o.Weak) {
+				continue
+			}
+			if certifies(anchor) {
 				return append(path, anchor)
 			}
+			failure = fmt.Errorf("%w: the anchor may not certify", ErrRule)
 		}
 		if len(path) == maxLength {
 			return nil
@@ -161,27 +190,59 @@ func findOld(certificate *x509.Certificate, candidates []*x509.Certificate, o Op
 			if checks++; checks > maxChecks {
 				return nil
 			}
-			if slices.ContainsFunc(path, c.Equal) || !c.IsCA || len(c.PermittedDNSDomains)+len(c.ExcludedDNSDomains) > 0 || !issued(last, c) {
+			if slices.ContainsFunc(path, c.Equal) || !signed(last, c, o.Weak) {
 				continue
 			}
-			if found := up(append(slices.Clone(path), c)); found != nil {
+			found := up(append(slices.Clone(path), c))
+			if found != nil && intermediate(c, len(path)-1) {
 				return found
+			}
+			if found != nil {
+				failure = fmt.Errorf("%w: %q may not certify this", ErrRule, c.Subject.CommonName)
 			}
 		}
 		return nil
 	}
-	if path := up([]*x509.Certificate{certificate}); path != nil {
-		return path, nil
+	path := up([]*x509.Certificate{certificate})
+	switch {
+	case path == nil:
+		return nil, failure
+	case len(certificate.UnhandledCriticalExtensions) > 0:
+		return nil, fmt.Errorf("%w: %w", ErrRule, x509.UnhandledCriticalExtension{})
 	}
-	return nil, failure
+	return path, nil
 }
 
 // maxChecks bounds the certificates that findOld looks at.
 const maxChecks = 256
 
-func issued(c, issuer *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, issuer.RawSubject) &&
-		(issuer.KeyUsage == 0 || issuer.KeyUsage&x509.KeyUsageCertSign != 0) && cms.CheckCertificate(c, issuer) == nil
+// signed tells whether a certificate is by the key and name of another, whatever
+// that one is for.
+func signed(c, issuer *x509.Certificate, weak bool) bool {
+	if !bytes.Equal(c.RawIssuer, issuer.RawSubject) {
+		return false
+	}
+	if weak {
+		return cms.CheckOldCertificate(c, issuer) == nil
+	}
+	return cms.CheckCertificate(c, issuer) == nil
+}
+
+// certifies tells whether the key usage of an issuer lets it certify.
+func certifies(issuer *x509.Certificate) bool {
+	return issuer.KeyUsage == 0 || issuer.KeyUsage&x509.KeyUsageCertSign != 0
+}
+
+// intermediate tells whether a certificate may stand in a path above so many
+// others that are no end entity's (RFC 5280 6.1.4).
+func intermediate(c *x509.Certificate, below int) bool {
+	return c.BasicConstraintsValid && c.IsCA && certifies(c) && !constrained(c) &&
+		len(c.UnhandledCriticalExtensions) == 0 && (c.MaxPathLen < 0 || below <= c.MaxPathLen)
+}
+
+// constrained tells whether a certificate has name constraints of any form.
+func constrained(c *x509.Certificate) bool {
+	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 30}) })
 }
 
 // top returns the certificate whose issuer is missing.

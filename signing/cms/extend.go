@@ -66,12 +66,22 @@ func VerifyOldValue(key crypto.PublicKey, algorithm, message, value []byte) erro
 // CheckCertificate tells whether an issuer signed a certificate, over SHA-1 only
 // if that was before SHA1Trusted.
 func CheckCertificate(c, issuer *x509.Certificate) error {
+	return checkCertificate(c, issuer, c.NotBefore.Before(SHA1Trusted()))
+}
+
+// CheckOldCertificate is CheckCertificate over SHA-1 whenever that was. It tells
+// whose a certificate claims to be, for a verdict that is none but a failure.
+func CheckOldCertificate(c, issuer *x509.Certificate) error {
+	return checkCertificate(c, issuer, true)
+}
+
+func checkCertificate(c, issuer *x509.Certificate, old bool) error {
 	in := cryptobyte.String(c.Raw)
 	var certificate, algorithm cryptobyte.String
 	if !in.ReadASN1(&certificate, asn1.SEQUENCE) || !certificate.SkipASN1(asn1.SEQUENCE) || !certificate.ReadASN1Element(&algorithm, asn1.SEQUENCE) {
 		return formatError("certificate")
 	}
-	return verifyOther(issuer.PublicKey, algorithm, c.RawTBSCertificate, c.Signature, c.NotBefore.Before(SHA1Trusted()))
+	return verifyOther(issuer.PublicKey, algorithm, c.RawTBSCertificate, c.Signature, old)
 }
 
 func verifyOther(key crypto.PublicKey, algorithm, message, value []byte, old bool) error {

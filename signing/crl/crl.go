@@ -43,6 +43,9 @@ type List struct {
 	ThisUpdate time.Time
 	NextUpdate time.Time // zero when absent
 	Number     *big.Int  // nil when absent
+	// Kept is expiredCertsOnCRL (ITU-T X.509 9.5.2.8): certificates that expired
+	// since are on the list if they were revoked. Zero when absent.
+	Kept time.Time
 	scope      scope
 	tbs        []byte
 	algorithm  []byte
@@ -174,6 +177,10 @@ func (l *List) readExtensions(body cryptobyte.String) error {
 		case "2.5.29.28":
 			if err := l.scope.read(value); err != nil {
 				return err
+			}
+		case "2.5.29.60":
+			if !value.ReadASN1GeneralizedTime(&l.Kept) || !value.Empty() {
+				return wrong("expiredCertsOnCRL")
 			}
 		case "2.5.29.27":
 			return wrong("it lists changes only")

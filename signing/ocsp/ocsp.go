@@ -59,6 +59,12 @@ type Response struct {
 	// RevokedAt and Reason (RFC 5280 5.3.1) are set with Revoked.
 	RevokedAt time.Time
 	Reason    int
+	// Kept is the archive cutoff (RFC 6960 4.4.4): certificates that expired since
+	// are answered about as if they had not. Zero without one.
+	Kept time.Time
+	// Positive tells that the answer states a digest of the certificate
+	// (Common PKI certHash), so that the responder is sure to know it.
+	Positive bool
 	// Nonce is the value of the extension, nil without one.
 	Nonce []byte
 	// Responder signed the answer: the issuer, or a certificate of the issuer's.
@@ -77,6 +83,8 @@ const (
 	oidBasic        = cms.OID("1.3.6.1.5.5.7.48.1.1")
 	oidNonce        = cms.OID("1.3.6.1.5.5.7.48.1.2")
 	oidNoCheck      = "1.3.6.1.5.5.7.48.1.5"
+	oidCutoff       = cms.OID("1.3.6.1.5.5.7.48.1.6")
+	oidCertHash     = cms.OID("1.3.36.8.3.13")
 )
 
 // Client asks responders.

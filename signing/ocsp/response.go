@@ -198,7 +198,7 @@ func (r *Response) findAnswer(list cryptobyte.String, certificate, issuer *x509.
 			return err
 		}
 		if about {
-			return r.readAnswer(single)
+			return r.readAnswer(single, certificate)
 		}
 	}
 	return wrong("it is not about the certificate")
@@ -219,7 +219,27 @@ func concerns(id cryptobyte.String, certificate, issuer *x509.Certificate) (bool
 	return err == nil && bytes.Equal(name, wantName) && bytes.Equal(key, wantKey), nil
 }
 
-func (r *Response) readAnswer(s cryptobyte.String) error {
+// hashOf tells whether a CertHash (Common PKI 2.0 part 4, 3.1.2) is that of the
+// certificate.
+func hashOf(value cryptobyte.String, certificate *x509.Certificate) bool {
+	var body, digest cryptobyte.String
+	if !value.ReadASN1(&body, asn1.SEQUENCE) {
+		return false
+	}
+	algorithm, ok := cms.ReadAlgorithm(&body)
+	if !ok || !body.ReadASN1(&digest, asn1.OCTET_STRING) {
+		return false
+	}
+	hash, err := algorithm.Digest()
+	if err != nil || !hash.Available() {
+		return false
+	}
+	h := hash.New()
+	h.Write(certificate.Raw)
+	return bytes.Equal(digest, h.Sum(nil))
+}
+
+func (r *Response) readAnswer(s cryptobyte.String, certificate *x509.Certificate) error {
 	var status, next, extensions, list cryptobyte.String
 	var tag asn1.Tag
 	var has bool
@@ -232,7 +252,19 @@ func (r *Response) readAnswer(s cryptobyte.String) error {
 		return wrong("SingleResponse")
 	}
 	for !list.Empty() {
-		if oid, critical, _, ok := readExtension(&list); !ok || critical {
+		oid, critical, value, ok := readExtension(&list)
+		switch {
+		case !ok:
+			return wrong("SingleResponse")
+		case oid == oidCutoff:
+			if !value.ReadASN1GeneralizedTime(&r.Kept) || !value.Empty() {
+				return wrong("archive cutoff")
+			}
+		case oid == oidCertHash:
+			if r.Positive = hashOf(value, certificate); !r.Positive {
+				return wrong("it is about another certificate of that number")
+			}
+		case critical:
 			return wrong("unknown critical extension %s", oid)
 		}
 	}

@@ -23,7 +23,7 @@ func (e *examination) accept(r *cms.Verified) {
 	default:
 		e.fail(Indeterminate, SigConstraintsFailure, findSubFilter, "unknown signature handler %q", handler)
 	}
-	validation.Accept(&e.out, r.Certificate, e.proof.Best, r.Digest, r.Algorithm.Digest)
+	validation.Accept(&e.out, r.Certificate, e.proof, r.Digest, r.Algorithm.Digest)
 }
 
 // baseline tells whether the signature has all of PAdES-B-B

@@ -326,7 +326,7 @@ func (e *examination) verdict(err error) bool {
 	case errors.Is(err, cms.ErrNoCertificate):
 		e.fail(Indeterminate, NoSigningCertificateFound, findNoCertificate, "the signature does not carry the certificate of the signer")
 	case errors.Is(err, cms.ErrBinding):
-		e.fail(Indeterminate, SigConstraintsFailure, findBinding, "%v", err)
+		e.fail(Indeterminate, NoSigningCertificateFound, findBinding, "%v", err)
 	default:
 		e.fail(Indeterminate, CryptoConstraintsFailureNoPOE, findAlgorithm, "the signature cannot be checked: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ type stampedRevision struct {
 	out   TimeStamp
 	token *tsp.Token // nil when it cannot be read
 	index int        // of the revision it closes, -1 for none
+	right bool       // imprint and signature of the token
 }
 
 // judgeStamps judges the document time-stamps from the newest to the oldest, so
@@ -41,7 +43,7 @@ func (v *verifier) judgeStamps(ctx context.Context) error {
 	}
 	slices.SortStableFunc(v.stamps, func(a, b stampedRevision) int { return cmp.Compare(b.index, a.index) })
 	for i := range v.stamps {
-		if s := &v.stamps[i]; s.token != nil && s.out.Integrity == Intact {
+		if s := &v.stamps[i]; s.right {
 			control, _ := v.proven(s.index)
 			v.judge.Token(ctx, &s.out, s.token, control)
 		}
@@ -72,21 +74,30 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 	if !v.doc.At(stamp.index).Closed() || s.ref != (pdf.Ref{}) && !pdf.SameObject(v.doc.At(stamp.index), v.doc, s.ref.Number) {
 		return broken("the stamped revision is not complete in itself")
 	}
-	if stamp.token, err = tsp.ParsePadded(shape.contents, v.judge.Given()...); err != nil {
+	_, padding, err := cms.ParsePadded(shape.contents)
+	if err != nil {
 		return broken("%v", err)
 	}
-	validation.Describe(&stamp.out, stamp.token)
+	raw := shape.contents[:len(shape.contents)-padding]
 	if v.hashOnly != "" && v.hashOnly != s.field.Name {
+		if stamp.token, err = tsp.Parse(raw, v.judge.Given()...); err != nil {
+			return broken("%v", err)
+		}
+		validation.Describe(&stamp.out, stamp.token)
 		return stamp, nil
 	}
-	h, from := v.beginning.digest(stamp.token.Hash, shape.start)
-	for _, r := range [][2]int64{{from, shape.start}, {shape.end, shape.total}} {
-		if err := copyRange(ctx, h, v.src, r[0], r[1]); err != nil {
-			return stamp, fmt.Errorf("reading the stamped bytes: %w", err)
+	var failure error
+	stamp.token, stamp.right = v.judge.Read(&stamp.out, raw, func(hash crypto.Hash) []byte {
+		h, from := v.beginning.digest(hash, shape.start)
+		for _, r := range [][2]int64{{from, shape.start}, {shape.end, shape.total}} {
+			if err := copyRange(ctx, h, v.src, r[0], r[1]); err != nil {
+				failure = fmt.Errorf("reading the stamped bytes: %w", err)
+				break
+			}
 		}
-	}
-	validation.Match(&stamp.out, stamp.token, h.Sum(nil))
-	return stamp, nil
+		return h.Sum(nil)
+	})
+	return stamp, failure
 }
 
 // proven returns the earliest time at which a revision is proven to have existed
@@ -116,16 +127,16 @@ func (e *examination) checkTimes(ctx context.Context, si *cms.SignerInfo) {
 			e.note(findTimeStamp, "the signature has more than %d time-stamps", maxTokens)
 			break
 		}
-		token, err := tsp.Parse(raw, e.v.judge.Given()...)
-		if err != nil {
-			t.Fail(TotalFailed, FormatFailure, findTimeStamp, "%v", err)
-		} else {
-			h := token.Hash.New()
+		token, right := e.v.judge.Read(&t, raw, func(hash crypto.Hash) []byte {
+			h := hash.New()
 			h.Write(si.Signature)
-			if validation.Match(&t, token, h.Sum(nil)) {
-				e.tokens = append(e.tokens, token)
-				e.v.judge.Token(ctx, &t, token, control)
-			}
+			return h.Sum(nil)
+		})
+		if token != nil && t.Integrity != Broken {
+			e.tokens = append(e.tokens, token)
+		}
+		if right {
+			e.v.judge.Token(ctx, &t, token, control)
 		}
 		if t.Indication == TotalPassed {
 			e.proof.Before(*t.Time)
@@ -150,7 +161,7 @@ func (e *examination) level(ctx context.Context, message *cms.SignedData, signer
 	tokens := slices.Clone(e.tokens)
 	var archive bool
 	for _, s := range e.v.stamps {
-		if s.index <= e.index || s.token == nil || s.out.Integrity != Intact {
+		if s.index <= e.index || s.token == nil || s.out.Integrity == Broken {
 			continue
 		}
 		if s.index > e.v.stored && e.v.stored >= 0 {
@@ -171,7 +182,7 @@ func (e *examination) level(ctx context.Context, message *cms.SignedData, signer
 	}
 	known := len(tokens) > 0 && e.v.stored >= e.index && e.v.judge.Documented(ctx, signer, validation.Certificates(message.Certificates), at)
 	for _, t := range tokens {
-		known = known && e.v.judge.Documented(ctx, t.Certificate, t.Certificates, t.Time)
+		known = known && t.Certificate != nil && e.v.judge.Documented(ctx, t.Certificate, t.Certificates, t.Time)
 	}
 	if !known {
 		return

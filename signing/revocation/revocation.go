@@ -71,6 +71,9 @@ type Finding struct {
 	ThisUpdate, NextUpdate time.Time
 	// Source is "OCSP" or "CRL".
 	Source string
+	// known tells that whoever answered knows about the certificate, although it
+	// had expired or was not issued yet by then.
+	known bool
 }
 
 const certificateHold = 6
@@ -103,6 +106,11 @@ func (m *Material) Look(certificate, issuer *x509.Certificate, at time.Time) Fin
 func (m *Material) LookTrusting(certificate, issuer *x509.Certificate, at time.Time, responders []*x509.Certificate) Finding {
 	var best Finding
 	consider := func(f Finding) {
+		// An expired certificate may have left lists and databases (RFC 5280 5.1.2.6,
+		// RFC 6960 4.4.4): that nothing bad is said about it says nothing.
+		if f.State == Good && !f.known {
+			return
+		}
 		covers := !f.ThisUpdate.Before(at.Add(-skew)) || !f.NextUpdate.IsZero() && !f.NextUpdate.Before(at)
 		if f.State == Unknown || f.State == Good && !covers {
 			return
@@ -113,7 +121,7 @@ func (m *Material) LookTrusting(certificate, issuer *x509.Certificate, at time.T
 	}
 	for _, raw := range m.OCSPs[:min(maxPieces, len(m.OCSPs))] {
 		if r, err := ocsp.Parse(raw, certificate, issuer, responders...); err == nil {
-			consider(fromOCSP(r))
+			consider(fromOCSP(r, certificate))
 		}
 	}
 	for _, raw := range m.CRLs[:min(maxPieces, len(m.CRLs))] {
@@ -122,14 +130,15 @@ func (m *Material) LookTrusting(certificate, issuer *x509.Certificate, at time.T
 			continue
 		}
 		if e, err := l.Lookup(certificate.SerialNumber); err == nil {
-			consider(fromCRL(l, e))
+			consider(fromCRL(l, e, certificate))
 		}
 	}
 	return best
 }
 
-func fromOCSP(r *ocsp.Response) Finding {
+func fromOCSP(r *ocsp.Response, c *x509.Certificate) Finding {
 	f := Finding{ThisUpdate: r.ThisUpdate, NextUpdate: r.NextUpdate, Source: "OCSP"}
+	f.known = r.Positive || !r.ProducedAt.Add(skew).Before(c.NotBefore) && (!r.ThisUpdate.After(c.NotAfter) || kept(r.Kept, c))
 	switch r.Status {
 	case ocsp.Good:
 		f.State = Good
@@ -142,8 +151,15 @@ func fromOCSP(r *ocsp.Response) Finding {
 	return f
 }
 
-func fromCRL(l *crl.List, e *crl.Entry) Finding {
+// kept tells whether those who keep expired certificates since a time have kept this
+// one.
+func kept(since time.Time, c *x509.Certificate) bool {
+	return !since.IsZero() && !since.After(c.NotAfter)
+}
+
+func fromCRL(l *crl.List, e *crl.Entry, c *x509.Certificate) Finding {
 	f := Finding{State: Good, ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate, Source: "CRL"}
+	f.known = !l.ThisUpdate.After(c.NotAfter) || kept(l.Kept, c)
 	if e != nil {
 		f.State, f.At, f.Reason = Revoked, e.RevokedAt, e.Reason
 		if e.Reason == certificateHold {

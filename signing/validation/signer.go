@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -44,8 +45,11 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 	if outside {
 		// Whether the certificate was revoked comes before its validity; any answer
 		// from when it was valid counts (EN 319 102-1 5.2.6.4).
-		if valid, failure := j.Path(ctx, c, candidates, c.NotAfter); failure == nil {
-			path, err, known = valid, nil, c.NotBefore
+		for _, issuer := range upward(c, slices.Concat(candidates, j.given, j.Options.Intermediates, j.Options.Roots)) {
+			if valid, failure := j.Path(ctx, c, candidates, issuer.NotAfter); failure == nil {
+				path, err, known = valid, nil, c.NotBefore
+				break
+			}
 		}
 	}
 	if err != nil {
@@ -56,12 +60,58 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 	if out.Signer != nil {
 		out.Signer.ChainBuilt = true
 	}
+	answered = j.revoked(ctx, out, path, known, proof)
+	if !answered && !j.Options.WithoutRevocation {
+		// Before validity, and before acceptance, which comes after the path
+		// (EN 319 102-1 5.2.6.4).
+		out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevocation, "nothing says whether the certificate had been revoked")
+	}
+	if outside {
+		expired := path[0].NotAfter.Before(proof.Best)
+		switch {
+		case expired && proof.Since.After(path[0].NotAfter):
+			out.Fail(signing.TotalFailed, signing.ExpiredFailure, signing.FindValidity, "the signature was made after its certificate had expired")
+		case expired && answered:
+			out.Fail(signing.Indeterminate, signing.OutOfBoundsNotRevoked, signing.FindValidity, "the certificate has expired without having been revoked, and nothing proves that it was used before")
+		default:
+			sub, code, text := pathFailure(certpath.ErrValidity)
+			out.Fail(signing.Indeterminate, sub, code, "%s", text)
+		}
+	}
+	if i := weakPath(path, proof.Best); i >= 0 {
+		whose := "of the signer" // its name may hold a personal number
+		if i > 0 {
+			whose = fmt.Sprintf("of the issuer %q", path[i].Subject.CommonName)
+		}
+		out.Fail(signing.Indeterminate, weakSub(proof, cms.SHA1Trusted()), signing.FindWeak, "the certificate %s is signed over SHA-1, which is no longer reliable", whose)
+	}
+	return answered
+}
+
+// weakSub is the sub-indication of an algorithm that was reliable until some time
+// before the best-signature-time. The signature may be older still, unless a
+// content-time-stamp says that it is not (EN 319 102-1 5.5.4, 5.3.4).
+func weakSub(p Proof, end time.Time) signing.SubIndication {
+	if p.Since.After(end) {
+		return signing.CryptoConstraintsFailure
+	}
+	return signing.CryptoConstraintsFailureNoPOE
+}
+
+// revoked judges the revocation of a path at a time, and tells whether it is known
+// for all of it.
+//
+// A signature that existed after its certificate was revoked may have been made
+// before, unless a content-time-stamp says that it was not: REVOKED_NO_POE is what
+// EN 319 102-1 5.5.4 keeps, and 5.3.4 makes REVOKED of it.
+func (j *Judge) revoked(ctx context.Context, out *signing.Signature, path []*x509.Certificate, at time.Time, proof Proof) (answered bool) {
 	answered = true
 	for i, c := range path[:max(0, len(path)-1)] {
 		if revocation.Exempt(c) {
 			continue
 		}
-		f := j.look(ctx, path, i, known)
+		f := j.look(ctx, path, i, at)
+		day := f.At.UTC().Format(time.DateOnly)
 		switch {
 		case f.State == revocation.Good, f.State != revocation.Unknown && proof.Timed && f.At.After(proof.Best):
 			if i == 0 {
@@ -70,29 +120,13 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 		case f.State == revocation.Unknown:
 			answered = false
 		case f.State == revocation.OnHold:
-			out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevoked, "the certificate was suspended on %s", f.At.UTC().Format(time.DateOnly))
+			out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevoked, "the certificate was suspended on %s", day)
 		case i > 0:
-			out.Fail(signing.Indeterminate, signing.RevokedCANoPOE, signing.FindRevoked, "the certificate of the issuer %q was revoked on %s", c.Subject.CommonName, f.At.UTC().Format(time.DateOnly))
-		case proof.Timed:
-			out.Fail(signing.TotalFailed, signing.RevokedFailure, signing.FindRevoked, "the certificate was revoked on %s, before the time at which the signature is proven to have existed", f.At.UTC().Format(time.DateTime))
+			out.Fail(signing.Indeterminate, signing.RevokedCANoPOE, signing.FindRevoked, "the certificate of the issuer %q was revoked on %s", c.Subject.CommonName, day)
+		case proof.Since.After(f.At):
+			out.Fail(signing.TotalFailed, signing.RevokedFailure, signing.FindRevoked, "the certificate was revoked on %s, before the content that the signature covers was stamped", day)
 		default:
 			out.Fail(signing.Indeterminate, signing.RevokedNoPOE, signing.FindRevoked, "the certificate was revoked on %s, and nothing proves that the signature was made before", f.At.UTC().Format(time.DateTime))
-		}
-	}
-	if !answered && !j.Options.WithoutRevocation {
-		// Before acceptance, which comes after the path (EN 319 102-1 5.2.6.4).
-		out.Fail(signing.Indeterminate, signing.TryLater, signing.FindRevocation, "nothing says whether the certificate had been revoked")
-	}
-	if outside {
-		sub, code, text := pathFailure(certpath.ErrValidity)
-		out.Fail(signing.Indeterminate, sub, code, "%s", text)
-	}
-	for i, c := range path[:max(0, len(path)-1)] {
-		switch weak := weakSignature(c) && proof.Best.After(cms.SHA1Trusted()); {
-		case weak && i == 0: // its name may hold a personal number
-			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the certificate of the signer is signed over SHA-1, which is no longer reliable")
-		case weak:
-			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the certificate of the issuer %q is signed over SHA-1, which is no longer reliable", c.Subject.CommonName)
 		}
 	}
 	return answered
@@ -102,21 +136,22 @@ func weakSignature(c *x509.Certificate) bool {
 	return c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1
 }
 
-// Accept is the part of signature acceptance (5.2.8) that looks at key usage and
-// algorithms. The digests are all that the signature relies on.
-func Accept(out *signing.Signature, c *x509.Certificate, at time.Time, digests ...crypto.Hash) {
+// Accept looks at the key usage, which is a constraint on the path (5.2.6.4 5), and
+// at the algorithms (5.2.8). The digests are all that the signature relies on.
+func Accept(out *signing.Signature, c *x509.Certificate, proof Proof, digests ...crypto.Hash) {
+	at := proof.Best
 	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageContentCommitment|x509.KeyUsageDigitalSignature) == 0 {
-		out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, signing.FindKeyUsage, "the certificate is not meant for signatures")
+		out.Fail(signing.Indeterminate, signing.ChainConstraintsFailure, signing.FindKeyUsage, "the certificate is not meant for signatures")
 	}
 	for _, d := range digests {
 		if end := reliable(d); !end.IsZero() && at.After(end) {
-			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "the digest %s is no longer reliable", d)
+			out.Fail(signing.Indeterminate, weakSub(proof, end), signing.FindWeak, "the digest %s is no longer reliable", d)
 			break
 		}
 	}
 	if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
 		if end := reliableRSA(key.N.BitLen()); !end.IsZero() && at.After(end) {
-			out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailure, signing.FindWeak, "an RSA key of %d bits is no longer reliable", key.N.BitLen())
+			out.Fail(signing.Indeterminate, weakSub(proof, end), signing.FindWeak, "an RSA key of %d bits is no longer reliable", key.N.BitLen())
 		}
 	}
 	if weakkey.Guessable(c.PublicKey) {

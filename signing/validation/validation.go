@@ -78,6 +78,9 @@ type Proof struct {
 	Best time.Time
 	// Timed tells that a time-stamp proves it.
 	Timed bool
+	// Since is the time of the latest content-time-stamp, before which the signature
+	// was not made; zero without any.
+	Since time.Time
 }
 
 // Begin is what is known before the time-stamps of a signature are looked at.
@@ -97,6 +100,14 @@ func (p *Proof) Before(at time.Time) {
 	}
 }
 
+// After takes a content-time-stamp, which the signature covers: it was made
+// afterwards.
+func (p *Proof) After(t *signing.TimeStamp, token *tsp.Token) {
+	if t.Indication == signing.TotalPassed && token.Time.After(p.Since) {
+		p.Since = token.Time.Add(-token.Accuracy)
+	}
+}
+
 // Path finds a path at a time among all certificates at hand.
 func (j *Judge) Path(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
 	// A trust anchor is relied on as it stands (RFC 5280 6.1.1 d).
@@ -108,7 +119,17 @@ func (j *Judge) Path(ctx context.Context, c *x509.Certificate, candidates []*x50
 		Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates),
 		Time:       at,
 		Fetch:      j.Options.Fetch,
+		Weak:       true,
 	})
+}
+
+// weakPath finds a certificate of a path whose signature is not to be relied on,
+// -1 for none. The anchor is relied on as it stands.
+func weakPath(path []*x509.Certificate, at time.Time) int {
+	if !at.After(cms.SHA1Trusted()) {
+		return -1
+	}
+	return slices.IndexFunc(path[:max(0, len(path)-1)], weakSignature)
 }
 
 // pathFailure words the failure of a path.
@@ -117,7 +138,7 @@ func pathFailure(err error) (sub signing.SubIndication, code, text string) {
 	case errors.Is(err, certpath.ErrValidity):
 		return signing.OutOfBoundsNoPOE, signing.FindValidity, "a certificate of the path is outside its validity, and nothing proves that it was used before"
 	case errors.Is(err, certpath.ErrRule):
-		return signing.NoCertificateChainFound, signing.FindChain, err.Error()
+		return signing.CertificateChainGeneral, signing.FindChain, err.Error()
 	default:
 		return signing.NoCertificateChainFound, signing.FindNoChain, "no path leads from the certificate to a trust anchor"
 	}
@@ -159,6 +180,10 @@ func (j *Judge) Token(ctx context.Context, t *signing.TimeStamp, token *tsp.Toke
 	if err != nil {
 		sub, code, text := pathFailure(err)
 		t.Fail(signing.Indeterminate, sub, code, "%s", text)
+		return
+	}
+	if weakPath(path, control) >= 0 {
+		t.Fail(signing.Indeterminate, signing.CryptoConstraintsFailureNoPOE, signing.FindWeak, "a certificate of the authority is signed over SHA-1, which is no longer reliable")
 		return
 	}
 	for i, c := range path[:len(path)-1] {

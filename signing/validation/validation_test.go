@@ -40,8 +40,8 @@ func TestAlgorithmsAreJudgedAtTheirTime(t *testing.T) {
 		{"RSA-2048 in 2030", key(2048), crypto.SHA256, 2030, false},
 	} {
 		var out signing.Signature
-		Accept(&out, row.c, year(row.at), row.digest)
-		if ok := out.Indication == ""; ok != row.ok || !ok && out.SubIndication != signing.CryptoConstraintsFailure {
+		Accept(&out, row.c, Proof{Best: year(row.at)}, row.digest)
+		if ok := out.Indication == ""; ok != row.ok || !ok && out.SubIndication != signing.CryptoConstraintsFailureNoPOE {
 			t.Errorf("%s: %s/%s", row.name, out.Indication, out.SubIndication)
 		}
 	}
@@ -49,8 +49,8 @@ func TestAlgorithmsAreJudgedAtTheirTime(t *testing.T) {
 
 func TestKeyUsageIsJudged(t *testing.T) {
 	var out signing.Signature
-	Accept(&out, &x509.Certificate{KeyUsage: x509.KeyUsageKeyEncipherment}, year(2026))
-	if out.SubIndication != signing.SigConstraintsFailure {
+	Accept(&out, &x509.Certificate{KeyUsage: x509.KeyUsageKeyEncipherment}, Proof{Best: year(2026)})
+	if out.SubIndication != signing.ChainConstraintsFailure {
 		t.Errorf("%s/%s", out.Indication, out.SubIndication)
 	}
 }

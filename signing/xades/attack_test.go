@@ -362,7 +362,7 @@ func TestSHA1IsRecognised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := report.Signatures[0]; got.Integrity != signing.Intact || got.SubIndication != signing.CryptoConstraintsFailure {
+	if got := report.Signatures[0]; got.Integrity != signing.Intact || got.SubIndication != signing.CryptoConstraintsFailureNoPOE {
 		t.Errorf("%s, %s/%s", got.Integrity, got.Indication, got.SubIndication)
 	}
 }

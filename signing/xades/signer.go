@@ -99,7 +99,7 @@ func (e *examination) accept(s signer) {
 	for i := range e.s.References {
 		digests = append(digests, e.s.References[i].Digest)
 	}
-	validation.Accept(&e.out, s.certificate, e.proof.Best, digests...)
+	validation.Accept(&e.out, s.certificate, e.proof, digests...)
 	switch {
 	case !e.properties.bound:
 		e.departs = "it does not name its certificate"

@@ -9,16 +9,14 @@ import (
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/c14n"
-	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/validation"
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
 
 // times is what the time-stamps of a signature say.
 type times struct {
-	// stamps are the tokens that are about what they should be about, archive those
-	// of them that are archive time-stamps.
-	stamps, archive []*tsp.Token
+	// stamped and archived tell what time-stamps are there, relied on or not.
+	stamped, archived bool
 	// marked tells that a time-mark takes the place of a time-stamp.
 	marked bool
 	// unfound are entries of manifests whose data is not at hand.
@@ -64,11 +62,13 @@ func (e *examination) judgeTimes(ctx context.Context) error {
 			t.Integrity, verified = signing.Unknown, false
 			t.Fail(signing.Indeterminate, signing.SignedDataNotFound, signing.FindTimeStamp, "what it is about cannot be computed: %v", failure)
 		}
+		// A time-stamp of another signature is none of this one (threats X-58). One after
+		// the certificate ended makes no level B-T (EN 319 132-1 6.3).
+		if token != nil && t.Integrity != signing.Broken {
+			e.times.stamped = e.times.stamped || kind == signing.SignatureStamp && !token.Time.After(e.signer.NotAfter)
+			e.times.archived = e.times.archived || kind == signing.ArchiveStamp
+		}
 		if verified {
-			e.times.stamps = append(e.times.stamps, token)
-			if kind == signing.ArchiveStamp {
-				e.times.archive = append(e.times.archive, token)
-			}
 			e.v.judge.Token(ctx, &t, token, e.proof.Best)
 		}
 		if t.Indication == signing.TotalPassed {
@@ -96,7 +96,7 @@ const policyTimeMark = "urn:oid:1.3.6.1.4.1.10015.1000.3.2.1"
 
 // timeMark takes the time-mark of Estonian signatures that have no time-stamp.
 func (e *examination) timeMark() {
-	if len(e.times.stamps) > 0 || e.properties.policy != policyTimeMark || e.signer == nil {
+	if e.times.stamped || e.properties.policy != policyTimeMark || e.signer == nil {
 		return
 	}
 	if at, marked := e.v.judge.TimeMark(e.signer, validation.Certificates(e.s.Certificates), e.s.Value); marked {
@@ -132,6 +132,7 @@ func (e *examination) content(ctx context.Context) []signing.TimeStamp {
 			}
 			if verified {
 				e.v.judge.Token(ctx, &t, token, e.proof.Best)
+				e.proof.After(&t, token)
 			}
 			all = append(all, t)
 		}
@@ -194,7 +195,7 @@ func (e *examination) level(c *x509.Certificate, candidates []*x509.Certificate)
 		return
 	}
 	e.out.Baseline = signing.BaselineB
-	if len(e.times.stamps) == len(e.times.archive) && !e.times.marked {
+	if !e.times.stamped && !e.times.marked {
 		return
 	}
 	e.out.Baseline = signing.BaselineT
@@ -205,7 +206,7 @@ func (e *examination) level(c *x509.Certificate, candidates []*x509.Certificate)
 		return
 	}
 	e.out.Baseline = signing.BaselineLT
-	if len(e.times.archive) > 0 {
+	if e.times.archived {
 		e.out.Baseline = signing.BaselineLTA
 	}
 }
