@@ -45,12 +45,12 @@ type List struct {
 	Number     *big.Int  // nil when absent
 	// Kept is expiredCertsOnCRL (ITU-T X.509 9.5.2.8): certificates that expired
 	// since are on the list if they were revoked. Zero when absent.
-	Kept time.Time
-	scope      scope
-	tbs        []byte
-	algorithm  []byte
-	value      []byte
-	entries    cryptobyte.String
+	Kept      time.Time
+	scope     scope
+	tbs       []byte
+	algorithm []byte
+	value     []byte
+	entries   cryptobyte.String
 }
 
 // scope is the issuing distribution point (RFC 5280 5.2.5).
