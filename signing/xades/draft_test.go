@@ -123,7 +123,7 @@ func TestDraftIsChecked(t *testing.T) {
 				}
 				return errors.Join(c.happen(f), f.Close())
 			}}
-			_, err := xades.SignFile(context.Background(), in, out, signing.Credential{Signer: key, Certificate: cred.Certificate}, xades.Options{})
+			_, err := xades.SignFile(context.Background(), in, out, signing.Credential{Signer: key, Certificate: cred.Certificate}, xades.Options{Overwrite: true})
 			if !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}

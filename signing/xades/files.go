@@ -18,7 +18,8 @@ import (
 // SignFile signs the file in and puts the result in place as out. It writes
 // beside out, checks what it wrote by reading it again, and gives it its name only
 // then, so that a failure at any moment leaves in and an earlier out as they were.
-// The output takes the permissions of the input.
+// The output takes the permissions of the input. It is durable when SignFile
+// returns, unless a Group of the options sees to that later.
 //
 // Beside the errors of Sign it returns signing.ErrExists, signing.ErrOutput and
 // signing.ErrCheck.
@@ -82,7 +83,7 @@ func SignObjectFiles(ctx context.Context, in []FileObject, out string, cred sign
 	if err != nil {
 		return nil, err
 	}
-	return result, target.Place(ctx)
+	return result, target.PlaceIn(ctx, o.Group)
 }
 
 // Files is an xmldsig.Resolver of files on this computer that the caller named: a reference
@@ -131,7 +132,7 @@ func toFile(ctx context.Context, in, out string, o Options, work func(io.ReaderA
 	if err != nil {
 		return nil, err
 	}
-	return result, target.Place(ctx)
+	return result, target.PlaceIn(ctx, o.Group)
 }
 
 // signTo signs, writes and checks, one after the other.

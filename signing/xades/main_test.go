@@ -5,12 +5,17 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/batch"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
@@ -37,7 +42,8 @@ func child(err error) int {
 }
 
 // sign signs files with a key and a certificate in PEM, to files of the same name
-// and ".signed".
+// and ".signed", as many side by side as there are processors. They are put in place
+// in groups.
 func sign(key, certificate string, names []string) error {
 	var cred signing.Credential
 	for _, name := range []string{key, certificate} {
@@ -58,23 +64,47 @@ func sign(key, certificate string, names []string) error {
 		}
 		cred.Signer = parsed.(crypto.Signer)
 	}
+	var items []batch.Item
 	for _, name := range names {
-		if _, err := xades.SignFile(context.Background(), name, name+".signed", cred, xades.Options{Limits: large(), Overwrite: true}); err != nil {
-			return err
-		}
+		items = append(items, batch.Item{In: name, Out: name + ".signed"})
 	}
-	return nil
+	var failed error
+	run := batch.Run(context.Background(), items, runtime.GOMAXPROCS(0), func(ctx context.Context, i batch.Item, g *outfile.Group) (batch.Record, error) {
+		_, err := xades.SignFile(ctx, i.In, i.Out, cred, xades.Options{Limits: large(), Overwrite: true, Group: g})
+		return batch.Record{Item: i}, err
+	}, func(all []batch.Outcome) {
+		for _, o := range all {
+			failed = errors.Join(failed, o.Err)
+		}
+	})
+	return errors.Join(run, failed)
 }
 
-// verifyAll demands that every signature of the files is intact.
+// verifyAll demands that every signature of the files is intact, as many files side by
+// side as there are processors.
 func verifyAll(names []string) error {
+	next, failed := make(chan string), make(chan error, len(names))
+	var work sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for name := range next {
+				r, err := xades.VerifyFile(context.Background(), name, xades.VerifyOptions{Limits: large()})
+				if err == nil && (len(r.Signatures) == 0 || !r.Intact()) {
+					err = fmt.Errorf("%s: %+v", strings.TrimSpace(name), r.Signatures)
+				}
+				failed <- err
+			}
+		})
+	}
 	for _, name := range names {
-		r, err := xades.VerifyFile(context.Background(), name, xades.VerifyOptions{Limits: large()})
+		next <- name
+	}
+	close(next)
+	work.Wait()
+	close(failed)
+	for err := range failed {
 		if err != nil {
 			return err
-		}
-		if len(r.Signatures) == 0 || !r.Intact() {
-			return fmt.Errorf("%s: %+v", strings.TrimSpace(name), r.Signatures)
 		}
 	}
 	return nil

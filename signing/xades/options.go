@@ -7,6 +7,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/c14n"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
@@ -72,6 +73,9 @@ type Options struct {
 	IDAttributes []string
 	// Overwrite lets SignFile replace an existing regular file.
 	Overwrite bool
+	// Group, unless nil, takes what SignFile made, and puts it in place together with
+	// others.
+	Group *outfile.Group
 	// Rand feeds the signer and makes identifiers; nil means crypto/rand.Reader.
 	Rand io.Reader
 }
