@@ -137,10 +137,13 @@ func (c *chain) xpath(t *Transform, e *Element) error {
 		space = filter2Namespace
 		filter, _ = x.Attr("", "Filter")
 	}
-	if !x.Is(space, "XPath") || x.Interrupted || len(x.Children) > 0 {
+	if !x.Is(space, "XPath") || len(x.Children) > 0 {
 		return malformed("XPath transform")
 	}
 	t.XPath = strings.TrimSpace(x.Text)
+	if x.Interrupted {
+		return untransformed("XPath %s with comments in it", quoted(t.XPath))
+	}
 	expression := x.resolve(strings.Join(strings.Fields(x.Text), ""))
 	switch {
 	case t.Algorithm == TransformXPath && (expression == "not(ancestor-or-self::{ds}Signature)" || expression == "not(ancestor-or-self::{ds}Signature[1])"),
