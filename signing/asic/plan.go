@@ -60,7 +60,7 @@ func (c *Container) Prepare(ctx context.Context, cred signing.Credential, o Opti
 	}
 	switch {
 	case !o.CAdES:
-		p.XAdES, err = xades.PrepareObjects(ctx, s.objects(hash), cred, o.xades(c.Kind))
+		p.XAdES, err = xades.PrepareObjects(ctx, s.objects(hash), cred, o.xades())
 	case c.Kind == signing.ASiCE:
 		p.SignatureName = s.free("signature%03d.p7s", 1)
 		p.ManifestName = s.free("ASiCManifest%03d.xml", 1)

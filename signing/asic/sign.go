@@ -46,17 +46,15 @@ type Options struct {
 // stampDigest is the digest that time-stamps and archive manifests are made over.
 const stampDigest = crypto.SHA256
 
-func (o *Options) xades(kind signing.Format) xades.Options {
-	x := xades.Options{
-		Claims: o.Claims, SigningTime: o.SigningTime, Container: true, Canonicalization: c14n.Inclusive11,
+func (o *Options) xades() xades.Options {
+	// Exclusive canonicalization throughout: in an ASiC-S, further signatures are put
+	// into the same file, under whatever is declared there; and the octets of the
+	// signed properties are those that archive time-stamps are made over, whichever
+	// form a reader makes them in.
+	return xades.Options{
+		Claims: o.Claims, SigningTime: o.SigningTime, Container: true, Canonicalization: c14n.Exclusive10,
 		PSS: o.PSS, Digest: o.Digest, Level: o.Level, Services: o.Services, Rand: o.Rand,
 	}
-	if kind == signing.ASiCS {
-		// Further signatures are put into the same file, under whatever is declared
-		// there.
-		x.Canonicalization = c14n.Exclusive10
-	}
-	return x
 }
 
 func (o *Options) cades(kind signing.Format) cades.Options {
@@ -261,7 +259,7 @@ func (s *staged) objects(hash crypto.Hash) []xades.Object {
 
 func (s *staged) signXAdES(ctx context.Context, hash crypto.Hash, cred signing.Credential, o Options, files resolving) (*signing.Result, error) {
 	var out bytes.Buffer
-	result, err := xades.SignObjects(ctx, s.objects(hash), &out, cred, files, o.xades(s.kind))
+	result, err := xades.SignObjects(ctx, s.objects(hash), &out, cred, files, o.xades())
 	if err != nil {
 		return nil, err
 	}

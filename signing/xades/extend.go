@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/validation"
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
@@ -132,7 +133,7 @@ func (x *extender) raise(ctx context.Context, i int, level signing.Baseline) ([]
 	}
 	r := &raiser{
 		extension: e, services: x.services, signer: verdict.Signer.Certificate, chain: validation.Certificates(sig.Certificates),
-		reached: verdict.Baseline,
+		reached: verdict.Baseline, form: propertiesForm(sig),
 		references: func(ctx context.Context, to io.Writer) error {
 			for j := range sig.References {
 				if err := x.doc.Octets(ctx, sig, &sig.References[j], to); err != nil {
@@ -156,4 +157,17 @@ func (x *extender) raise(ctx context.Context, i int, level signing.Baseline) ([]
 		x.result.After = r.reached
 	}
 	return r.fragment.Raw, nil
+}
+
+// propertiesForm is the canonical form in which a signature refers to its signed
+// properties. An archive time-stamp is made over the octets of that reference, but
+// programs make them anew in the form that the time-stamp names as well; where both
+// are the same, nobody can differ.
+func propertiesForm(s *xmldsig.Signature) c14n.Method {
+	for i := range s.References {
+		if r := &s.References[i]; signedPropertiesType(r.Type) && r.Err == nil && len(r.Canonical().Prefixes) == 0 {
+			return r.Canonical().Method.WithoutComments()
+		}
+	}
+	return stampForm
 }

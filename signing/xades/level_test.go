@@ -249,6 +249,22 @@ func untouched(t testing.TB, before, after []byte) {
 	}
 }
 
+// TestArchiveFormIsThatOfTheSignedProperties: whoever makes the octets of the signed
+// properties anew, in the form that the archive time-stamp names, gets the same.
+func TestArchiveFormIsThatOfTheSignedProperties(t *testing.T) {
+	t.Parallel()
+	s := newState(t)
+	for _, form := range []c14n.Method{c14n.Exclusive10, c14n.Inclusive10, c14n.Inclusive11} {
+		signed, _ := s.sign(t, letter, xades.Options{Canonicalization: form, Level: signing.BaselineLT})
+		extended, _ := s.extend(t, signed, signing.BaselineLTA)
+		s.passed(t, extended, signing.BaselineLTA)
+		_, archive, found := strings.Cut(string(extended), ":ArchiveTimeStamp ")
+		if !found || !strings.Contains(archive[:strings.Index(archive, "</")], `CanonicalizationMethod Algorithm="`+string(form)+`"`) {
+			t.Errorf("%s: another form", form)
+		}
+	}
+}
+
 func TestVerifyLTALongAfterCertificatesEnded(t *testing.T) {
 	t.Parallel()
 	s := newState(t)

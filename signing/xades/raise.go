@@ -1,6 +1,7 @@
 package xades
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/revocation"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/validation"
@@ -28,6 +30,8 @@ type raiser struct {
 	// none.
 	enveloped func(ctx context.Context, to io.Writer) error
 	reached   signing.Baseline
+	// form is the canonical form for archive time-stamps; empty is stampForm.
+	form c14n.Method
 }
 
 // raise adds what the level needs beyond what was reached. An error that matches
@@ -135,8 +139,8 @@ func missing(all, have [][]byte) [][]byte {
 
 // addArchive adds xades141:ArchiveTimeStamp.
 func (r *raiser) addArchive(ctx context.Context) error {
-	h := stampDigest.New()
-	over := archive{form: stampForm, references: func(to io.Writer) error { return r.references(ctx, to) }}
+	h, form := stampDigest.New(), cmp.Or(r.form, stampForm)
+	over := archive{form: form, references: func(to io.Writer) error { return r.references(ctx, to) }}
 	if r.enveloped != nil {
 		over.enveloped = func(to io.Writer) error { return r.enveloped(ctx, to) }
 	}
@@ -147,7 +151,7 @@ func (r *raiser) addArchive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", signing.ErrUnreached, err)
 	}
-	property, _ := stampProperty(prefix141+":ArchiveTimeStamp", r.declarations(prefix141, prefix, xmldsig.Prefix), token.Raw)
+	property, _ := stampProperty(prefix141+":ArchiveTimeStamp", r.declarations(prefix141, prefix, xmldsig.Prefix), form, token.Raw)
 	return r.put(property)
 }
 

@@ -175,17 +175,17 @@ func (e *extension) stamp(ctx context.Context, stamps signing.Stamper) ([]byte, 
 
 // putStamp adds SignatureTimeStamp.
 func (e *extension) putStamp(token []byte) error {
-	property, _ := stampProperty(prefix+":SignatureTimeStamp", e.declarations(prefix, xmldsig.Prefix), token)
+	property, _ := stampProperty(prefix+":SignatureTimeStamp", e.declarations(prefix, xmldsig.Prefix), stampForm, token)
 	return e.put(property)
 }
 
 // stampProperty writes a time-stamp property with an identifier of its own.
-func stampProperty(name, declarations string, token []byte) (property []byte, id string) {
+func stampProperty(name, declarations string, form c14n.Method, token []byte) (property []byte, id string) {
 	random := make([]byte, 16)
 	_, _ = rand.Read(random) // never fails
 	id = "ts-" + hex.EncodeToString(random)
 	return fmt.Appendf(nil, `<%s%s Id="%s"><ds:CanonicalizationMethod Algorithm="%s"/><xades:EncapsulatedTimeStamp>%s</xades:EncapsulatedTimeStamp></%s>`,
-		name, declarations, id, stampForm, base64.StdEncoding.EncodeToString(token), name), id
+		name, declarations, id, form, base64.StdEncoding.EncodeToString(token), name), id
 }
 
 // putMaterial adds CertificateValues and RevocationValues (5.4.2 and 5.4.3).
