@@ -49,7 +49,8 @@ func (r *Refreshing) Retries(firstUse time.Time) bool { return r.Now.Sub(firstUs
 
 // Issuing is the last step of a login: its code, and all that goes with it.
 type Issuing struct {
-	// Login is at its final state; From is the state that the store must find.
+	// Login is at its final state; From is the state that the store must find. One
+	// that is Unkept is not in the store, and is not put there.
 	Login *Transaction
 	From  State
 	Code  Hash

@@ -152,6 +152,9 @@ type Transaction struct {
 	// browser's cookie.
 	ID    string `json:"id"`
 	State State  `json:"state"`
+	// Unkept is set while no store knows the login: one that needs only a single
+	// request of the browser may end without ever being kept.
+	Unkept bool `json:"-"`
 	// Revision counts the steps; the store compares it when it advances.
 	Revision int                  `json:"revision"`
 	Request  AuthorizationRequest `json:"request"`
@@ -226,7 +229,7 @@ func RelayedID(relayState string) string {
 // and in which browser.
 func (t *Transaction) Ended() *Transaction {
 	return &Transaction{
-		ID: t.ID, State: t.State, Revision: t.Revision, BrowserHash: t.BrowserHash, Pushed: t.Pushed, Upstream: t.Upstream, Method: t.Method,
+		ID: t.ID, State: t.State, Unkept: t.Unkept, Revision: t.Revision, BrowserHash: t.BrowserHash, Pushed: t.Pushed, Upstream: t.Upstream, Method: t.Method,
 		Request:  AuthorizationRequest{ClientID: t.Request.ClientID, UILocales: t.Request.UILocales},
 		Attempts: t.Attempts, CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, ExpiresAt: t.ExpiresAt,
 	}

@@ -16,7 +16,8 @@ import (
 //
 // A login by redirection goes: Start → browser at the scheme → callback →
 // Correlate (which login is this?) → the provider loads the Departure it stored
-// → Finish (strict checks, once) → AuthenticationEvent.
+// → Finish (strict checks, once) → AuthenticationEvent. One that is Immediate may
+// need none of this.
 type Upstream interface {
 	// ID is the upstream's name in configuration and in callback paths:
 	// lower-case letters, digits and hyphens.
@@ -84,6 +85,23 @@ type Departure struct {
 	Memo json.RawMessage `json:"memo,omitempty"`
 	// BusyUntil is set while a step of a conversation is being taken.
 	BusyUntil time.Time `json:"busyUntil,omitzero"`
+}
+
+// Immediate is an optional power of an upstream: it may know who the citizen is from
+// the very request that begins the login, by a certificate of the connection or by
+// what a gateway in front of the broker vouches for. Nobody is sent anywhere then.
+//
+// It is asked once abuse control let the login begin, where its method is the only
+// one on offer, and never for a device, whose citizen is at another machine than the
+// request. What it says is judged like the answer of Finish: level, age, the
+// operator's rules. A link on a foreign page can begin such a login, as it can begin
+// one from a session; the answer goes to the registered redirect URI of the client
+// and nowhere else.
+type Immediate interface {
+	// Recognize returns what the request proves; nil if that is nothing, and the login
+	// goes on with Start. With ForceAuthn only a proof that was made for this very
+	// request counts. The RelayState is empty; errors are those of Finish.
+	Recognize(r *http.Request, q AuthenticationRequest) (*AuthenticationEvent, error)
 }
 
 // Describer is an optional power of an upstream: the service provider's own

@@ -30,6 +30,7 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"of many who advance one does", advanceOnce},
 		{"an old revision cannot advance", advanceOldRevision},
 		{"a code is issued with the step or not at all", issueCode},
+		{"a login that was never kept gets one code, or nothing", issueUnkept},
 		{"of many who redeem a code one does (O-14)", redeemOnce},
 		{"a replay revokes the token (O-13)", replayRevokes},
 		{"an expired code and an unknown one are not found (O-17)", redeemExpired},
@@ -349,4 +350,60 @@ func purge(t *testing.T, s Store) {
 	must(t, err)
 	must(t, s.SaveTransaction(ctx, departed("0", "r0")))
 	must(t, s.UseAssertionID(ctx, "idp", "0", noon().Add(time.Minute)))
+}
+
+// unkept is a login that no store knows, at its end.
+func unkept(name string) *brokers.Issuing {
+	tx := authenticated(name)
+	tx.State, tx.Unkept = brokers.Completed, true
+	return &brokers.Issuing{Login: tx, From: brokers.Authenticated, Code: brokers.HashOf(name), Grant: grant(name)}
+}
+
+func issueUnkept(t *testing.T, s Store) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		name          string
+		session, part bool
+	}{{"plain", false, false}, {"session", true, false}, {"participant", true, true}} {
+		i := unkept(c.name)
+		if c.session {
+			i.Session, i.Grant.Session, i.Participates = session(c.name, "cookie of "+c.name), c.name, c.part
+		}
+		must(t, s.IssueCode(ctx, i))
+		_, err := s.Transaction(ctx, c.name, noon())
+		wantErr(t, err, brokers.ErrNotFound)
+		again := unkept(c.name)
+		again.Session = session("of the loser", "cookie of the loser")
+		again.Grant.Session = again.Session.ID
+		wantErr(t, s.IssueCode(ctx, again), brokers.ErrConflict)
+		_, err = s.Session(ctx, again.Session.CookieHash, noon())
+		wantErr(t, err, brokers.ErrNotFound)
+		g, err := s.RedeemCode(ctx, i.Code, brokers.HashOf("token of "+c.name), until(noon().Add(time.Minute)), noon())
+		must(t, err)
+		if g.ID != c.name {
+			t.Errorf("%s: got the grant %q", c.name, g.ID)
+		}
+		if !c.session {
+			continue
+		}
+		_, err = s.Session(ctx, i.Session.CookieHash, noon())
+		must(t, err)
+		list, err := s.EndSession(ctx, i.Session.CookieHash, noon(), noon().Add(time.Hour))
+		must(t, err)
+		if len(list) != map[bool]int{true: 1}[c.part] {
+			t.Errorf("%s: took part: %v", c.name, list)
+		}
+		_, _, err = s.AccessToken(ctx, brokers.HashOf("token of "+c.name), noon())
+		wantErr(t, err, brokers.ErrNotFound)
+	}
+	handle := brokers.HashOf("pushed")
+	must(t, s.Push(ctx, handle, &brokers.PushedRequest{ClientID: "portal", ExpiresAt: noon().Add(time.Minute)}))
+	oneWinner(t, race(8, func(n int) error {
+		i := unkept(fmt.Sprint("pushed ", n))
+		i.Login.Pushed = handle
+		return s.IssueCode(ctx, i)
+	}), brokers.ErrConflict)
+	gone := unkept("in a session that ended")
+	gone.Grant.Session = "session"
+	wantErr(t, s.IssueCode(ctx, gone), brokers.ErrConflict)
 }

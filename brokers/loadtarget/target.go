@@ -48,6 +48,9 @@ type Options struct {
 	SigningAlgorithm jose.SignatureAlgorithm
 	// Ask offers two methods, so that a page asks which, with a button to cancel.
 	Ask bool
+	// Redirect sends browsers through the upstream's login page, which sends them back
+	// at once, as national schemes do; otherwise the upstream is brokers.Immediate.
+	Redirect bool
 	// PKCE insists on PKCE, which the first clients may otherwise leave out.
 	PKCE bool
 	// Lifetimes of codes and tokens; zero values stand for the provider's defaults.
@@ -127,11 +130,16 @@ func New(o Options) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
+	approver := &approver{
+		callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), ask: o.Ask, now: o.Now,
+	}
+	var upstream brokers.Upstream = immediate{approver}
+	if o.Redirect {
+		upstream = approver
+	}
 	p, err := provider.New(provider.Config{
 		Issuer: o.Issuer, Clients: clients, Store: o.Store, Keys: keys, PairwiseSecret: o.Secrets.Pairwise, Mapping: mapping,
-		Upstreams: []brokers.Upstream{&approver{
-			callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), ask: o.Ask, now: o.Now,
-		}},
+		Upstreams:    []brokers.Upstream{upstream},
 		Registration: provider.RegistrationPolicy{Tokens: []brokers.Hash{brokers.HashOf(o.Secrets.RegistrationToken)}, Template: o.template()},
 		Freshness:    brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},
 		Lifetimes:    o.Lifetimes, Outgoing: o.Outgoing, Log: o.Log, Now: o.Now,

@@ -2,6 +2,7 @@ package loadtarget
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,8 +22,9 @@ const (
 	maxPerson  = 1_000_000_000
 )
 
-// approver is the upstream that approves a numbered person at once. Its login
-// page is the broker's own callback: it proves nothing to nobody.
+// approver is the upstream that approves a numbered person at once; it proves nothing
+// to nobody. Its login page is the broker's own callback, which Options.Redirect has
+// browsers sent to.
 type approver struct {
 	callback string
 	mapping  *levels.Mapping
@@ -32,6 +34,15 @@ type approver struct {
 	// ask offers two methods, so that the broker asks the citizen.
 	ask bool
 	now func() time.Time
+}
+
+// immediate is the approver without the way through its login page.
+type immediate struct{ *approver }
+
+// Recognize believes everything: who asks is whom the login hint names.
+func (a immediate) Recognize(_ *http.Request, q brokers.AuthenticationRequest) (*brokers.AuthenticationEvent, error) {
+	q.RelayState = rand.Text()
+	return a.approve(a.next(q.LoginHint), a.depart(q, ""))
 }
 
 func (*approver) ID() string { return upstreamID }
@@ -60,14 +71,21 @@ func (a *approver) Destinations() []string {
 // Start leads straight to the callback. A login hint that is a number chooses the
 // person.
 func (a *approver) Start(_ context.Context, r brokers.AuthenticationRequest) (*brokers.Departure, error) {
-	person, err := strconv.ParseUint(r.LoginHint, 10, 32)
+	query := url.Values{"login": {r.RelayState}, "person": {strconv.FormatUint(a.next(r.LoginHint), 10)}}
+	return a.depart(r, a.callback+"?"+query.Encode()), nil
+}
+
+func (a *approver) depart(r brokers.AuthenticationRequest, location string) *brokers.Departure {
+	return &brokers.Departure{Location: location, RequestID: "_" + r.RelayState, RequestedAt: a.now(), Request: r}
+}
+
+// next is the person whom a hint names, or whose turn it is.
+func (a *approver) next(hint string) uint64 {
+	person, err := strconv.ParseUint(hint, 10, 32)
 	if err != nil || person == 0 || person > maxPerson {
 		person = 1 + (a.turn.Add(1)-1)%a.persons
 	}
-	query := url.Values{"login": {r.RelayState}, "person": {strconv.FormatUint(person, 10)}}
-	return &brokers.Departure{
-		Location: a.callback + "?" + query.Encode(), RequestID: "_" + r.RelayState, RequestedAt: a.now(), Request: r,
-	}, nil
+	return person
 }
 
 // Correlate reads which login the callback answers.
@@ -85,6 +103,11 @@ func (a *approver) Finish(_ context.Context, r *http.Request, d *brokers.Departu
 	if err != nil || number == 0 || number > maxPerson {
 		return nil, &brokers.RejectedError{Reason: "person", Err: errors.New("the person has no number")}
 	}
+	return a.approve(number, d)
+}
+
+// approve is the proof for a person.
+func (a *approver) approve(number uint64, d *brokers.Departure) (*brokers.AuthenticationEvent, error) {
 	level := min(max(d.Request.Level, levels.Low), levels.High)
 	assessment, err := a.mapping.Assess("tara", level.String())
 	if err != nil {

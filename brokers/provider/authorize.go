@@ -281,7 +281,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 		p.fault(w, r, "beginning login", err, nil)
 		return
 	}
-	t.ID, t.CreatedAt, t.UpdatedAt, t.ExpiresAt = id, now, now, now.Add(p.cfg.Lifetimes.Login)
+	t.ID, t.Unkept, t.CreatedAt, t.UpdatedAt, t.ExpiresAt = id, true, now, now, now.Add(p.cfg.Lifetimes.Login)
 	if err := p.bindBrowser(w, r, t); err != nil {
 		p.fault(w, r, "beginning login", err, nil)
 		return
@@ -289,11 +289,14 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 	p.note(r.Context(), t, "login.begun", "ok", slog.String("client", c.ID),
 		slog.String("least", levelWord(t.Request.Requirement.Least())))
 	if !p.evident(c, &t.Request, offers) {
-		if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
+		if err := p.keep(r.Context(), t, ""); err != nil {
 			p.fault(w, r, "keeping login", err, nil)
 			return
 		}
 		seeOther(w, r, p.url("login", t.ID))
+		return
+	}
+	if p.recognize(w, r, t, offers[0]) {
 		return
 	}
 	if err := p.send(r, t, offers[0], p.language(r, t)); err != nil {
@@ -301,13 +304,45 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 			p.fault(w, r, "starting upstream", err, nil)
 			return
 		}
-		p.notBegun(w, r, t, offers[0], err, func() error { return p.cfg.Store.SaveTransaction(r.Context(), t) })
+		p.notBegun(w, r, t, offers[0], err, func() error { return p.keep(r.Context(), t, "") })
 		return
 	}
-	if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
+	if err := p.keep(r.Context(), t, ""); err != nil {
 		p.fault(w, r, "keeping login", err, nil)
 		return
 	}
 	// After a form of the relying party its policy may forbid to be led elsewhere.
 	p.onward(w, r, t, r.Method == http.MethodGet || origin(t.Departure.Location) == origin(p.cfg.Issuer))
+}
+
+// recognize asks an upstream that may know at once who is there. It reports whether
+// it has answered: by the code, without a row for the login, or by what an answer
+// that is not enough leads to.
+func (p *Provider) recognize(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, o offer) bool {
+	upstream, ok := o.upstream.(brokers.Immediate)
+	if !ok || t.Request.Device {
+		return false
+	}
+	leave, err := p.enter(o.upstream)
+	if err != nil {
+		return false // and told of where the login would begin
+	}
+	defer leave()
+	event, err := upstream.Recognize(r, brokers.AuthenticationRequest{
+		Method: o.method.ID, Level: ask(&t.Request, o.method), ForceAuthn: t.Request.ForceAuthn(),
+		Locale: p.language(r, t), LoginHint: t.Request.Hint,
+	})
+	if event == nil && err == nil {
+		return false
+	}
+	t.Upstream, t.Method = o.upstream.ID(), o.method.ID
+	t.Attempts++
+	for _, state := range []brokers.State{brokers.Departed, brokers.Returning} { // and back, on the spot
+		if _, err := t.Step(state, p.cfg.Now()); err != nil {
+			p.fault(w, r, "recognizing citizen", err, nil)
+			return true
+		}
+	}
+	p.conclude(r.Context(), w, r, o.upstream, t, event, err, true)
+	return true
 }

@@ -217,7 +217,7 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	t.Event = event
-	if here && p.sameBrowser(r, t) {
+	if here && (t.Unkept || p.sameBrowser(r, t)) {
 		p.note(ctx, t, "login.authenticated", "ok", attributes...)
 		p.complete(w, r.WithContext(ctx), t, nil)
 		return
@@ -259,12 +259,24 @@ func (p *Provider) returnTo(ctx context.Context, t *brokers.Transaction, state b
 	t.Outcome, t.Reference = outcome, ref
 	from, err := t.Step(state, p.cfg.Now())
 	if err == nil {
-		err = p.cfg.Store.Advance(ctx, t, from)
+		err = p.keep(ctx, t, from)
 	}
 	if err != nil {
 		p.cfg.Log.ErrorContext(ctx, "login was not advanced", "login", t.ID, "to", string(state), "error", err)
 	}
 	return err == nil
+}
+
+// keep stores the login after its step from a state, the first time as a whole.
+func (p *Provider) keep(ctx context.Context, t *brokers.Transaction, from brokers.State) error {
+	if !t.Unkept {
+		return p.cfg.Store.Advance(ctx, t, from)
+	}
+	err := p.cfg.Store.SaveTransaction(ctx, t)
+	if err == nil {
+		t.Unkept = false
+	}
+	return err
 }
 
 // backToChoice lets the citizen choose again, on a page that asks for the

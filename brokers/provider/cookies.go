@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -62,6 +63,22 @@ func (p *Provider) bindBrowser(w http.ResponseWriter, r *http.Request, t *broker
 	t.BrowserHash = brokers.HashOf(secret)
 	p.setCookie(w, loginCookie+t.ID, secret, int(p.cfg.Lifetimes.Login.Seconds()))
 	return nil
+}
+
+// unbindBrowser takes the cookie of a login that is over from the browser, or, if
+// this is the request that began it, does not give it.
+func (p *Provider) unbindBrowser(w http.ResponseWriter, t *brokers.Transaction) {
+	name := loginCookie + t.ID
+	set := w.Header()["Set-Cookie"]
+	kept := slices.DeleteFunc(set, func(c string) bool { return strings.HasPrefix(c, p.cookieName(name)+"=") })
+	switch {
+	case len(kept) == len(set):
+		p.setCookie(w, name, "", -1)
+	case len(kept) == 0:
+		w.Header().Del("Set-Cookie")
+	default:
+		w.Header()["Set-Cookie"] = kept
+	}
 }
 
 // sameBrowser reports whether the request comes from the browser that began the

@@ -308,7 +308,7 @@ func giveUp(o brokers.Outcome) *oauthError {
 func (p *Provider) abandon(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, e *oauthError) {
 	from, err := t.Step(brokers.Abandoned, p.cfg.Now())
 	if err == nil {
-		err = p.cfg.Store.Advance(r.Context(), t, from)
+		err = p.keep(r.Context(), t, from)
 	}
 	if errors.Is(err, brokers.ErrConflict) {
 		seeOther(w, r, p.url("resume", t.ID))

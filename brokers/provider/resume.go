@@ -135,7 +135,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	if fresh != nil {
 		p.setCookie(w, sessionCookie, fresh.secret, int(p.cfg.Lifetimes.Session.Seconds()))
 	}
-	p.setCookie(w, loginCookie+t.ID, "", -1)
+	p.unbindBrowser(w, t)
 	p.note(r.Context(), t, "code.issued", "ok", slog.String("grant", grant.ID),
 		slog.String("authentication", t.Event.ID), slog.String("client", client.ID), slog.String("level", levelWord(level)))
 	if t.Request.Device {

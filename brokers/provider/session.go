@@ -109,12 +109,8 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 		return true
 	}
 	t := &brokers.Transaction{
-		ID: id, State: brokers.Authenticated, Request: *request, Upstream: event.Upstream, Method: event.Method,
+		ID: id, State: brokers.Authenticated, Unkept: true, Request: *request, Upstream: event.Upstream, Method: event.Method,
 		Event: event, Pushed: pushed, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.Login),
-	}
-	if err := p.cfg.Store.SaveTransaction(r.Context(), t); err != nil {
-		p.fault(w, r, "keeping login", err, nil)
-		return true
 	}
 	p.note(r.Context(), t, "login.reused", "ok", slog.String("authentication", event.ID), slog.String("client", c.ID))
 	p.complete(w, r, t, session)

@@ -41,9 +41,12 @@ type memoryRefresh struct {
 // session: all or nothing.
 func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
 	t, g := i.Login, i.Grant
-	data, err := next(t)
-	if err != nil {
-		return err
+	var data []byte
+	var err error
+	if !t.Unkept {
+		if data, err = next(t); err != nil {
+			return err
+		}
 	}
 	grant, err := encode(g)
 	if err != nil {
@@ -62,8 +65,10 @@ func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
 	if taken || t.Pushed != (brokers.Hash{}) && !pushed || !m.mayOpen(i) {
 		return brokers.ErrConflict
 	}
-	if err := m.advance(t, i.From, data); err != nil {
-		return err
+	if !t.Unkept {
+		if err := m.advance(t, i.From, data); err != nil {
+			return err
+		}
 	}
 	delete(m.pushed, t.Pushed)
 	m.open(i, opened)

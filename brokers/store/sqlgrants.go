@@ -19,36 +19,37 @@ func (d *database) IssueCode(ctx context.Context, i *brokers.Issuing) error {
 	if err != nil {
 		return err
 	}
-	if d.dialect.compound && i.Login.Pushed == (brokers.Hash{}) && i.Renews == (brokers.Hash{}) {
-		switch {
-		case i.Session != nil && i.Grant.Session == i.Session.ID && i.Participates:
-			err = changed(d.exec(ctx, "issue with part", slices.Concat(rows.login, rows.session, rows.participant, rows.grant)...))
-			return d.instead(err, brokers.ErrConflict)
-		case i.Session != nil && i.Grant.Session == i.Session.ID:
-			err = changed(d.exec(ctx, "issue with session", slices.Concat(rows.login, rows.session, rows.grant)...))
-			return d.instead(err, brokers.ErrConflict)
-		case i.Session == nil && i.Grant.Session == "":
-			err = changed(d.exec(ctx, "issue", slices.Concat(rows.login, rows.grant)...))
-			return d.instead(err, brokers.ErrConflict)
-		}
+	session := ""
+	if i.Session != nil {
+		session = i.Session.ID
+	}
+	if d.dialect.compound && i.Login.Pushed == (brokers.Hash{}) && i.Renews == (brokers.Hash{}) && i.Grant.Session == session {
+		name := issueName(rows.login != nil, rows.session != nil, rows.participant != nil)
+		err = changed(d.exec(ctx, name, slices.Concat(rows.login, rows.session, rows.participant, rows.grant)...))
+		return d.instead(err, brokers.ErrConflict)
 	}
 	err = d.write(ctx, several, func(ctx context.Context, statement statements) error { return d.issue(ctx, statement, i, rows) })
 	return d.instead(err, brokers.ErrConflict)
 }
 
-// issuedRows are the values of what is written with a code.
+// issuedRows are the values of what is written with a code; nil is nothing.
 type issuedRows struct {
 	login, session, participant, grant []any
 }
 
 func (d *database) issued(i *brokers.Issuing) (rows issuedRows, err error) {
 	t, g := i.Login, i.Grant
-	login, errLogin := d.sealTransaction(t, t.Revision+1)
-	grant, errGrant := d.seal(g, "grants.data", i.Code[:])
-	if err := errors.Join(errLogin, errGrant); err != nil {
+	if !t.Unkept {
+		login, err := d.sealTransaction(t, t.Revision+1)
+		if err != nil {
+			return rows, err
+		}
+		rows.login = []any{string(t.State), login, t.ID, string(i.From), t.Revision}
+	}
+	grant, err := d.seal(g, "grants.data", i.Code[:])
+	if err != nil {
 		return rows, err
 	}
-	rows.login = []any{string(t.State), login, t.ID, string(i.From), t.Revision}
 	rows.grant = []any{i.Code[:], millis(g.CodeExpiresAt), nullable(g.Session), grant, millis(g.CodeExpiresAt)}
 	if i.Session == nil {
 		return rows, nil
@@ -65,8 +66,10 @@ func (d *database) issued(i *brokers.Issuing) (rows issuedRows, err error) {
 
 // issue writes it all, one statement after the other.
 func (d *database) issue(ctx context.Context, statement statements, i *brokers.Issuing, rows issuedRows) error {
-	if err := changed(statement("advance").ExecContext(ctx, rows.login...)); err != nil {
-		return err
+	if rows.login != nil {
+		if err := changed(statement("advance").ExecContext(ctx, rows.login...)); err != nil {
+			return err
+		}
 	}
 	if i.Login.Pushed != (brokers.Hash{}) {
 		if err := changed(statement("use pushed").ExecContext(ctx, i.Login.Pushed[:])); err != nil {

@@ -1,5 +1,7 @@
 package store
 
+import "strings"
+
 // writes and reads are the statements, each with the name under which a verb
 // finds it.
 func writes() [][2]string {
@@ -94,18 +96,51 @@ func writes() [][2]string {
 	return list
 }
 
-// compounds are those that change several tables at once.
-func compounds() [][2]string {
-	const login = `WITH login AS (UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ? RETURNING 1)`
-	const opened = `, opened AS (INSERT INTO sessions (cookie_hash, id, data, expires_at) SELECT ?::bytea, ?::text, ?::bytea, ?::bigint FROM login`
-	const grant = `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at)
-		SELECT ?::bytea, ?::bigint, ?::text, ?::bytea, ?::bigint FROM login`
-	return [][2]string{
-		{"issue", login + grant},
-		{"issue with session", login + opened + ") " + grant},
-		{"issue with part", login + opened + ` RETURNING 1),
-			part AS (INSERT INTO participants (session_id, client_id, data, expires_at) SELECT ?::text, ?::text, ?::bytea, ?::bigint FROM opened) ` + grant},
+// compounds are those that change several tables at once: what is issued with a code,
+// each part depending on the one before it.
+func compounds() (list [][2]string) {
+	for _, login := range []bool{false, true} {
+		for _, session := range []bool{false, true} {
+			list = append(list, [2]string{issueName(login, session, false), issueText(login, session, false)})
+		}
+		list = append(list, [2]string{issueName(login, true, true), issueText(login, true, true)})
 	}
+	return list
+}
+
+// issueName names the statement that issues a code, with the step of a kept login,
+// with a new session, with a participant in it.
+func issueName(login, session, part bool) string {
+	name := "issue"
+	for i, with := range []bool{login, session, part} {
+		if with {
+			name += [...]string{" login", " session", " part"}[i]
+		}
+	}
+	return name
+}
+
+func issueText(login, session, part bool) string {
+	var with []string
+	from := ""
+	add := func(name, text string) {
+		with = append(with, name+" AS ("+text+from+" RETURNING 1)")
+		from = " FROM " + name
+	}
+	if login {
+		add("login", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ?`)
+	}
+	if session {
+		add("opened", `INSERT INTO sessions (cookie_hash, id, data, expires_at) SELECT ?::bytea, ?::text, ?::bytea, ?::bigint`)
+	}
+	if part {
+		add("part", `INSERT INTO participants (session_id, client_id, data, expires_at) SELECT ?::text, ?::text, ?::bytea, ?::bigint`)
+	}
+	text := `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) SELECT ?::bytea, ?::bigint, ?::text, ?::bytea, ?::bigint` + from
+	if len(with) > 0 {
+		text = "WITH " + strings.Join(with, ", ") + " " + text
+	}
+	return text
 }
 
 func reads() [][2]string {

@@ -39,6 +39,7 @@ type loadTargetCommand struct {
 	Algorithm   string        `name:"signing-algorithm" help:"What signs ID tokens of the first clients: ${enum}." enum:"ES256,ES384,PS256,EdDSA,RS256" default:"ES256"`
 	Persons     int           `help:"How many numbered persons take turns; a login_hint that is a number chooses one." default:"1"`
 	Ask         bool          `help:"Show a page on which the citizen approves or cancels, in place of approving at once."`
+	Redirect    bool          `help:"Send browsers to the upstream's login page, which sends them back at once, in place of approving the request itself."`
 	PKCE        bool          `name:"require-pkce" help:"Insist on PKCE, which clients with a secret may otherwise leave out."`
 	TLS         bool          `name:"tls" help:"Serve https, with a certificate of the lab's, and ask clients for theirs."`
 	Certificate string        `help:"Serve https with this certificate." placeholder:"FILE" type:"existingfile"`
@@ -145,7 +146,7 @@ func (c *loadTargetCommand) target(state provider.Store, secrets *loadtarget.Sec
 	o := loadtarget.Options{
 		Issuer: c.Issuer, Store: state, Secrets: secrets, Persons: c.Persons,
 		RedirectURIs: c.RedirectURI, PostLogoutURIs: c.PostLogout, BackChannelLogoutURI: c.BackChannel, FrontChannelLogoutURI: c.FrontChan,
-		SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), Ask: c.Ask, PKCE: c.PKCE,
+		SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), Ask: c.Ask, Redirect: c.Redirect, PKCE: c.PKCE,
 		Outgoing:  forgivingClient(),
 		Lifetimes: provider.Lifetimes{Code: c.Code, AccessToken: c.AccessToken},
 	}
