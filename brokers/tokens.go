@@ -55,12 +55,24 @@ type Issuing struct {
 	From  State
 	Code  Hash
 	Grant *Grant
+	// KeepUntil is until when the grant is kept at least, the end of a token that the
+	// code may become; the zero time is the end of the code. Redeeming it then changes
+	// no term.
+	KeepUntil time.Time
 	// Session, if not nil, is opened with the code, or takes the place of the session
 	// of the same ID whose cookie Renews names.
 	Session *Session
 	Renews  Hash
 	// Participates notes the client in the session, so that it is told of the end.
 	Participates bool
+}
+
+// Until is until when the grant is kept at first.
+func (i *Issuing) Until() time.Time {
+	if i.KeepUntil.After(i.Grant.CodeExpiresAt) {
+		return i.KeepUntil
+	}
+	return i.Grant.CodeExpiresAt
 }
 
 // Participant is a client that took part in a session, as logout notices name

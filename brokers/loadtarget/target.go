@@ -131,7 +131,7 @@ func New(o Options) (*Target, error) {
 		return nil, err
 	}
 	approver := &approver{
-		callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), ask: o.Ask, now: o.Now,
+		callback: o.Issuer + "/upstream/" + upstreamID + "/callback", mapping: mapping, persons: uint64(o.Persons), methods: methods(o.Ask), now: o.Now,
 	}
 	var upstream brokers.Upstream = immediate{approver}
 	if o.Redirect {

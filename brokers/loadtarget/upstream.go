@@ -31,9 +31,9 @@ type approver struct {
 	// persons is how many persons take turns.
 	persons uint64
 	turn    atomic.Uint64
-	// ask offers two methods, so that the broker asks the citizen.
-	ask bool
-	now func() time.Time
+	// methods are two where the broker is to ask the citizen.
+	methods []brokers.Method
+	now     func() time.Time
 }
 
 // immediate is the approver without the way through its login page.
@@ -47,11 +47,14 @@ func (a immediate) Recognize(_ *http.Request, q brokers.AuthenticationRequest) (
 
 func (*approver) ID() string { return upstreamID }
 
-func (a *approver) Methods() []brokers.Method {
+// Methods are what citizens can choose.
+func (a *approver) Methods() []brokers.Method { return a.methods }
+
+func methods(ask bool) []brokers.Method {
 	list := []brokers.Method{{ID: methodID, Level: levels.High, Name: map[string]string{
 		"en": "Approved at once", "es": "Aprobado al instante", "et": "Kohe kinnitatud", "nl": "Direct goedgekeurd",
 	}}}
-	if a.ask {
+	if ask {
 		list = append(list, brokers.Method{ID: methodID + "-low", Level: levels.Low, Name: map[string]string{
 			"en": "Approved at once, but low", "es": "Aprobado al instante, nivel bajo", "et": "Kohe kinnitatud, madal tase", "nl": "Direct goedgekeurd, maar laag",
 		}})

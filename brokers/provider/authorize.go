@@ -137,7 +137,7 @@ func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.Authoriz
 		return request, invalidRequest("pkce_challenge", "code_challenge is not a SHA-256 in base64url")
 	}
 	for _, parse := range []func(*Client, parameters, *brokers.AuthorizationRequest) *oauthError{
-		parseScope, parsePrompt, parseMaxAge, p.parseLevel, parseLocales, p.parseHints,
+		p.parseScope, parsePrompt, parseMaxAge, p.parseLevel, parseLocales, p.parseHints,
 	} {
 		if problem := parse(c, params, request); problem != nil {
 			return request, problem
@@ -154,7 +154,7 @@ func isChallenge(s string) bool {
 
 // parseScope keeps the scopes we know and ignores others (OpenID Connect Core
 // 3.1.2.1); one that the registration does not have is an error.
-func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
+func (p *Provider) parseScope(c *Client, params parameters, request *brokers.AuthorizationRequest) *oauthError {
 	scopes, err := params.list("scope")
 	if err != nil {
 		return &oauthError{code: "invalid_scope", description: "too many scopes", reason: "scope_flood"}
@@ -168,7 +168,7 @@ func parseScope(c *Client, params parameters, request *brokers.AuthorizationRequ
 			request.Scopes = append(request.Scopes, scope)
 			continue
 		}
-		if !isScope(scope) || slices.Contains(request.Scopes, scope) {
+		if !gives(p.claims, scope) || slices.Contains(request.Scopes, scope) {
 			continue
 		}
 		if !slices.Contains(c.Scopes, scope) {

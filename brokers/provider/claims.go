@@ -165,8 +165,10 @@ func isPersonClaim(name string) bool {
 }
 
 // isScope reports whether a scope gives claims.
-func isScope(scope string) bool {
-	return slices.ContainsFunc(personClaims(), func(c personClaim) bool { return slices.Contains(c.scopes, scope) })
+func isScope(scope string) bool { return gives(personClaims(), scope) }
+
+func gives(claims []personClaim, scope string) bool {
+	return slices.ContainsFunc(claims, func(c personClaim) bool { return slices.Contains(c.scopes, scope) })
 }
 
 func allScopes() []string {
@@ -197,12 +199,12 @@ func personClaimNames() []string {
 // released gathers the claims about the person for one place. Single claims come
 // from the request, whole groups from scopes, and nothing beyond the client's
 // registration. A claim whose value is not among the requested ones is left out.
-func released(c *Client, s *brokers.Subject, scopes []string, single map[string][]string, now time.Time) map[string]any {
+func (p *Provider) released(c *Client, s *brokers.Subject, scopes []string, single map[string][]string, now time.Time) map[string]any {
 	out := map[string]any{}
 	if len(scopes) == 0 && len(single) == 0 { // most ID tokens
 		return out
 	}
-	for _, claim := range personClaims() {
+	for _, claim := range p.claims {
 		values, asked := single[claim.name]
 		if !asked && !claim.allowed(scopes) || !claim.allowed(c.Scopes) {
 			continue

@@ -67,7 +67,7 @@ func (p *Provider) Explain(ctx context.Context, q Question) (*Explanation, error
 	for _, name := range q.Claims {
 		r.Claims.IDToken[name] = nil
 	}
-	if problem := parseScope(c, parameters{"scope": strings.Join(append([]string{"openid"}, q.Scopes...), " ")}, r); problem != nil {
+	if problem := p.parseScope(c, parameters{"scope": strings.Join(append([]string{"openid"}, q.Scopes...), " ")}, r); problem != nil {
 		x.Refused = problem.code + ": " + problem.description
 		return x, nil
 	}

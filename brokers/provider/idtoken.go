@@ -61,7 +61,7 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 	}
 	// Claims about the person go into the ID token only if asked for by name;
 	// those of scopes are at userinfo (OpenID Connect Core 5.4).
-	person := released(c, &g.Event.Subject, nil, g.Request.Claims.IDToken, now)
+	person := p.released(c, &g.Event.Subject, nil, g.Request.Claims.IDToken, now)
 	if verified := p.verified(c, g, g.Request.Claims.VerifiedIDToken, now); verified != nil {
 		person["verified_claims"] = verified
 	}

@@ -10,12 +10,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/cryptosigner"
 )
 
 // Key is a key for tokens, with the time table of its life: published at once,
@@ -39,14 +39,14 @@ type Key struct {
 
 // Keys are the keys that sign tokens. They may be replaced while in use.
 type Keys struct {
-	current atomic.Pointer[[]readyKey]
+	current atomic.Pointer[[]*readyKey]
 }
 
 type readyKey struct {
 	Key
 	jwk jose.JSONWebKey
-	// signers has one for each type of token.
-	signers map[string]jose.Signer
+	// headers has the one of each type of token.
+	headers map[string]string
 }
 
 // The types of the tokens that we sign (RFC 8725 3.11).
@@ -65,15 +65,15 @@ func NewKeys(keys ...Key) (*Keys, error) {
 
 // Replace changes the set as a whole.
 func (k *Keys) Replace(keys ...Key) error {
-	var ready []readyKey
+	var ready []*readyKey
 	for _, key := range keys {
 		r, err := key.ready()
 		if err != nil {
 			return fmt.Errorf("provider: key: %w", err)
 		}
-		ready = append(ready, r)
+		ready = append(ready, &r)
 	}
-	if !slices.ContainsFunc(ready, func(r readyKey) bool { return r.Signer != nil }) {
+	if !slices.ContainsFunc(ready, func(r *readyKey) bool { return r.Signer != nil }) {
 		return errors.New("provider: no key signs")
 	}
 	k.current.Store(&ready)
@@ -94,7 +94,7 @@ func (key Key) ready() (readyKey, error) {
 	if !slices.Contains(algorithms, key.Algorithm) {
 		return readyKey{}, fmt.Errorf("a %T does not sign by %s", key.Public, key.Algorithm)
 	}
-	r := readyKey{Key: key, jwk: jose.JSONWebKey{Key: key.Public, Algorithm: string(key.Algorithm), Use: "sig"}, signers: map[string]jose.Signer{}}
+	r := readyKey{Key: key, jwk: jose.JSONWebKey{Key: key.Public, Algorithm: string(key.Algorithm), Use: "sig"}, headers: map[string]string{}}
 	print, err := r.jwk.Thumbprint(crypto.SHA256) // RFC 7638
 	if err != nil {
 		return readyKey{}, err
@@ -106,17 +106,8 @@ func (key Key) ready() (readyKey, error) {
 	if key.Signer == nil {
 		return r, nil
 	}
-	var private any = key.Signer
-	switch key.Signer.(type) {
-	case *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey:
-	default:
-		private = cryptosigner.Opaque(key.Signer)
-	}
 	for _, kind := range []string{typeJWT, typeLogout, typeReceipt} {
-		options := (&jose.SignerOptions{}).WithType(jose.ContentType(kind)).WithHeader("kid", r.jwk.KeyID)
-		if r.signers[kind], err = jose.NewSigner(jose.SigningKey{Algorithm: key.Algorithm, Key: private}, options); err != nil {
-			return readyKey{}, err
-		}
+		r.headers[kind] = jwsHeader(key.Algorithm, r.jwk.KeyID, kind)
 	}
 	return r, nil
 }
@@ -143,23 +134,23 @@ func algorithmsOf(public crypto.PublicKey) ([]jose.SignatureAlgorithm, error) {
 	return nil, fmt.Errorf("a key is EC, RSA or Ed25519, not %T", public)
 }
 
-// live lists the keys that are published at a time.
-func (k *Keys) live(now time.Time) []readyKey {
-	var list []readyKey
-	for _, key := range *k.current.Load() {
-		if key.Until.IsZero() || now.Before(key.Until) {
-			list = append(list, key)
+// live are the keys that are published at a time.
+func (k *Keys) live(now time.Time) iter.Seq[*readyKey] {
+	return func(yield func(*readyKey) bool) {
+		for _, key := range *k.current.Load() {
+			if (key.Until.IsZero() || now.Before(key.Until)) && !yield(key) {
+				return
+			}
 		}
 	}
-	return list
 }
 
 // signer finds the key that signs by an algorithm at a time, or nil.
 func (k *Keys) signer(algorithm jose.SignatureAlgorithm, now time.Time) *readyKey {
 	var best *readyKey
-	for _, key := range k.live(now) {
+	for key := range k.live(now) {
 		if key.Signer != nil && key.Algorithm == algorithm && !key.Use.After(now) && (best == nil || key.Use.After(best.Use)) {
-			best = &key
+			best = key
 		}
 	}
 	return best
@@ -179,7 +170,7 @@ func (k *Keys) Algorithms(now time.Time) []jose.SignatureAlgorithm {
 // published is the JWKS.
 func (k *Keys) published(now time.Time) jose.JSONWebKeySet {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	for _, key := range k.live(now) {
+	for key := range k.live(now) {
 		set.Keys = append(set.Keys, key.jwk)
 	}
 	return set
@@ -195,11 +186,11 @@ func (k *Keys) sign(algorithm jose.SignatureAlgorithm, kind string, claims any, 
 	if err != nil {
 		return "", fmt.Errorf("encoding claims: %w", err)
 	}
-	jws, err := key.signers[kind].Sign(payload)
+	token, err := key.compact(kind, payload)
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)
 	}
-	return jws.CompactSerialize()
+	return token, nil
 }
 
 // numericDate is a JWT time, in seconds.

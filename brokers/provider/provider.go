@@ -217,6 +217,7 @@ type Provider struct {
 	upstream map[string]brokers.Upstream
 	// places are those of requests that wait for an upstream, by its ID.
 	places  map[string]chan struct{}
+	claims  []personClaim
 	handler http.Handler
 	// headers are those of every answer.
 	headers http.Header
@@ -301,7 +302,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
-		upstream: map[string]brokers.Upstream{}, places: map[string]chan struct{}{},
+		upstream: map[string]brokers.Upstream{}, places: map[string]chan struct{}{}, claims: personClaims(),
 		headers:  secureHeaders(issuer.Scheme == "https"),
 		notices:  make(chan struct{}, 1),
 		patient:  make(chan struct{}, max(1, cfg.InFlight/2)),

@@ -117,7 +117,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	from, err := t.Step(brokers.Completed, now)
 	if err == nil {
 		issuing := &brokers.Issuing{
-			Login: t.Ended(), From: from, Code: brokers.HashOf(code), Grant: grant,
+			Login: t.Ended(), From: from, Code: brokers.HashOf(code), Grant: grant, KeepUntil: grant.CodeExpiresAt.Add(p.cfg.Lifetimes.AccessToken),
 			Participates: client.BackChannelLogoutURI != "" || client.FrontChannelLogoutURI != "",
 		}
 		if t.Request.Device {

@@ -71,7 +71,7 @@ func (p *Provider) rulesOn(ctx context.Context, c *Client, r *brokers.Authorizat
 	f := p.requestFacts(c, r, address)
 	f.Upstream, f.Method, f.Reached = e.Upstream, e.Method, e.Assessment.Level
 	f.Country, f.Represents, f.Reused, f.Attempts = e.Subject.Country, e.Subject.Represents != nil, reused, attempts
-	for _, claim := range personClaims() {
+	for _, claim := range p.claims {
 		if claim.value(&e.Subject, f.Now) != nil {
 			f.Claims = append(f.Claims, claim.name)
 		}

@@ -47,7 +47,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	if scopes == nil {
 		scopes = g.Request.Scopes
 	}
-	claims := released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo, p.cfg.Now())
+	claims := p.released(client, &g.Event.Subject, scopes, g.Request.Claims.UserInfo, p.cfg.Now())
 	if verified := p.verified(client, g, g.Request.Claims.VerifiedUserInfo, p.cfg.Now()); verified != nil {
 		claims["verified_claims"] = verified
 	}

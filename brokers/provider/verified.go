@@ -58,7 +58,7 @@ func (p *Provider) verified(c *Client, g *brokers.Grant, request json.RawMessage
 			continue
 		}
 		claims := map[string]any{}
-		for _, claim := range personClaims() {
+		for _, claim := range p.claims {
 			wanted, asked := r.Claims[claim.name]
 			if !asked || !claim.allowed(c.Scopes) {
 				continue

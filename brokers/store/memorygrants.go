@@ -72,7 +72,7 @@ func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
 	}
 	delete(m.pushed, t.Pushed)
 	m.open(i, opened)
-	row := &memoryGrant{data: grant, codeExpiresAt: g.CodeExpiresAt, expiresAt: g.CodeExpiresAt}
+	row := &memoryGrant{data: grant, codeExpiresAt: g.CodeExpiresAt, expiresAt: i.Until()}
 	m.grants[i.Code] = row
 	if session := m.sessionIDs[g.Session]; session != nil {
 		session.grants = append(session.grants, row)

@@ -24,6 +24,8 @@ type dialect struct {
 	// lazily lets a commit be acknowledged before it is on the disk: for rows that a
 	// login under way can do without.
 	lazily string
+	// readFirst reads beside the one writer what a writing would otherwise return.
+	readFirst bool
 	// compound statements change several tables at once.
 	compound bool
 	// unique reports whether an error is a violated uniqueness.

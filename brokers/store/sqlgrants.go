@@ -50,7 +50,7 @@ func (d *database) issued(i *brokers.Issuing) (rows issuedRows, err error) {
 	if err != nil {
 		return rows, err
 	}
-	rows.grant = []any{i.Code[:], millis(g.CodeExpiresAt), nullable(g.Session), grant, millis(g.CodeExpiresAt)}
+	rows.grant = []any{i.Code[:], millis(g.CodeExpiresAt), nullable(g.Session), grant, millis(i.Until())}
 	if i.Session == nil {
 		return rows, nil
 	}
@@ -131,6 +131,12 @@ func (d *database) RedeemCode(ctx context.Context, code, access brokers.Hash, to
 		return nil, err
 	}
 	end := millis(token.ExpiresAt)
+	if d.dialect.readFirst {
+		g, err := d.redeem(ctx, code, access, data, end, now)
+		if !errors.Is(err, brokers.ErrConflict) {
+			return g, err
+		}
+	}
 	g, err := returning[brokers.Grant](ctx, d, "grants.data", code[:], "redeem", millis(now), access[:], end, data, end, end, code[:], millis(now))
 	if !errors.Is(err, brokers.ErrNotFound) {
 		return g, err
@@ -140,6 +146,17 @@ func (d *database) RedeemCode(ctx context.Context, code, access brokers.Hash, to
 		return nil, err
 	}
 	return g, brokers.ErrReplayed
+}
+
+// redeem turns a code into a token as most are, in the term of its grant;
+// ErrConflict leaves it to RedeemCode. The record of a grant never changes, so it may
+// be read before, beside other writings.
+func (d *database) redeem(ctx context.Context, code, access brokers.Hash, token []byte, end int64, now time.Time) (*brokers.Grant, error) {
+	g, err := one[brokers.Grant](ctx, d, d.statements["grant"].QueryRowContext(ctx, code[:]), "grants.data", code[:])
+	if err != nil {
+		return nil, err
+	}
+	return g, changed(d.exec(ctx, "redeem in term", millis(now), access[:], end, token, code[:], millis(now), end))
 }
 
 // AccessToken loads a live access token and what it stands for.

@@ -36,7 +36,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	s := &SQLite{&database{dialect: dialect{unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
+	s := &SQLite{&database{dialect: dialect{readFirst: true, unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
 	for _, option := range options {
 		option(s.database)
 	}
@@ -49,7 +49,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err := migrateSQLite(ctx, writer); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), s.Close())
 	}
-	if s.reader, err = sql.Open("sqlite", dataSource(path, "_pragma", "query_only(1)")); err != nil {
+	if s.reader, err = sql.Open("sqlite", dataSource(path, "_pragma", "query_only(1)", "_pragma", "cache_size(-1024)")); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
 	}
 	readers := max(2, runtime.GOMAXPROCS(0))
@@ -71,7 +71,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 
 func dataSource(path string, extra ...string) string {
 	q := url.Values{"_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "trusted_schema(0)", "foreign_keys(1)", "cache_size(-4096)", "wal_autocheckpoint(2000)",
+		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "trusted_schema(0)", "foreign_keys(1)", "cache_size(-4096)", "wal_autocheckpoint(4000)",
 	}}
 	for i := 0; i+1 < len(extra); i += 2 {
 		q.Add(extra[i], extra[i+1])

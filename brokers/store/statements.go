@@ -16,6 +16,8 @@ func writes() [][2]string {
 		{"redeem", `UPDATE grants SET redeemed_at = ?, token_hash = ?, token_expires_at = ?, token_data = ?,
 				expires_at = CASE WHEN expires_at > ? THEN expires_at ELSE ? END
 			WHERE code_hash = ? AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > ? RETURNING data`},
+		{"redeem in term", `UPDATE grants SET redeemed_at = ?, token_hash = ?, token_expires_at = ?, token_data = ?
+			WHERE code_hash = ? AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > ? AND expires_at >= ?`},
 		{"revoke replayed", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND redeemed_at IS NOT NULL RETURNING data`},
 		{"revoke", `UPDATE grants SET revoked_at = ? WHERE code_hash = ?`},
 		{"revoke by token", `UPDATE grants SET revoked_at = ? WHERE token_hash = ?
@@ -146,6 +148,7 @@ func issueText(login, session, part bool) string {
 func reads() [][2]string {
 	return [][2]string{
 		{"transaction", `SELECT revision, data FROM transactions WHERE id = ? AND expires_at > ?`},
+		{"grant", `SELECT data FROM grants WHERE code_hash = ?`},
 		{"first token", `SELECT code_hash, data, token_data FROM grants WHERE token_hash = ? AND token_expires_at > ? AND revoked_at IS NULL`},
 		{"further token", `SELECT g.code_hash, g.data, a.data FROM access_tokens a JOIN grants g ON g.code_hash = a.code_hash
 			WHERE a.hash = ? AND a.expires_at > ? AND g.revoked_at IS NULL`},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/audit"
+	"github.com/eidbridge/eidbridge/brokers/ballast"
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
@@ -95,6 +96,7 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve wires the parts and runs the server.
 func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer) error {
+	defer ballast.Load()()
 	secrets, err := loadSecrets(ctx, c, dir, log)
 	if err != nil {
 		return err

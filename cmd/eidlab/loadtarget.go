@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eidbridge/eidbridge/brokers/ballast"
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -194,6 +195,7 @@ func (c *loadTargetCommand) tls() (*tls.Config, error) {
 
 // serveTarget prints what a tool has to know, as one line, and serves.
 func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.Target, out io.Writer) error {
+	defer ballast.Load()()
 	background, stop := context.WithCancel(ctx)
 	defer stop()
 	go target.Purge(background, 10*time.Second)
