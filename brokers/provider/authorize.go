@@ -296,7 +296,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 		seeOther(w, r, p.url("login", t.ID))
 		return
 	}
-	if p.recognize(w, r, t, offers[0]) {
+	if p.atOnce(w, r, t, offers[0]) {
 		return
 	}
 	if err := p.send(r, t, offers[0], p.language(r, t)); err != nil {
@@ -315,10 +315,10 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 	p.onward(w, r, t, r.Method == http.MethodGet || origin(t.Departure.Location) == origin(p.cfg.Issuer))
 }
 
-// recognize asks an upstream that may know at once who is there. It reports whether
+// atOnce asks an upstream that may know at once who is there. It reports whether
 // it has answered: by the code, without a row for the login, or by what an answer
 // that is not enough leads to.
-func (p *Provider) recognize(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, o offer) bool {
+func (p *Provider) atOnce(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, o offer) bool {
 	upstream, ok := o.upstream.(brokers.Immediate)
 	if !ok || t.Request.Device {
 		return false
