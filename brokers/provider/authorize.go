@@ -304,7 +304,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 			p.fault(w, r, "starting upstream", err, nil)
 			return
 		}
-		p.notBegun(w, r, t, offers[0], err, func() error { return p.keep(r.Context(), t, "") })
+		p.notBegun(w, r, t, offers[0], err, "")
 		return
 	}
 	if err := p.keep(r.Context(), t, ""); err != nil {

@@ -80,8 +80,8 @@ func (p *Provider) crowded(w http.ResponseWriter, r *http.Request, u brokers.Ups
 
 // notBegun goes back to the choice when an upstream could not begin a login: the
 // page says so and offers what else there is. The transaction is as it was before,
-// and kept by the function.
-func (p *Provider) notBegun(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, o offer, cause error, keep func() error) {
+// at the state from.
+func (p *Provider) notBegun(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, o offer, cause error, from brokers.State) {
 	ref, reason := reference(), "start"
 	if errors.Is(cause, errCrowded) {
 		reason = "crowded"
@@ -90,7 +90,7 @@ func (p *Provider) notBegun(w http.ResponseWriter, r *http.Request, t *brokers.T
 	p.keepFlight(r.Context(), r, ref, t, "upstream.failed", reason, []slog.Attr{slog.String("upstream", t.Upstream)})
 	p.note(r.Context(), t, "upstream.failed", reason, slog.String("upstream", t.Upstream),
 		slog.String("ref", ref), slog.String("error", cause.Error()))
-	if err := keep(); err != nil {
+	if err := p.keep(r.Context(), t, from); err != nil {
 		p.fault(w, r, "keeping login", err, nil)
 		return
 	}

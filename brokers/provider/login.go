@@ -192,7 +192,7 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		t.Departure, t.UpdatedAt = nil, p.cfg.Now() // an earlier one is given up
-		p.notBegun(w, r, t, offers[chosen], err, func() error { return p.cfg.Store.Advance(r.Context(), t, from) })
+		p.notBegun(w, r, t, offers[chosen], err, from)
 		return
 	}
 	if err := p.cfg.Store.Advance(r.Context(), t, from); err != nil {
