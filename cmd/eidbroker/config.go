@@ -78,6 +78,7 @@ type config struct {
 	Sites                   []siteConfig       `toml:"sites"`
 	Policy                  []ruleConfig       `toml:"policy"`
 	DigiD                   *digidConfig       `toml:"digid"`
+	DigiD4                  *digid4Config      `toml:"digid4"`
 	Clave                   *claveConfig       `toml:"clave"`
 	EIDAS                   *eidasConfig       `toml:"eidas"`
 	OIDC                    []oidcConfig       `toml:"oidc"`

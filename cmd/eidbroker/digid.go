@@ -11,11 +11,67 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers/digid"
 	"github.com/eidbridge/eidbridge/brokers/saml"
+	"github.com/eidbridge/eidbridge/levels"
 )
 
 // connect makes the DigiD upstream from its section.
 func (c *digidConfig) connect(issuer string, dir directory, replay saml.ReplayStore) (*digid.Upstream, error) {
-	const id = "digid"
+	settings, err := c.settings("digid", issuer, dir, replay)
+	if err != nil {
+		return nil, err
+	}
+	return digid.New(*settings)
+}
+
+// digid4Config is the section of DigiD by way of a routing service; default.toml
+// says what each key means.
+type digid4Config struct {
+	digidConfig
+	DecryptionKey  string          `toml:"decryption_key"`
+	DecryptionCert string          `toml:"decryption_certificate"`
+	PreviousKey    string          `toml:"previous_decryption_key"`
+	PreviousCert   string          `toml:"previous_decryption_certificate"`
+	Preselect      string          `toml:"preselect"`
+	Represents     bool            `toml:"representation"`
+	Services       []digid4Service `toml:"services"`
+}
+
+// digid4Service is an entry of the service catalogue.
+type digid4Service struct {
+	Method string            `toml:"method"`
+	UUID   string            `toml:"uuid"`
+	Index  *int              `toml:"index"`
+	Level  levels.Level      `toml:"level"`
+	Name   map[string]string `toml:"name"`
+}
+
+// connect makes the routed DigiD upstream from its section.
+func (c *digid4Config) connect(issuer string, dir directory, replay saml.ReplayStore) (*digid.Routed, error) {
+	if c.EntityID == "" {
+		return nil, errors.New("digid4: entity_id is missing: urn:nl-eid-gdi:1.0:DV:<OIN>:entities:<nnnn>")
+	}
+	shared, err := c.settings("digid4", issuer, dir, replay)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := decryptionKeys(dir, keyFiles{c.DecryptionCert, c.DecryptionKey}, keyFiles{c.PreviousCert, c.PreviousKey})
+	if err != nil {
+		return nil, fmt.Errorf("digid4: %w", err)
+	}
+	settings := digid.RoutedConfig{
+		ID: shared.ID, EntityID: shared.EntityID, ACSURL: shared.ACSURL, SigningKey: shared.SigningKey, Certificate: shared.Certificate,
+		DecryptionKeys: keys, Preselect: c.Preselect, Representation: c.Represents,
+		IdPEntityID: shared.IdPEntityID, Metadata: shared.Metadata, MetadataURL: shared.MetadataURL, MetadataCertificates: shared.MetadataCertificates,
+		BackChannel: shared.BackChannel, MaxLevel: shared.MaxLevel, Replay: shared.Replay,
+	}
+	for _, s := range c.Services {
+		settings.Services = append(settings.Services, digid.Service(s))
+	}
+	return digid.NewRouted(settings)
+}
+
+// settings are what the sections of both generations have in common.
+func (c *digidConfig) settings(id, issuer string, dir directory, replay saml.ReplayStore) (*digid.Config, error) {
 	base := issuer + "/upstream/" + id
 	if c.EntityID == "" {
 		c.EntityID = base + "/metadata"
@@ -24,19 +80,19 @@ func (c *digidConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 		c.BackChannelCertificate, c.BackChannelKey = c.Certificate, c.SigningKey
 	}
 	if c.MetadataFile != "" && c.MetadataURL != "" {
-		return nil, errors.New("digid: give metadata_file or metadata_url, not both")
+		return nil, errors.New(id + ": give metadata_file or metadata_url, not both")
 	}
 	signing, err := keyPair(dir, c.Certificate, c.SigningKey)
 	if err != nil {
-		return nil, fmt.Errorf("digid: signing key: %w", err)
+		return nil, fmt.Errorf("%s: signing key: %w", id, err)
 	}
 	client, err := keyPair(dir, c.BackChannelCertificate, c.BackChannelKey)
 	if err != nil {
-		return nil, fmt.Errorf("digid: back channel key: %w", err)
+		return nil, fmt.Errorf("%s: back channel key: %w", id, err)
 	}
 	roots, err := certificates(dir, c.BackChannelRoots)
 	if err != nil {
-		return nil, fmt.Errorf("digid: back_channel_roots: %w", err)
+		return nil, fmt.Errorf("%s: back_channel_roots: %w", id, err)
 	}
 	pool := x509.NewCertPool()
 	for _, root := range roots {
@@ -44,9 +100,9 @@ func (c *digidConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 	}
 	signer, ok := signing.PrivateKey.(crypto.Signer)
 	if !ok {
-		return nil, errors.New("digid: signing key cannot sign")
+		return nil, errors.New(id + ": signing key cannot sign")
 	}
-	settings := digid.Config{
+	settings := &digid.Config{
 		ID: id, EntityID: c.EntityID, ACSURL: base + "/callback", ServiceName: c.ServiceName,
 		SigningKey: signer, Certificate: signing.Leaf,
 		IdPEntityID: c.IdPEntityID, MetadataURL: c.MetadataURL,
@@ -55,15 +111,15 @@ func (c *digidConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 	}
 	if c.MetadataFile != "" {
 		if settings.Metadata, err = os.ReadFile(dir.file(c.MetadataFile)); err != nil {
-			return nil, fmt.Errorf("digid: %w", err)
+			return nil, fmt.Errorf("%s: %w", id, err)
 		}
 	}
 	if c.MetadataCertificates != "" {
 		if settings.MetadataCertificates, err = certificates(dir, c.MetadataCertificates); err != nil {
-			return nil, fmt.Errorf("digid: metadata_certificates: %w", err)
+			return nil, fmt.Errorf("%s: metadata_certificates: %w", id, err)
 		}
 	}
-	return digid.New(settings)
+	return settings, nil
 }
 
 func keyPair(dir directory, certificate, key string) (tls.Certificate, error) {

@@ -93,6 +93,9 @@ func (c *config) upstreams(dir directory, replay saml.ReplayStore) ([]brokers.Up
 	if c.DigiD != nil {
 		sections = append(sections, section{"digid", func() (brokers.Upstream, error) { return c.DigiD.connect(c.Issuer, dir, replay) }})
 	}
+	if c.DigiD4 != nil {
+		sections = append(sections, section{"digid4", func() (brokers.Upstream, error) { return c.DigiD4.connect(c.Issuer, dir, replay) }})
+	}
 	if c.Clave != nil {
 		sections = append(sections, section{"clave", func() (brokers.Upstream, error) { return c.Clave.connect(c.Issuer, dir, replay) }})
 	}

@@ -86,6 +86,9 @@ func TestDefaultConfigurationDocumentsEverySetting(t *testing.T) {
 	for i := range c.OIDC {
 		c.OIDC[i].Levels, c.OIDC[i].Names = nil, nil
 	}
+	for i := range c.DigiD4.Services {
+		c.DigiD4.Services[i].Name = nil
+	}
 	text, err := toml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

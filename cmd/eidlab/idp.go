@@ -26,7 +26,8 @@ type idpCommand struct {
 	Listen        string `help:"Where to serve; port 0 takes a free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	Broker        string `help:"The broker's issuer, for the address that answers go back to." default:"http://localhost:8181" placeholder:"URL"`
 	Out           string `help:"Folder that receives the certificates and secrets that the configuration names." default:"." placeholder:"DIR" type:"path"`
-	OtherMachines bool   `name:"answer-other-machines" help:"Also answer requests that do not come from this machine. An emulator believes anybody: only in an isolated network."`
+	digidOptions  `embed:""`
+	OtherMachines bool `name:"answer-other-machines" help:"Also answer requests that do not come from this machine. An emulator believes anybody: only in an isolated network."`
 }
 
 // emulator is what the kinds have in common.

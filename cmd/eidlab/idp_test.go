@@ -15,7 +15,7 @@ import (
 func TestIDPStartsAndPrintsAConfiguration(t *testing.T) {
 	for kind, want := range map[string][]string{
 		"clave":     {"[clave]", "/Proxy2/ServiceProvider", "gateway_certificates = "},
-		"digid":     {"[digid]", "/saml/idp/metadata", "back_channel_roots = "},
+		"digid":     {"[digid]", "/saml/idp/metadata", "pseudoniem", "[digid4]", "/saml/v4/entrance/metadata", "back_channel_roots = "},
 		"eidas":     {"[eidas]", "eidas-decryption-key.pem", "metadata_file = "},
 		"tara":      {"[[oidc]]", `kind = "tara"`, "secret_file = "},
 		"mobile-id": {"[mobile_id]", "/mid-api", "internal_responders = ["},

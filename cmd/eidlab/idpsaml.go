@@ -1,15 +1,11 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -96,50 +92,4 @@ func (c *idpCommand) eidas(country *pki.Country, base string, random io.Reader) 
 	}
 	return &emulator{handler: service.Handler(), snippet: fmt.Sprintf("[eidas]\ncountry = \"ES\"\nsigning_key = %q\ncertificate = %q\ndecryption_key = %q\ndecryption_certificate = %q\nmetadata_file = %q\n",
 		key, certificate, decryptionKey, decryptionCertificate, metadata)}, nil
-}
-
-// digid serves the back channel beside the front channel, over mutual TLS.
-func (c *idpCommand) digid(ctx context.Context, s streams, country *pki.Country, base string) (*emulator, error) {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return nil, err
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return nil, err
-	}
-	context.AfterFunc(ctx, func() { _ = listener.Close() })
-	signing, idp, _, err := c.pairFiles(country, "digid-idp")
-	if err != nil {
-		return nil, err
-	}
-	_, certificate, key, err := c.pairFiles(country, "digid-eidbroker")
-	if err != nil {
-		return nil, err
-	}
-	server, err := country.IssueService("localhost", "localhost", "127.0.0.1")
-	if err != nil {
-		return nil, err
-	}
-	persons, err := digid.Persons(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	entity := c.Broker + "/upstream/digid/metadata"
-	service, err := digid.New(digid.Options{
-		BaseURL: base, BackchannelURL: "https://" + listener.Addr().String(), SigningKey: signing, Persons: persons,
-		SPMetadata: digid.MetadataFrom(&http.Client{Timeout: 10 * time.Second}, map[string]string{entity: entity}),
-		Clock:      time.Now, Random: rand.Reader, AnswerForeignHosts: c.OtherMachines,
-	})
-	if err != nil {
-		return nil, err
-	}
-	back := &http.Server{Handler: service.BackChannel(), TLSConfig: digid.BackChannelTLS(server), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
-	go func() {
-		if err := back.ServeTLS(listener, "", ""); !errors.Is(err, net.ErrClosed) && ctx.Err() == nil {
-			fmt.Fprintln(s.err, "back channel stopped serving:", err)
-		}
-	}()
-	return &emulator{handler: service.FrontChannel(), snippet: fmt.Sprintf("[digid]\nservice_name = \"eidbroker\"\nsigning_key = %q\ncertificate = %q\nmetadata_url = %q\nmetadata_certificates = %q\nback_channel_roots = %q\n",
-		key, certificate, base+"/saml/idp/metadata", idp, filepath.Join(c.Out, pki.ServicesFile))}, nil
 }
