@@ -16,6 +16,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/fixtures/idps/digid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/levels"
 )
 
 // digidOptions are of the emulated DigiD alone.
@@ -165,7 +166,7 @@ func (c *idpCommand) digidSections(country *pki.Country, base, idp string) (stri
 	if c.Services != "" {
 		return b.String(), nil
 	}
-	words := map[digid.Level]string{digid.Basis: "below-low", digid.Midden: "low", digid.Substantieel: "substantial", digid.Hoog: "high"}
+	worth := map[digid.Level]levels.Level{digid.Basis: levels.BelowLow, digid.Midden: levels.Low, digid.Substantieel: levels.Substantial, digid.Hoog: levels.High}
 	for _, s := range digid.LabServices(routedEntity) {
 		name := s.Level.String()
 		switch {
@@ -175,7 +176,7 @@ func (c *idpCommand) digidSections(country *pki.Country, base, idp string) (stri
 			name = "pseudoniem"
 		}
 		fmt.Fprintf(&b, "\n[[digid4.services]]\nmethod = \"digid4-%s\"\nuuid = %q\nlevel = %q\nname = { nl = %q, en = %q }\n",
-			name, s.UUID, words[s.Level], s.Name["nl"], s.Name["en"])
+			name, s.UUID, worth[s.Level], s.Name["nl"], s.Name["en"])
 	}
 	return b.String(), nil
 }
