@@ -36,7 +36,7 @@ TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
 	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin \
 	php=php-cli /usr/share/simplesamlphp/www=simplesamlphp /var/lib/dpkg/info/php-sqlite3.list=php-sqlite3 \
-	/var/lib/dpkg/info/php-xml.list=php-xml /var/lib/dpkg/info/php-mbstring.list=php-mbstring \
+	/var/lib/dpkg/info/php-xml.list=php-xml /var/lib/dpkg/info/php-soap.list=php-soap /var/lib/dpkg/info/php-mbstring.list=php-mbstring \
 	/usr/lib/apache2/modules/mod_shib.so=libapache2-mod-shib \
 	firefox-esr=firefox-esr certutil=libnss3-tools Xvfb=xvfb xdotool=xdotool curl=curl zbarimg=zbar-tools \
 	/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so|/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so=libengine-pkcs11-openssl \
