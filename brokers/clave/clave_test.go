@@ -513,6 +513,44 @@ func TestGatewayCertificatesByDate(t *testing.T) {
 	}
 }
 
+// the NameID is nobody's identifier. What comes with one and the same NameID
+// are two people if the attributes say so, and it makes no difference whether it is
+// persistent or transient.
+func TestNameIDIsNobody(t *testing.T) {
+	for _, row := range []struct{ name, edit, identifier, want string }{
+		{"as it is", "", "ES/ES/12345678Z", "es-nif:12345678Z"},
+		{"same NameID, other person", "", "ES/ES/99999018D", "es-nif:99999018D"},
+		{"same NameID, person of another scheme", "", "EE/ES/60001019906", "eidas:EE/ES/60001019906"},
+		{"same person, transient NameID", "nameid-format:transient", "ES/ES/12345678Z", "es-nif:12345678Z"},
+		{"same person, other NameID", ">somebody</saml2:NameID>", "ES/ES/12345678Z", "es-nif:12345678Z"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			d := start(t, u, request("clave-permanente-sms", levels.Substantial))
+			a := goodAnswer()
+			a.set("PersonIdentifier", row.identifier)
+			a.set("FirstSurname", map[bool]string{true: "-", false: "DE LA PRUEBA"}[strings.HasPrefix(row.identifier, "EE")])
+			switch {
+			case strings.HasPrefix(row.edit, ">"):
+				a.editText = sub(">ES/ES/12345678Z</saml2:NameID>", row.edit)
+			case row.edit != "":
+				a.editText = sub("nameid-format:persistent", row.edit)
+			}
+			if strings.HasPrefix(row.identifier, "EE") {
+				a.set("SelectedIdP", "EIDAS")
+				d = start(t, u, request("clave-eidas", levels.Substantial))
+			}
+			event, err := u.Finish(context.Background(), a.callback(d.RequestID), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if event.Subject.Key != row.want {
+				t.Errorf("subject %q, want %q", event.Subject.Key, row.want)
+			}
+		})
+	}
+}
+
 func TestAudienceIsAList(t *testing.T) {
 	for _, audience := range []string{"https://broker.example", "S0000000X_E00000001;PORTALDEMO"} {
 		u := newUpstream(t, func(c *Config) { c.Audiences = []string{"https://broker.example", c.ProviderName} })

@@ -305,6 +305,7 @@ func TestVersionsOfTheProfile(t *testing.T) {
 			l := newLabWith(t, func(o *emulator.Options, c *Config) {
 				o.Version, o.Signing, c.PKCS1 = row.version, row.node.tls(), row.pkcs1
 				c.DecryptionKeys = []saml.DecryptionKey{must(saml.NewDecryptionKey(row.decrypt.key, row.decrypt.cert))}
+				o.Persons = emulator.Persons()[:1]
 				c.Optional = []string{"PlaceOfBirth", "Nationality", "EmailAddress"}
 			})
 			event, err := l.answered(t, levels.High, steps("EE", "EE-60001019906")...)

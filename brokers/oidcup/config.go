@@ -163,8 +163,9 @@ func (c *Config) check() error {
 		if c.SubjectScheme == "" || strings.Trim(c.SubjectScheme, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 			return errors.New("scheme of subject keys is missing or has other than lower-case letters, digits and hyphens")
 		}
-		// Only who checks identifiers may say that they are of a register.
-		if slices.Contains([]string{"ee-ik", "es-nif", "nl-bsn", "eidas"}, c.SubjectScheme) {
+		// Only who checks identifiers may say that they are of a register, and nobody
+		// may speak for those whom another kind of upstream names (threat X-97).
+		if reservedScheme(c.SubjectScheme) {
 			return fmt.Errorf("subject keys of a generic upstream cannot be of scheme %s", c.SubjectScheme)
 		}
 	default:
@@ -307,4 +308,29 @@ func (u *Upstream) Offer(ids []string) error {
 	u.c.Methods = slices.DeleteFunc(u.c.Methods, func(m Method) bool { return left(m.ID) })
 	u.methods = slices.DeleteFunc(u.methods, func(m brokers.Method) bool { return left(m.ID) })
 	return nil
+}
+
+// franceConnectScheme is the scheme of FranceConnect's subject keys.
+const franceConnectScheme = "fr-fc"
+
+// reservedScheme tells whether subject keys of a scheme come from other kinds of
+// upstreams: registers, eIDAS, FranceConnect, pseudonyms, and the numbers of
+// certificates ("lv-pno").
+func reservedScheme(scheme string) bool {
+	_, kind, _ := strings.Cut(scheme, "-")
+	return slices.Contains([]string{"ee-ik", "es-nif", "nl-bsn", "nl-pseudo", "eidas", "eidas-legal", franceConnectScheme}, scheme) ||
+		slices.Contains([]string{"pno", "idc", "pas", "tin"}, kind)
+}
+
+// Names tells whose names its subject keys are: of a scheme, given by an issuer.
+// Two issuers must not share a scheme, or one's people would be the other's. The
+// scheme is empty where identifiers are those of a register, which are checked.
+func (u *Upstream) Names() (scheme, issuer string) {
+	switch u.c.Kind {
+	case Generic:
+		return u.c.SubjectScheme, u.c.Issuer
+	case FranceConnect:
+		return franceConnectScheme, u.c.Issuer
+	}
+	return "", u.c.Issuer
 }

@@ -249,6 +249,42 @@ func TestGenericUpstream(t *testing.T) {
 	rejected(t, "O-36", err, "id_token_at_hash", brokers.CategoryProtocol)
 }
 
+// what two issuers call by one name are two people, and no issuer names the
+// people of registers, of certificates or of another kind of upstream.
+func TestOneNameOfTwoIssuers(t *testing.T) {
+	t.Parallel()
+	keys := map[string]bool{}
+	for _, scheme := range []string{"xx-gold", "xx-iron"} {
+		event, err := newProvider(t).loginAt(func(c *oidcup.Config) { c.SubjectScheme = scheme })
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[event.Subject.Key] = true
+	}
+	if len(keys) != 2 {
+		t.Errorf("one person of two issuers: %v", keys)
+	}
+	good := newProvider(t).upstream(nil)
+	if scheme, issuer := good.Names(); scheme != "xx-gold" || issuer == "" {
+		t.Errorf("names of %q, given by %q", scheme, issuer)
+	}
+	for _, scheme := range []string{"ee-ik", "es-nif", "nl-bsn", "nl-pseudo", "eidas", "eidas-legal", "fr-fc", "lv-pno", "de-idc", "pt-pas", "it-tin"} {
+		c := oidcup.Config{
+			ID: "gold", Kind: oidcup.Generic, Issuer: "https://op.example", ClientID: "client", Secret: "secret", RedirectURL: genericCallback,
+			Scheme: "tara", SubjectScheme: scheme, Country: "XX", Replay: store.NewMemory(),
+		}
+		if _, err := oidcup.New(c); err == nil || !strings.Contains(err.Error(), scheme) {
+			t.Errorf("%s: %v", scheme, err)
+		}
+	}
+}
+
+// loginAt is a login at an upstream of its own.
+func (p *provider) loginAt(change func(*oidcup.Config)) (*brokers.AuthenticationEvent, error) {
+	p.t.Helper()
+	return p.login(p.upstream(change), brokers.AuthenticationRequest{Level: levels.Low})
+}
+
 // RFC 9126 and RFC 7523: the request goes by the back channel, and a key proves us.
 func TestPushedRequestsAndClientAssertions(t *testing.T) {
 	t.Parallel()

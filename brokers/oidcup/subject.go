@@ -24,7 +24,7 @@ func (u *Upstream) subject(t *idToken) (*brokers.Subject, error) {
 			return bad()
 		}
 	case FranceConnect:
-		s.Key = "fr-fc:" + t.Subject
+		s.Key = franceConnectScheme + ":" + t.Subject
 	case Generic:
 		s.Key = u.c.SubjectScheme + ":" + t.Subject
 	}

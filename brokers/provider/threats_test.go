@@ -243,3 +243,26 @@ func TestStepUpAcrossUpstreams(t *testing.T) {
 		}
 	}
 }
+
+// one identifier of two schemes is two local subjects at a client, whichever
+// upstream it came by; one key is one subject.
+func TestOneIdentifierOfTwoSchemes(t *testing.T) {
+	r := newRig(t, options{upstreams: []brokers.Upstream{&brokertest.Upstream{Name: "second"}}})
+	sub := func(upstream, key string) string {
+		t.Helper()
+		b := newBrowser(t)
+		login := r.authorize(b).location(t).String()
+		departed := b.post(login, url.Values{"token": {b.get(login).formToken(t)}, "method": {upstream + "/" + upstream + "-card"}, "onward": {"https://idp.example"}}).location(t)
+		callback := strings.Replace(r.callback(departed, "person", key), "/fake/", "/"+upstream+"/", 1)
+		claims := decodeIDToken(t, r.redeem(b.back(r, callback).location(t).Query().Get("code")))
+		name, _ := claims["sub"].(string)
+		return name
+	}
+	first, other := sub("fake", "xx-gold:4711"), sub("second", "xx-iron:4711")
+	if first == "" || other == "" || first == other {
+		t.Errorf("subjects %q and %q", first, other)
+	}
+	if again := sub("second", "xx-gold:4711"); again != first {
+		t.Errorf("one key is %q and %q", first, again)
+	}
+}

@@ -116,11 +116,14 @@ func (c *config) upstreams(dir directory, replay saml.ReplayStore) ([]brokers.Up
 	}
 	var list []brokers.Upstream
 	var problems []error
-	seen := map[string]bool{}
+	seen, names := map[string]bool{}, map[string]string{}
 	for _, s := range sections {
 		upstream, err := s.connect()
 		if err == nil && seen[upstream.ID()] {
 			err = fmt.Errorf("there are two upstreams %q", upstream.ID())
+		}
+		if err == nil {
+			err = ownNames(upstream, names)
 		}
 		if err != nil {
 			problems = append(problems, c.at(s.name, err))
@@ -130,4 +133,24 @@ func (c *config) upstreams(dir directory, replay saml.ReplayStore) ([]brokers.Up
 		list = append(list, upstream)
 	}
 	return list, errors.Join(problems...)
+}
+
+// namer is an upstream whose subject keys are names that an issuer gives.
+type namer interface {
+	Names() (scheme, issuer string)
+}
+
+// ownNames refuses an upstream whose people would be taken for those of another
+// issuer (threat X-97); taken has the issuers by scheme.
+func ownNames(upstream brokers.Upstream, taken map[string]string) error {
+	n, ok := upstream.(namer)
+	if !ok {
+		return nil
+	}
+	scheme, issuer := n.Names()
+	if other, found := taken[scheme]; scheme != "" && found && other != issuer {
+		return fmt.Errorf("subject_scheme %q names the people of another issuer already", scheme)
+	}
+	taken[scheme] = issuer
+	return nil
 }

@@ -126,6 +126,21 @@ func TestPeopleSectionsAreRefusedWhereTheyAreWrong(t *testing.T) {
 	}
 }
 
+// two issuers do not share the names of their people; one issuer may be
+// connected twice.
+func TestSubjectSchemesAreOfOneIssuer(t *testing.T) {
+	dir := peopleFiles(t)
+	second := func(issuer string) string {
+		return "\n[[oidc]]\nid = \"iron\"\nkind = \"generic\"\nissuer = \"" + issuer + "\"\nclient_id = \"broker\"\nsecret_file = \"secret\"\nsubject_scheme = \"xx-gold\"\ncountry = \"XX\"\nlevels = { lead = \"low\" }\nnames = { en = \"Iron\" }\n"
+	}
+	if _, err := connect(t, dir, peopleSections+second("https://op.example")); err != nil {
+		t.Errorf("one issuer: %v", err)
+	}
+	if _, err := connect(t, dir, peopleSections+second("https://other.example")); err == nil || !strings.Contains(err.Error(), "another issuer") {
+		t.Errorf("two issuers: %v", err)
+	}
+}
+
 // The switch of an operator: a file that is read again when it changes.
 func TestOutagesSwitchWhileRunning(t *testing.T) {
 	dir := peopleFiles(t)
