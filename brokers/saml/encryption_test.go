@@ -470,19 +470,20 @@ func TestWrongKeyTakesTheWholeWay(t *testing.T) {
 	k := keysOnce()
 	d := ours(k.other)
 	s := &sealed{method: cipherMethod{size: 32}, ciphertext: random(16 << 20)}
-	best := func(wrapped []byte) time.Duration {
-		least := time.Hour
-		for range 8 {
-			start := time.Now()
-			if _, ok := s.try(sealedKey{ciphertext: wrapped, digest: crypto.SHA256, mask: crypto.SHA256}, d.Keys[0]); ok {
-				t.Fatal("opened")
-			}
-			least = min(least, time.Since(start))
+	once := func(wrapped []byte) time.Duration {
+		start := time.Now()
+		if _, ok := s.try(sealedKey{ciphertext: wrapped, digest: crypto.SHA256, mask: crypto.SHA256}, d.Keys[0]); ok {
+			t.Fatal("opened")
 		}
-		return least
+		return time.Since(start)
 	}
-	right := best(must(rsa.EncryptOAEP(sha256.New(), rand.Reader, k.other.key.Public().(*rsa.PublicKey), random(32), nil)))
-	if wrong := best(random(256)); wrong < right*6/10 {
+	sealedRight := must(rsa.EncryptOAEP(sha256.New(), rand.Reader, k.other.key.Public().(*rsa.PublicKey), random(32), nil))
+	// By turns, so that a machine that is busy meanwhile is so for both.
+	right, wrong := time.Hour, time.Hour
+	for range 24 {
+		right, wrong = min(right, once(sealedRight)), min(wrong, once(random(256)))
+	}
+	if wrong < right*6/10 {
 		t.Errorf("wrong key takes %s, right key with wrong content %s", wrong, right)
 	}
 }
