@@ -15,7 +15,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/admin"
+	auditlog "github.com/eidbridge/eidbridge/brokers/audit"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
+	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
@@ -28,6 +32,10 @@ type office struct {
 	log              *bytes.Buffer
 	operator, viewer string
 	now              time.Time
+	upstream         *brokertest.Upstream
+	guard            *abuse.Guard
+	// ended are the persons whose sessions were ended, with by whom.
+	ended []string
 }
 
 func newOffice(t *testing.T) *office {
@@ -48,14 +56,42 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	fixed := provider.Client{ID: "fixed", Name: "Fixed", MinLevel: levels.Low, SecretHash: [32]byte{1}, RedirectURIs: []string{"https://fixed.example/cb"}}
+	audit := slog.New(slog.NewJSONHandler(o.log, nil))
+	now := func() time.Time { return o.now }
+	o.upstream = &brokertest.Upstream{Now: now, Offered: []brokers.Method{
+		{ID: "fake-card", Level: levels.High, Name: map[string]string{"en": "Card", "es": "Tarjeta"}},
+		{ID: "fake-pin", Level: levels.Low, Name: map[string]string{"en": "PIN"}},
+	}}
+	board, err := outages.New(outages.Settings{}, outages.Options{Store: memory, Audit: audit, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.guard, err = abuse.New(abuse.Settings{}, abuse.Options{Strikes: memory, Key: make([]byte, 32), Audit: audit, Now: now}); err != nil {
+		t.Fatal(err)
+	}
 	handler, err := admin.New(admin.Config{
+		Outages: board, Upstreams: []brokers.Upstream{o.upstream}, Bans: o.guard,
+		EndPerson: func(_ context.Context, actor string, p provider.Person) (provider.Ended, error) {
+			if p.Key == "" && (p.Client == "" || p.Subject == "") {
+				return provider.Ended{}, provider.ErrPerson
+			}
+			if p.Client == "nobody" {
+				return provider.Ended{}, brokers.ErrNotFound
+			}
+			o.ended = append(o.ended, actor+" "+p.Key+p.Client+p.Subject)
+			return provider.Ended{Sessions: 2, Grants: 3}, nil
+		},
+		Changes: func(most int) ([]auditlog.Line, error) {
+			list := []auditlog.Line{{Number: 7, Time: o.now, Event: "client.added", Attributes: map[string]string{"actor": "console:alice", "client": "library"}}}
+			return list[:min(most, 1)], nil
+		},
 		Flight: func(ctx context.Context, ref string, now time.Time) (*brokers.Flight, error) {
 			return provider.LoadFlight(ctx, memory, ref, now)
 		},
 		Tokens: tokens, Receipt: memory.Receipt, Log: slog.New(slog.DiscardHandler),
 		Registry: &admin.Registry{
 			Store: memory, Static: []provider.Client{fixed}, Mapping: levels.Default(), PairwiseVersion: 1,
-			Audit: slog.New(slog.NewJSONHandler(o.log, nil)), Now: func() time.Time { return o.now },
+			Audit: audit, Now: now,
 			Algorithms: func() []jose.SignatureAlgorithm { return []jose.SignatureAlgorithm{jose.ES256} },
 		},
 	})

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
 )
 
@@ -57,8 +59,32 @@ func TestInteropConsole(t *testing.T) {
 	look("added")
 	chromium.Run(t, ctx, "client", chromedp.Navigate(o.server.URL+"/clients/library"), chromedp.WaitVisible("main dl", chromedp.ByQuery))
 	look("client")
+	chromium.Run(t, ctx, "change", chromedp.SendKeys("#name", "Library"), chromedp.Click(`input[value="fake-card"]`, chromedp.ByQuery),
+		chromedp.Click(`form[action$="/change"] button`, chromedp.ByQuery), chromedp.WaitVisible(".done"))
+	look("changed")
+	chromium.Run(t, ctx, "outages", chromedp.Navigate(o.server.URL+"/outages"), chromedp.SetValue("#what", "fake/fake-card"),
+		chromedp.SetValue("#until", "2026-11-28T15:00"), chromedp.Click(`form[action="/outages"] button`, chromedp.ByQuery), chromedp.WaitVisible(".done"))
+	look("outages")
+	for range 100 {
+		o.guard.Failed(t.Context(), abuse.Secret, "2001:db8:1:2::/64", "portal")
+	}
+	chromium.Run(t, ctx, "bans", chromedp.Navigate(o.server.URL+"/bans"), chromedp.WaitVisible(".list form", chromedp.ByQuery))
+	look("bans")
+	chromium.Run(t, ctx, "lift", chromedp.Click(".list form button", chromedp.ByQuery), chromedp.WaitVisible(".done"))
+	chromium.Run(t, ctx, "persons", chromedp.Navigate(o.server.URL+"/persons"), chromedp.SendKeys("#person", "nl-bsn:900029365\r"), chromedp.WaitVisible(".done"))
+	look("persons")
+	chromium.Run(t, ctx, "changes", chromedp.Navigate(o.server.URL+"/changes"), chromedp.WaitVisible("main ol", chromedp.ByQuery))
+	look("changes")
 	chromium.Run(t, ctx, "reference", chromedp.Navigate(o.server.URL+"/references"), chromedp.SendKeys("#code", "abcde fghij\r"), chromedp.WaitVisible("main ol", chromedp.ByQuery))
 	look("reference")
 	chromium.Run(t, ctx, "missing", chromedp.Navigate(o.server.URL+"/clients/nobody"), chromedp.WaitVisible(".problem"))
 	look("missing")
+	for _, language := range []string{"es", "et", "nl"} {
+		chromium.Run(t, ctx, language, chromedp.Navigate(o.server.URL+"/clients/library"), chromedp.Click(`footer a[lang="`+language+`"]`, chromedp.ByQuery),
+			chromedp.WaitVisible(`html[lang="`+language+`"] main dl`, chromedp.ByQuery))
+		look("client-" + language)
+	}
+	// Without scripts, which the pages' own policy forbids anyway: axe-core looks first.
+	chromium.Run(t, ctx, "no scripts", emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(o.server.URL+"/outages"),
+		chromedp.Click(".list form button", chromedp.ByQuery), chromedp.WaitVisible(".done"))
 }
