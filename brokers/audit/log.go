@@ -56,7 +56,13 @@ type Log struct {
 	marked  int64     // lines at the last checkpoint
 	markedT time.Time
 	failure error
+	// lost are the events that came after the failure.
+	lost   int64
+	closed bool
 }
+
+// recoverInterval is how often a log that failed tries to go on.
+const recoverInterval = 2 * time.Second
 
 // The events that the log itself writes.
 const (
@@ -118,14 +124,18 @@ func (l *Log) open() error {
 		l.name = rand.Text()
 		first.Event = eventBegun
 	}
+	if first.Attributes == nil {
+		first.Attributes = map[string]string{}
+	}
 	if len(torn) > 0 {
 		sum := sha256.Sum256(torn)
 		first = Line{Event: eventRecovered, Attributes: map[string]string{
 			"bytes": fmt.Sprint(len(torn)), "sha256": base64.RawURLEncoding.EncodeToString(sum[:]),
 		}}
 	}
-	if first.Attributes == nil {
-		first.Attributes = map[string]string{}
+	if l.lost > 0 {
+		first.Event = eventRecovered
+		first.Attributes["lost"] = fmt.Sprint(l.lost)
 	}
 	first.Attributes["log"] = l.name
 	if err := l.write(&first); err != nil {
@@ -225,12 +235,13 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return bytes.Clone(text), err
 }
 
-// Record writes one event. Once it has failed it fails until the log is opened
-// anew: a log with a gap is none.
+// Record writes one event. Once it has failed it fails until Recover: nothing may
+// happen meanwhile, since it could not be told.
 func (l *Log) Record(event, reason string, list ...slog.Attr) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failure != nil {
+		l.lost++
 		return l.failure
 	}
 	if err := l.write(&Line{Event: clip(event), Reason: clip(reason), Attributes: attributes(list)}); err != nil {
@@ -325,16 +336,40 @@ func syncDirectory(path string) error {
 	return d.Sync()
 }
 
-// Keep writes checkpoints in time while nothing happens, until ctx ends.
+// Recover goes on after a failure, if the file can be written again: half a line is
+// removed, and the next line tells of that and of how many events were lost. Without
+// a failure it does nothing.
+func (l *Log) Recover() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure == nil || l.closed {
+		return l.failure
+	}
+	_ = l.file.Close() // it failed; its lock goes with it
+	fresh := &Log{options: l.options, signer: l.signer, lost: l.lost + 1}
+	if err := fresh.open(); err != nil {
+		l.failure = fmt.Errorf("recovering audit log: %w", err)
+		return l.failure
+	}
+	l.file, l.size, l.name, l.number, l.value = fresh.file, fresh.size, fresh.name, fresh.number, fresh.value
+	l.last, l.marked, l.markedT, l.failure, l.lost = fresh.last, fresh.marked, fresh.markedT, nil, 0
+	return nil
+}
+
+// Keep writes checkpoints in time while nothing happens, and recovers from failures,
+// until ctx ends.
 func (l *Log) Keep(ctx context.Context) {
-	ticker := time.NewTicker(l.options.Interval)
-	defer ticker.Stop()
+	marks, repairs := time.NewTicker(l.options.Interval), time.NewTicker(recoverInterval)
+	defer marks.Stop()
+	defer repairs.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-marks.C:
 			l.Mark()
+		case <-repairs.C:
+			_ = l.Recover() // Err tells
 		}
 	}
 }
@@ -354,6 +389,9 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	failure := l.failure
-	l.failure = errors.New("the audit log is closed")
-	return errors.Join(failure, l.file.Close())
+	l.failure, l.closed = errors.New("the audit log is closed"), true
+	if err := l.file.Close(); failure == nil {
+		failure = err
+	}
+	return failure
 }

@@ -278,12 +278,12 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 	now := p.cfg.Now()
 	id, err := p.random(16)
 	if err != nil {
-		p.fault(w, r, "beginning login", err, nil)
+		p.broken(w, r, "beginning login", err, nil)
 		return
 	}
 	t.ID, t.Unkept, t.CreatedAt, t.UpdatedAt, t.ExpiresAt = id, true, now, now, now.Add(p.cfg.Lifetimes.Login)
 	if err := p.bindBrowser(w, r, t); err != nil {
-		p.fault(w, r, "beginning login", err, nil)
+		p.broken(w, r, "beginning login", err, nil)
 		return
 	}
 	p.note(r.Context(), t, "login.begun", "ok", slog.String("client", c.ID),
@@ -301,7 +301,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *b
 	}
 	if err := p.send(r, t, offers[0], p.language(r, t)); err != nil {
 		if t.State != brokers.Choosing {
-			p.fault(w, r, "starting upstream", err, nil)
+			p.broken(w, r, "starting upstream", err, nil)
 			return
 		}
 		p.notBegun(w, r, t, offers[0], err, "")

@@ -295,7 +295,7 @@ func (p *Provider) metadata(w http.ResponseWriter, r *http.Request) {
 	}
 	document, err := describer.Metadata()
 	if err != nil {
-		p.fault(w, r, "making metadata", err, nil)
+		p.broken(w, r, "making metadata", err, nil)
 		return
 	}
 	w.Header().Set("Content-Type", "application/samlmetadata+xml")

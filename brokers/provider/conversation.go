@@ -58,7 +58,7 @@ func (p *Provider) showDialog(w http.ResponseWriter, r *http.Request) {
 	}
 	view, err := upstream.View(t.Departure)
 	if err != nil {
-		p.fault(w, r, "drawing conversation", err, t)
+		p.broken(w, r, "drawing conversation", err, t)
 		return
 	}
 	if _, waits := view.(*brokers.Device); waits && p.cfg.Now().After(t.Departure.BusyUntil) {
@@ -77,7 +77,7 @@ func (p *Provider) showDialog(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if view, err = upstream.View(t.Departure); err != nil {
-			p.fault(w, r, "drawing conversation", err, t)
+			p.broken(w, r, "drawing conversation", err, t)
 			return
 		}
 	}
@@ -207,7 +207,7 @@ func (p *Provider) showQR(w http.ResponseWriter, r *http.Request) {
 	}
 	view, err := upstream.View(t.Departure)
 	if err != nil {
-		p.fault(w, r, "drawing conversation", err, nil)
+		p.broken(w, r, "drawing conversation", err, nil)
 		return
 	}
 	device, ok := view.(*brokers.Device)

@@ -188,7 +188,7 @@ func (p *Provider) depart(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := p.send(r, t, offers[chosen], p.pages.Language([]string{params["lang"]}, "")); err != nil {
 		if t.State != from {
-			p.fault(w, r, "starting upstream", err, nil)
+			p.broken(w, r, "starting upstream", err, nil)
 			return
 		}
 		t.Departure, t.UpdatedAt = nil, p.cfg.Now() // an earlier one is given up

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/pages"
 )
 
@@ -57,14 +58,25 @@ func (p *Provider) problemPage(w http.ResponseWriter, r *http.Request, status in
 	p.page(w, status, func(out io.Writer) error { return p.pages.Problem(out, view) })
 }
 
-// fault ends a request with our own error: the log has the details.
+// fault ends a request that the store failed: the log has the details. It is asked to
+// come again, unless what was read is broken and stays so.
 func (p *Provider) fault(w http.ResponseWriter, r *http.Request, doing string, err error, t *brokers.Transaction) {
-	status, kind := http.StatusInternalServerError, pages.Internal
-	if errors.Is(err, brokers.ErrConflict) {
+	status, kind := http.StatusServiceUnavailable, pages.Internal
+	switch {
+	case errors.Is(err, brokers.ErrConflict):
 		// Somebody took the step first: a second tab, a second click.
 		status, kind = http.StatusConflict, pages.Finished
+	case errors.Is(err, envelope.ErrSeal), errors.Is(err, errPairwise):
+		status = http.StatusInternalServerError
+	default:
+		w.Header().Set("Retry-After", "2")
 	}
 	p.problem(w, r, status, kind, "request.failed", doing, t, slog.String("error", err.Error()))
+}
+
+// broken ends a request with an error of our own.
+func (p *Provider) broken(w http.ResponseWriter, r *http.Request, doing string, err error, t *brokers.Transaction) {
+	p.problem(w, r, http.StatusInternalServerError, pages.Internal, "request.failed", doing, t, slog.String("error", err.Error()))
 }
 
 // ours loads the transaction of the path for the browser that began it. Anybody

@@ -361,11 +361,15 @@ func bearer(r *http.Request) string {
 	return token
 }
 
+// errPairwise is a client that keeps a version of the pairwise secret which is not
+// configured.
+var errPairwise = errors.New("this version of the pairwise secret is not there")
+
 // client finds a client: configured ones first, then registered ones.
 func (p *Provider) client(ctx context.Context, id string) (*Client, error) {
 	c, err := p.cfg.Clients.Client(ctx, id)
 	if err == nil && c.PairwiseVersion > 1+len(p.cfg.LaterPairwiseSecrets) {
-		return nil, fmt.Errorf("client %s keeps version %d of the pairwise secret, which is not there", id, c.PairwiseVersion)
+		return nil, fmt.Errorf("client %s, version %d: %w", id, c.PairwiseVersion, errPairwise)
 	}
 	if !errors.Is(err, brokers.ErrNotFound) || len(id) > maxID {
 		return c, err
@@ -399,7 +403,7 @@ func (p *Provider) kept(r *brokers.Registration) (*Client, error) {
 		return nil, &ClientError{c.ID, err}
 	}
 	if c.PairwiseVersion > 1+len(p.cfg.LaterPairwiseSecrets) {
-		return nil, fmt.Errorf("client %s keeps version %d of the pairwise secret, which is not there", r.ID, c.PairwiseVersion)
+		return nil, fmt.Errorf("client %s, version %d: %w", r.ID, c.PairwiseVersion, errPairwise)
 	}
 	return &c, nil
 }

@@ -371,3 +371,27 @@ func (a answer) formToken(t testing.TB) string {
 	}
 	return found[1]
 }
+
+// tryLogin goes as far as it comes: to an access token, or to a status that is none
+// of a login.
+func (r *rig) tryLogin(t *testing.T) (token any, status int) {
+	t.Helper()
+	b := newBrowser(t)
+	a := r.authorize(b)
+	if a.StatusCode != http.StatusSeeOther {
+		return nil, a.StatusCode
+	}
+	a = b.back(r, r.callback(a.location(t)))
+	if a.StatusCode != http.StatusSeeOther {
+		return nil, a.StatusCode
+	}
+	code := a.location(t).Query().Get("code")
+	if code == "" {
+		return nil, -1
+	}
+	a = r.redeem(code)
+	if a.StatusCode != http.StatusOK {
+		return nil, a.StatusCode
+	}
+	return object(t, a.body)["access_token"], http.StatusOK
+}

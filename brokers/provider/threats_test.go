@@ -180,7 +180,7 @@ func TestLoggingOutWhileTheStoreIsDown(t *testing.T) {
 	tokens := r.redeem(r.login(b, nil).Get("code"))
 	s.down = true
 	a := b.get(r.server.URL + "/logout?id_token_hint=" + idToken(t, tokens))
-	if a.StatusCode != http.StatusInternalServerError || !strings.Contains(a.body, "on our side") {
+	if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "2" || !strings.Contains(a.body, "on our side") {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 	if r.loggedIn(b) {

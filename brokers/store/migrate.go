@@ -65,7 +65,8 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 }
 
 // migratePostgres runs in one transaction that holds an advisory lock, so that
-// of several replicas one migrates while the others wait.
+// of several replicas one migrates while the others wait. A schema that is up to date
+// is only read: the role of the application need not be its owner.
 func migratePostgres(ctx context.Context, db *sql.DB) error {
 	const lock = 0x656964_62726f6b // "eidbrok"; any number that nobody else takes
 	tx, err := db.BeginTx(ctx, nil)
@@ -73,24 +74,33 @@ func migratePostgres(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, `SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)`); err != nil {
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lock)); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)`); err != nil {
+	var there bool
+	if err := tx.QueryRowContext(ctx, `SELECT to_regclass('schema_version') IS NOT NULL`).Scan(&there); err != nil {
 		return err
 	}
 	var seen int
-	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema_version`).Scan(&seen); err != nil {
+	if there {
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema_version`).Scan(&seen); err != nil {
+			return err
+		}
+	} else if _, err := tx.ExecContext(ctx, `CREATE TABLE schema_version (version BIGINT NOT NULL)`); err != nil {
 		return err
 	}
 	version, err := run(ctx, tx, "postgres", seen)
 	if err != nil {
 		return err
 	}
-	if version > seen {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO schema_version (version) VALUES ($1)`, version); err != nil {
-			return err
-		}
+	if version == seen {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO schema_version (version) VALUES ($1)`, version); err != nil {
+		return err
 	}
 	return tx.Commit()
 }

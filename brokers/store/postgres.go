@@ -25,12 +25,9 @@ type Postgres struct {
 // brings the schema up to date; replicas that start at once do that one after
 // the other. The pool has at most so many connections, default 16.
 func OpenPostgres(ctx context.Context, connection string, connections int, options ...Option) (*Postgres, error) {
-	config, err := pgx.ParseConfig(connection)
+	config, err := postgresConfig(connection)
 	if err != nil {
-		return nil, errors.New("opening database: the connection string is malformed") // it may hold a password
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
+		return nil, err
 	}
 	if connections <= 0 {
 		connections = 16
@@ -60,6 +57,36 @@ func OpenPostgres(ctx context.Context, connection string, connections int, optio
 		return nil, errors.Join(fmt.Errorf("opening database: %w", err), p.Close())
 	}
 	return p, nil
+}
+
+// MigratePostgres brings the schema up to date and does nothing else: for a role that
+// owns it.
+func MigratePostgres(ctx context.Context, connection string) error {
+	config, err := postgresConfig(connection)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
+	return errors.Join(migratePostgres(ctx, db), db.Close())
+}
+
+// postgresConfig reads a connection string.
+func postgresConfig(connection string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(connection)
+	if err != nil {
+		return nil, errors.New("opening database: the connection string is malformed") // it may hold a password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	// Nobody waits long for a lock or a statement that hangs: the visitor is told to
+	// come again (threats S-27). The connection string may say otherwise.
+	for name, value := range map[string]string{"lock_timeout": "2s", "statement_timeout": "10s", "idle_in_transaction_session_timeout": "30s"} {
+		if _, said := config.RuntimeParams[name]; !said {
+			config.RuntimeParams[name] = value
+		}
+	}
+	return config, nil
 }
 
 // perform runs one statement by itself, and several in a transaction.

@@ -1,0 +1,6 @@
+package store
+
+import "database/sql"
+
+// Reader is the pool that reads.
+func Reader(s *SQLite) *sql.DB { return s.reader }
