@@ -13,8 +13,8 @@
 // with a file that nobody was told about, and one commit will do. What is written
 // starts on its way to the disk at once (Writeback). Before the file gets its name,
 // Place waits until the disk has its pages (sync_file_range, which commits nothing),
-// and then syncs file and folder. The first of these two makes both durable where
-// there is one journal for both, and leaves the second with next to nothing to do:
+// and then syncs file and folder at once. Where there is one journal for both, they
+// wait for one commit:
 //
 //   - ext4 allocated the blocks when the pages were written, in a transaction that is
 //     not later than that of link(2), which changes the folder and the count of links
@@ -25,8 +25,8 @@
 //   - xfs logs the size of a file when its pages are written, and link(2) in one
 //     transaction with the inode; fsync(2) forces the log up to that. btrfs logs the
 //     names of an inode that got new ones with its fsync(2).
-//   - Elsewhere the sync of the folder does what it always did: POSIX promises a name
-//     after nothing less. It is never left out.
+//   - Elsewhere each does what it always did: POSIX promises content after fsync(2) of
+//     the file, and a name after that of the folder. Neither is ever left out.
 //
 // Where a system has no sync_file_range, a new name takes two commits as well.
 package outfile

@@ -67,14 +67,14 @@ func (f *File) Place(ctx context.Context) error {
 	if err := f.name(!onDisk); err != nil {
 		return err
 	}
-	var err error
-	if onDisk {
-		err = f.Sync()
+	if !onDisk {
+		return f.placed(syncDir(filepath.Dir(f.out)))
 	}
-	if err == nil {
-		err = syncDir(filepath.Dir(f.out))
-	}
-	return f.placed(err)
+	// Side by side, for both wait for the same commit.
+	synced := make(chan error, 1)
+	go func() { synced <- f.Sync() }()
+	err := syncDir(filepath.Dir(f.out))
+	return f.placed(errors.Join(err, <-synced))
 }
 
 // Discard closes the file, and removes it unless it is in place or handed over.

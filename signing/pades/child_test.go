@@ -10,11 +10,14 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,8 +27,11 @@ import (
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/batch"
+	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pades"
+	"github.com/eidbridge/eidbridge/signing/tsp"
 )
 
 // childMode is the variable that makes this test program do one piece of work and
@@ -50,23 +56,37 @@ type cost struct {
 	PeakKB  float64 // high-water mark of resident memory
 }
 
-// work does one piece of work: mode, then key, certificate, output folder, files.
+// work does one piece of work: mode, then key, certificates, output folder, files.
 func work(mode string, args []string) error {
 	key, certificate, out, files := args[0], args[1], args[2], args[3:]
 	cred, err := readCredential(key, certificate)
 	if err != nil {
 		return err
 	}
+	services, err := readServices()
+	if err != nil {
+		return err
+	}
 	began, used := time.Now(), cpuSeconds()
+	if mode == "batch" {
+		err, files = signBatch(cred, out, files), nil
+	}
+	var group outfile.Group
 	for _, file := range files {
 		target := filepath.Join(out, filepath.Base(file))
 		switch mode {
 		case "copy":
 			err = copyAndHash(file, target)
-		case "placed-copy":
-			err = placedCopy(file, target)
+		case "durable-copy":
+			err = durableCopy(file, target)
 		case "sign":
 			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{})
+		case "sign-grouped":
+			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{Group: &group})
+		case "sign-LTA":
+			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{Level: signing.BaselineLTA, Services: services})
+		case "extend":
+			_, err = pades.ExtendFile(context.Background(), file, target, signing.BaselineLTA, services, false)
 		case "sparse":
 			err = signSparse(file, target, cred)
 		case "pdfsign":
@@ -77,6 +97,12 @@ func work(mode string, args []string) error {
 		if err != nil {
 			return err
 		}
+	}
+	for _, failed := range group.Sync(context.Background()) {
+		err = failed
+	}
+	if err != nil {
+		return err
 	}
 	took, used := time.Since(began), cpuSeconds()-used
 	peak, err := peakKB()
@@ -97,17 +123,77 @@ func copyAndHash(from, to string) error {
 	return copyTo(out, from)
 }
 
-// placedCopy does the same, made durable and put in place as signatures are.
-func placedCopy(from, to string) error {
-	out, err := outfile.Create(to, 0o600, false)
+// durableCopy does the same with the durability that a signature has, as programs
+// usually go about it: the file beside its place is synced and renamed, then the
+// folder is synced.
+func durableCopy(from, to string) error {
+	if err := copyAndHash(from, to+".part"); err != nil {
+		return err
+	}
+	sync := func(name string) error {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return f.Sync()
+	}
+	if err := sync(to + ".part"); err != nil {
+		return err
+	}
+	if err := os.Rename(to+".part", to); err != nil {
+		return err
+	}
+	return sync(filepath.Dir(to))
+}
+
+// signBatch signs as a batch does, with its manifest and a worker for each processor.
+func signBatch(cred signing.Credential, out string, files []string) error {
+	m, err := batch.OpenManifest(filepath.Join(out, batch.ManifestName))
 	if err != nil {
 		return err
 	}
-	defer out.Discard()
-	if err := copyTo(out.Writer(), from); err != nil {
-		return err
+	var items []batch.Item
+	for _, file := range files {
+		items = append(items, batch.Item{In: file, Out: filepath.Join(out, filepath.Base(file))})
 	}
-	return out.Place(context.Background())
+	var failed error
+	err = batch.Run(context.Background(), items, runtime.GOMAXPROCS(0), batch.PDF(cred, pades.Options{}), func(outcomes []batch.Outcome) {
+		var records []batch.Record
+		for _, o := range outcomes {
+			failed = errors.Join(failed, o.Err)
+			records = append(records, o.Record)
+		}
+		failed = errors.Join(failed, m.Append(records...))
+	})
+	return errors.Join(err, failed, m.Close())
+}
+
+// Variables that name the services of a child.
+const (
+	childTSA  = "PADES_TSA"
+	childRoot = "PADES_ROOT"
+)
+
+// readServices returns nil unless the environment names some.
+func readServices() (*pades.Services, error) {
+	address := os.Getenv(childTSA)
+	if address == "" {
+		return nil, nil //nolint:nilnil // most work needs none
+	}
+	server, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := readCertificates(os.Getenv(childRoot))
+	if err != nil {
+		return nil, err
+	}
+	client := fetch.New(fetch.Options{Allow: []string{server.Host}, Timeout: 5 * time.Second})
+	return &pades.Services{
+		TimeStamps: &tsp.Client{Fetch: client, Servers: []tsp.Server{{URL: address}}},
+		Fetch:      client, Anchors: roots,
+	}, nil
 }
 
 func copyTo(out io.Writer, from string) error {
@@ -196,27 +282,46 @@ func pdfsignFile(from, to string, cred signing.Credential) error {
 	return err
 }
 
-func readCredential(key, certificate string) (cred signing.Credential, err error) {
-	read := func(name string) []byte {
-		content, readErr := os.ReadFile(name)
-		block, _ := pem.Decode(content)
-		if block == nil {
-			err = fmt.Errorf("%s: no PEM (%w)", name, readErr)
-			return nil
+func readCredential(key, certificate string) (signing.Credential, error) {
+	var cred signing.Credential
+	content, err := os.ReadFile(key)
+	if err != nil {
+		return cred, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return cred, fmt.Errorf("%s: no PEM", key)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return cred, err
+	}
+	certificates, err := readCertificates(certificate)
+	if err != nil {
+		return cred, err
+	}
+	cred.Signer, cred.Certificate, cred.Chain = parsed.(crypto.Signer), certificates[0], certificates[1:]
+	return cred, nil
+}
+
+// readCertificates reads one or more.
+func readCertificates(name string) ([]*x509.Certificate, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var all []*x509.Certificate
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
 		}
-		return block.Bytes
+		all = append(all, c)
 	}
-	private, der := read(key), read(certificate)
-	if err != nil {
-		return cred, err
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: no PEM", name)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(private)
-	if err != nil {
-		return cred, err
-	}
-	cred.Signer = parsed.(crypto.Signer)
-	cred.Certificate, err = x509.ParseCertificate(der)
-	return cred, err
+	return all, nil
 }
 
 // peakKB reads the high-water mark of this process. Rusage would count what the
@@ -238,26 +343,56 @@ func peakKB() (float64, error) {
 // bench has a folder with a key and the files to sign.
 type bench struct {
 	dir, key, certificate string
+	env                   []string // of a child, beside that of its parent
 	files                 []string
 }
 
+// newBench has a P-256 key, whose signatures digest with SHA-256.
 func newBench(t testing.TB) *bench {
 	t.Helper()
+	return benchOf(t, today(t))
+}
+
+func benchOf(t testing.TB, cred signing.Credential) *bench {
+	t.Helper()
 	b := &bench{dir: t.TempDir()}
-	cred := today(t)
 	der, err := x509.MarshalPKCS8PrivateKey(cred.Signer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.key, b.certificate = filepath.Join(b.dir, "key.pem"), filepath.Join(b.dir, "cert.pem")
-	for name, block := range map[string]*pem.Block{
-		b.key: {Type: "PRIVATE KEY", Bytes: der}, b.certificate: {Type: "CERTIFICATE", Bytes: cred.Certificate.Raw},
-	} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	b.key = b.pem(t, "key.pem", "PRIVATE KEY", der)
+	certificates := [][]byte{cred.Certificate.Raw}
+	for _, c := range cred.Chain {
+		certificates = append(certificates, c.Raw)
+	}
+	b.certificate = b.pem(t, "cert.pem", "CERTIFICATE", certificates...)
+	return b
+}
+
+// newLevelBench has a citizen of a state whose services answer a child.
+func newLevelBench(t testing.TB) *bench {
+	t.Helper()
+	s := newState(t)
+	b := benchOf(t, s.cred)
+	b.env = []string{
+		childTSA + "=" + s.services.TimeStamps.(*tsp.Client).Servers[0].URL,
+		childRoot + "=" + b.pem(t, "root.pem", "CERTIFICATE", s.Roots()[0].Raw),
 	}
 	return b
+}
+
+// pem writes blocks to a file and returns its name.
+func (b *bench) pem(t testing.TB, name, kind string, blocks ...[]byte) string {
+	t.Helper()
+	var out []byte
+	for _, block := range blocks {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: block})...)
+	}
+	name = filepath.Join(b.dir, name)
+	if err := os.WriteFile(name, out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // run has a child of this program, or of another one, do the work.
@@ -273,7 +408,7 @@ func (b *bench) run(t testing.TB, mode string, program ...string) cost {
 	}
 	args := append(append([]string(nil), program[1:]...), b.key, b.certificate, out)
 	c := exec.CommandContext(t.Context(), program[0], append(args, b.files...)...)
-	c.Env = append(os.Environ(), childMode+"="+mode)
+	c.Env = append(append(os.Environ(), b.env...), childMode+"="+mode)
 	var problems bytes.Buffer
 	c.Stderr = &problems
 	printed, err := c.Output()
@@ -299,8 +434,11 @@ func pyHanko() string {
 	return interpreter
 }
 
+// maxPeak is the most memory that signing may take at any size and level, in MB.
+const maxPeak = 32
+
 // TestMemoryDoesNotGrowWithTheDocument signs files of several sizes in processes
-// of their own. 32 MB are the most at any size; the benchmark goes up to 500 MB.
+// of their own; the benchmarks go up to 500 MB.
 func TestMemoryDoesNotGrowWithTheDocument(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("this system does not tell how much memory a process had") // not on Linux
@@ -328,9 +466,45 @@ func TestMemoryDoesNotGrowWithTheDocument(t *testing.T) {
 			row.write(t, name)
 			b.files = []string{name}
 			peak := b.run(t, "sign").PeakKB / 1024
-			if t.Logf("%.1f MB", peak); peak > 32 {
+			if t.Logf("%.1f MB", peak); peak > maxPeak {
 				t.Errorf("signing takes %.1f MB of memory", peak)
 			}
 		})
 	}
+}
+
+// TestMemoryOfLevelsDoesNotGrow makes B-LTA at once, and of what was signed at B-B.
+func TestMemoryOfLevelsDoesNotGrow(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("this system does not tell how much memory a process had") // not on Linux
+	}
+	b := newLevelBench(t)
+	document := filepath.Join(b.dir, "document.pdf")
+	writeNoise(t, document, 64<<20)
+	for _, mode := range []string{"sign-LTA", "extend"} {
+		t.Run(mode, func(t *testing.T) {
+			b.files = []string{document}
+			if mode == "extend" {
+				b.files = []string{b.signed(t, document)}
+			}
+			peak := b.run(t, mode).PeakKB / 1024
+			if t.Logf("%.1f MB", peak); peak > maxPeak {
+				t.Errorf("%s takes %.1f MB of memory", mode, peak)
+			}
+		})
+	}
+}
+
+// signed signs a document at B-B and returns the name of the output.
+func (b *bench) signed(t testing.TB, document string) string {
+	t.Helper()
+	cred, err := readCredential(b.key, b.certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := document + ".signed.pdf"
+	if _, err := pades.SignFile(t.Context(), document, out, cred, pades.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

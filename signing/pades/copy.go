@@ -21,6 +21,8 @@ type sink interface {
 	// copySource writes the document, to be digested most likely by this algorithm. It
 	// may begin at once or when it is waited for.
 	copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying
+	// planned is told what will follow the document, before the key is used.
+	planned(ctx context.Context, p *Plan, src io.ReaderAt)
 }
 
 // copying is a document on its way to a sink.
@@ -42,6 +44,8 @@ func (s stream) copySource(ctx context.Context, _ crypto.Hash, src io.ReaderAt, 
 	})
 }
 
+func (stream) planned(context.Context, *Plan, io.ReaderAt) {}
+
 type streaming func(crypto.Hash) (hash.Hash, error)
 
 func (s streaming) wait(algorithm crypto.Hash) (hash.Hash, error) { return s(algorithm) }
@@ -52,11 +56,15 @@ func (s streaming) stop()                                         {}
 // output therefore need not pass over the document again.
 type file struct {
 	*outfile.File
-	w io.Writer
+	w    io.Writer
+	size int64 // written so far, in bytes
 	// want, unless nil, is the SHA-256 that the document must have.
 	want *[sha256.Size]byte
 	// copied is set once the document is in the file.
 	copied *copied
+	// structure tells in the end whether the output will be a valid file; nil before
+	// anything is planned.
+	structure chan error
 }
 
 // copied is the digest of the document at the beginning of an output, by one or
@@ -78,7 +86,28 @@ func (c *copied) digest(algorithm crypto.Hash, most int64) (h hash.Hash, from in
 	return algorithm.New(), 0
 }
 
-func (f *file) Write(p []byte) (int, error) { return f.w.Write(p) }
+// planned begins to check the structure of the output while the key signs.
+func (f *file) planned(ctx context.Context, p *Plan, src io.ReaderAt) {
+	f.structure = make(chan error, 1)
+	go func() { f.structure <- p.checkStructure(ctx, src, p.rehearsed(f)) }()
+}
+
+// checked waits for the check of the structure, if one was begun.
+func (f *file) checked() error {
+	if f.structure == nil {
+		return nil
+	}
+	defer func() { f.structure = nil }()
+	return <-f.structure
+}
+
+// Write appends and compares what the file then holds.
+func (f *file) Write(p []byte) (int, error) {
+	if err := f.put(p, make([]byte, len(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
 
 // sums sets the digests of a document before and after.
 func (f *file) sums(ctx context.Context, r *Result) error {
@@ -110,7 +139,7 @@ const (
 	// pieceSize is what is read, written and digested at a time, in bytes.
 	pieceSize = 128 << 10
 	// pieces is how many of them are on their way at most.
-	pieces = 4
+	pieces = 3
 	// writeback is how much is written before the disk is set to work, in bytes.
 	writeback = 1 << 20
 )
@@ -178,13 +207,13 @@ func (c *copier) run(src io.ReaderAt) error {
 		}()
 	}
 	back := make([]byte, min(pieceSize, c.size))
-	err := c.each(src, func() *piece { return <-free }, func(p *piece, at int64) error {
+	err := c.each(src, func() *piece { return <-free }, func(p *piece) error {
 		p.users.Store(int32(1 + len(digesters)))
 		for _, d := range digesters {
 			d.feed <- p
 		}
 		defer release(p)
-		return c.file.put(p.content, back, at)
+		return c.file.put(p.content, back)
 	})
 	for _, d := range digesters {
 		close(d.feed)
@@ -206,7 +235,7 @@ func (c *copier) run(src io.ReaderAt) error {
 }
 
 // each reads the document piece by piece.
-func (c *copier) each(src io.ReaderAt, next func() *piece, use func(p *piece, at int64) error) error {
+func (c *copier) each(src io.ReaderAt, next func() *piece, use func(*piece) error) error {
 	begun := int64(0) // what lies before is on its way to the disk
 	for at := int64(0); at < c.size; {
 		if err := c.ctx.Err(); err != nil {
@@ -217,7 +246,7 @@ func (c *copier) each(src io.ReaderAt, next func() *piece, use func(p *piece, at
 		if err := readFull(src, p.content, at); err != nil {
 			return err
 		}
-		if err := use(p, at); err != nil {
+		if err := use(p); err != nil {
 			return err
 		}
 		at += int64(len(p.content))
@@ -229,15 +258,16 @@ func (c *copier) each(src io.ReaderAt, next func() *piece, use func(p *piece, at
 	return nil
 }
 
-// put writes a piece and compares what the file then holds.
-func (f *file) put(content, back []byte, at int64) error {
+// put appends a piece and compares what the file then holds.
+func (f *file) put(content, back []byte) error {
 	if _, err := f.w.Write(content); err != nil {
 		return err
 	}
 	back = back[:len(content)]
-	if err := readFull(f, back, at); err != nil {
+	if err := readFull(f, back, f.size); err != nil {
 		return fmt.Errorf("%w: reading back: %w", ErrOutput, err)
 	}
+	f.size += int64(len(content))
 	if !bytes.Equal(content, back) {
 		return fmt.Errorf("%w: the output does not hold what was written", ErrCheck)
 	}

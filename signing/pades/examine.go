@@ -39,17 +39,22 @@ func (e *examination) run(ctx context.Context) error {
 	e.out = Signature{
 		Format:       signing.PAdES,
 		Field:        e.s.field.Name,
+		SubFilter:    e.s.dict.Get("SubFilter").Name(),
 		Findings:     []Finding{},
 		Integrity:    Unknown,
 		Coverage:     Unclear,
 		ChangesAfter: ChangesUndefined,
 		TimeStamps:   []TimeStamp{},
 	}
-	e.claims()
+	if !e.v.structure {
+		e.claims()
+	}
 	if !e.checkShape() {
 		return nil
 	}
-	e.checkRevision()
+	if e.checkRevision(); e.v.structure {
+		return nil
+	}
 	if err := e.checkCMS(ctx); err != nil {
 		return err
 	}
@@ -67,7 +72,6 @@ func (e *examination) claims() {
 		}
 		return v.Text()
 	}
-	e.out.SubFilter = dict.Get("SubFilter").Name()
 	e.out.Reason, e.out.Location = text("Reason"), text("Location")
 	e.out.ContactInfo, e.out.ClaimedName = text("ContactInfo"), text("Name")
 	if at, ok := parseDate(text("M")); ok {

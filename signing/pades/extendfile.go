@@ -18,9 +18,6 @@ func raiseFile(ctx context.Context, temp *file, m *made, o Options) (*Result, er
 	if m.shortfall == nil {
 		m.shortfall = x.raise(ctx, o.Level)
 	}
-	if _, err := temp.Seek(x.size, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOutput, err)
-	}
 	result, err := x.finish(temp, result, m.shortfall)
 	if err != nil {
 		return nil, err

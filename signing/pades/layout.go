@@ -250,6 +250,7 @@ func (l *layout) plan(h hash.Hash) (*Plan, error) {
 		SigningTime:       l.at,
 		EarlierSignatures: l.earlier,
 		password:          l.opts.Password,
+		made:              l.template,
 	}
 	for _, c := range l.template.Chain {
 		p.Certificates = append(p.Certificates, c.Raw)

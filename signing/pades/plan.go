@@ -44,6 +44,8 @@ type Plan struct {
 
 	// password opens the document for Check. It does not leave the process.
 	password []byte
+	// made is the template of a plan that was prepared here.
+	made *cms.Template
 }
 
 // Prepare decides on the new revision and passes over the document once. The
@@ -85,8 +87,11 @@ func (p *Plan) SignerOpts() crypto.SignerOpts {
 
 func (p *Plan) hash() crypto.Hash { return cms.SigningDigest(p.DigestAlgorithm) }
 
-// template rebuilds the CMS template from the plan.
+// template rebuilds the CMS template from a plan that was elsewhere.
 func (p *Plan) template() (*cms.Template, error) {
+	if p.made != nil {
+		return p.made, nil
+	}
 	return cms.Rebuild(p.Certificates, p.DigestAlgorithm, p.PSS)
 }
 

@@ -62,6 +62,7 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 	if err := o.checkRevoked(ctx, cred); err != nil {
 		return nil, err
 	}
+	dst.planned(ctx, plan, src)
 	random := o.Rand
 	if random == nil {
 		random = rand.Reader

@@ -26,11 +26,16 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 	}
 	defer target.Discard()
 	written := &file{File: target, w: target.Writer(), want: o.SourceSHA256}
+	defer func() { _ = written.checked() }() // also after an error it must be over
 	made, err := signTo(ctx, src, info.Size(), written, cred, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := made.plan.check(ctx, src, target, written.copied); err != nil {
+	target.Writeback(0, 0) // the disk works while the output is checked
+	if err := made.plan.checkValue(ctx, target, written.copied); err != nil {
+		return nil, err
+	}
+	if err := written.checked(); err != nil {
 		return nil, err
 	}
 	result, err := raiseFile(ctx, written, made, o)

@@ -265,8 +265,12 @@ func (d *Document) sum(from, to int64) (out [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// scanWindow is how much of the file a scan holds, in bytes.
-const scanWindow = 256 << 10
+// scanWindow is how much of the file a scan holds at most, in bytes, and firstWindow
+// what it begins with, there and behind each long stream.
+const (
+	scanWindow  = 256 << 10
+	firstWindow = 4 << 10
+)
 
 // scanFile passes over the file and reports every object that begins outside the
 // data of a stream, and every trailer dictionary. The value of an object is valid
@@ -274,11 +278,16 @@ const scanWindow = 256 << 10
 // the file: what was looked at is not looked at again.
 func (d *Document) scanFile(object func(foundObject) error, trailer func(Object)) error {
 	at := d.header
-	buf := make([]byte, scanWindow)
+	var buf []byte
 	base, n := d.size, 0 // what buf holds
 	for at < d.size {
 		end := base + int64(n)
 		if at < base || at >= end-scanOverlap && end < d.size {
+			if wanted := min(2*len(buf), scanWindow); at > end || wanted == 0 {
+				buf = slices.Grow(buf[:0], firstWindow)[:firstWindow]
+			} else {
+				buf = slices.Grow(buf[:0], wanted)[:wanted]
+			}
 			var err error
 			if n, err = d.readAt(buf, at); err != nil {
 				return err
