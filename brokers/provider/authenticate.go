@@ -139,7 +139,7 @@ func (p *Provider) checkAssertion(ctx context.Context, c *Client, text string) *
 	if err != nil {
 		return invalidClient("assertion_malformed")
 	}
-	if err := s.verify(c.Keys); err != nil {
+	if err := p.verifiedByClient(ctx, c, s); err != nil {
 		return invalidClient("assertion_signature")
 	}
 	var claims registered

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // PeerCertificate is the certificate that the client showed in the TLS handshake
@@ -72,10 +74,11 @@ func (p *Provider) checkCertificate(r *http.Request, c *Client) *oauthError {
 		return invalidClient("certificate_time")
 	}
 	if c.Auth == AuthSelfSignedTLS {
-		for _, key := range c.Keys {
-			if public, ok := key.Key.(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(certificate.PublicKey) {
-				return nil
-			}
+		if keys, _ := p.keysOf(r.Context(), c, false); hasKey(keys, certificate.PublicKey) {
+			return nil
+		}
+		if keys, ok := p.keysOf(r.Context(), c, true); ok && hasKey(keys, certificate.PublicKey) {
+			return nil
 		}
 		return invalidClient("certificate_unregistered")
 	}
@@ -93,6 +96,15 @@ func (p *Provider) checkCertificate(r *http.Request, c *Client) *oauthError {
 		return nil
 	}
 	return invalidClient("certificate_name")
+}
+
+func hasKey(keys []jose.JSONWebKey, public crypto.PublicKey) bool {
+	for _, key := range keys {
+		if known, ok := key.Key.(interface{ Equal(crypto.PublicKey) bool }); ok && known.Equal(public) {
+			return true
+		}
+	}
+	return false
 }
 
 // certificateBinding names a certificate (RFC 8705 3.1).

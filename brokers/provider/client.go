@@ -100,6 +100,8 @@ type Client struct {
 	// Keys are the client's public keys: for assertions, request objects,
 	// self-signed certificates (use "sig" or none) and encryption ("enc").
 	Keys []jose.JSONWebKey
+	// JWKSURI is where the client keeps its keys itself (https), in place of Keys.
+	JWKSURI string
 	// TLSSubject is the subject of the client's certificate, in RFC 2253 form as
 	// Go writes it, or TLSName one of its DNS names; for AuthTLS.
 	TLSSubject, TLSName string
@@ -126,6 +128,11 @@ type Client struct {
 	// zero. UserInfoSigned signs userinfo.
 	IDTokenEncryption, UserInfoEncryption Encryption
 	UserInfoSigned                        bool
+	// AccessTokenJWT gives JWTs (RFC 9068) in place of opaque access tokens, so that
+	// the portal's own services can read them, for AccessTokenAudience, default our
+	// issuer. One that was revoked is known as such only where we are asked.
+	AccessTokenJWT      bool
+	AccessTokenAudience []string
 	// SigningAlgorithm is for ID tokens, answers and userinfo, default ES256.
 	SigningAlgorithm jose.SignatureAlgorithm
 	// Profile switches a whole profile on, if not empty.
@@ -213,6 +220,11 @@ func (c *Client) complete(mapping *levels.Mapping) error {
 		}
 		if _, err := checkRedirectURI(uri); err != nil {
 			return fmt.Errorf("logout: %w", err)
+		}
+	}
+	for _, audience := range c.AccessTokenAudience {
+		if u, err := url.Parse(audience); err != nil || !u.IsAbs() || u.Fragment != "" || len(c.AccessTokenAudience) > maxListed {
+			return fmt.Errorf("access tokens are for absolute URIs without fragment (RFC 8707), not %q", audience)
 		}
 	}
 	return c.completeSector()

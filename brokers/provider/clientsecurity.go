@@ -58,7 +58,15 @@ func (c *Client) completeSecurity() error {
 			return err
 		}
 	}
-	signs := slices.ContainsFunc(c.Keys, func(k jose.JSONWebKey) bool { return k.Use != "enc" })
+	if c.JWKSURI != "" {
+		if len(c.Keys) > 0 {
+			return errors.New("a client has its keys here or at its own address, not both")
+		}
+		if _, err := checkRedirectURI(c.JWKSURI); err != nil {
+			return fmt.Errorf("jwks_uri: %w", err)
+		}
+	}
+	signs := c.JWKSURI != "" || slices.ContainsFunc(c.Keys, func(k jose.JSONWebKey) bool { return k.Use != "enc" })
 	switch {
 	case len(c.Keys) > maxKeys:
 		return fmt.Errorf("a client has at most %d keys", maxKeys)

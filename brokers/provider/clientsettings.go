@@ -51,6 +51,9 @@ type ClientSettings struct {
 	WithoutPKCE  bool         `toml:"without_pkce" json:"without_pkce,omitempty"`
 	Device       bool         `toml:"device_flow" json:"device_flow,omitempty"`
 	Represents   bool         `toml:"representation" json:"representation,omitempty"`
+	AccessToken  string       `toml:"access_token" json:"access_token,omitempty"`
+	Audience     []string     `toml:"access_token_audience" json:"access_token_audience,omitempty"`
+	JWKSURI      string       `toml:"jwks_uri" json:"jwks_uri,omitempty"`
 	Pairwise     int          `toml:"pairwise_version" json:"pairwise_version,omitempty"`
 }
 
@@ -66,6 +69,14 @@ func (s *ClientSettings) Client() (Client, error) {
 		LevelReceipts: s.Receipts, PostLogoutURIs: s.PostLogout, BackChannelLogoutURI: s.BackChannel, FrontChannelLogoutURI: s.FrontChannel,
 		IDTokenEncryption: s.encryption(s.IDTokenAlg), UserInfoEncryption: s.encryption(s.UserInfoAlg), UserInfoSigned: s.UserInfoSign,
 		EitherSecret: s.EitherSecret, WithoutPKCE: s.WithoutPKCE, DeviceFlow: s.Device, Representation: s.Represents, PairwiseVersion: s.Pairwise,
+	}
+	client.JWKSURI, client.AccessTokenAudience = s.JWKSURI, s.Audience
+	switch s.AccessToken {
+	case "", "opaque":
+	case "jwt":
+		client.AccessTokenJWT = true
+	default:
+		return client, &ClientError{s.ID, fmt.Errorf("access_token %q is neither opaque nor jwt", s.AccessToken)}
 	}
 	if s.JWKS != "" {
 		var set jose.JSONWebKeySet

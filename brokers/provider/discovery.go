@@ -61,8 +61,11 @@ type discoveryDocument struct {
 	IDTokenContentAlgorithms    []jose.ContentEncryption  `json:"id_token_encryption_enc_values_supported"`
 	UserInfoKeyAlgorithms       []jose.KeyAlgorithm       `json:"userinfo_encryption_alg_values_supported"`
 	UserInfoContentAlgorithms   []jose.ContentEncryption  `json:"userinfo_encryption_enc_values_supported"`
+	IntrospectionAlgorithms     []jose.SignatureAlgorithm `json:"introspection_signing_alg_values_supported"`
 	AuthorizationAlgorithms     []jose.SignatureAlgorithm `json:"authorization_signing_alg_values_supported"`
 	RequestObjectAlgorithms     []jose.SignatureAlgorithm `json:"request_object_signing_alg_values_supported"`
+	RequestKeyAlgorithms        []jose.KeyAlgorithm       `json:"request_object_encryption_alg_values_supported,omitempty"`
+	RequestContentAlgorithms    []jose.ContentEncryption  `json:"request_object_encryption_enc_values_supported,omitempty"`
 	ProofAlgorithms             []jose.SignatureAlgorithm `json:"dpop_signing_alg_values_supported"`
 }
 
@@ -76,6 +79,10 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	registration := ""
 	if len(p.cfg.Registration.Tokens) > 0 {
 		registration = p.url("register")
+	}
+	var content []jose.ContentEncryption
+	if len(p.decryption) > 0 {
+		content = contentAlgorithms()
 	}
 	public(w.Header())
 	p.json(w, http.StatusOK, discoveryDocument{
@@ -113,14 +120,19 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		IntrospectionAuthMethods: confidential, IntrospectionAuthAlgorithms: signatureAlgorithms(),
 		IDTokenKeyAlgorithms: keyAlgorithms(), IDTokenContentAlgorithms: contentAlgorithms(), UserInfoAlgorithms: ours,
 		UserInfoKeyAlgorithms: keyAlgorithms(), UserInfoContentAlgorithms: contentAlgorithms(),
-		IDTokenAlgorithms: ours, AuthorizationAlgorithms: ours,
-		RequestObjectAlgorithms: signatureAlgorithms(), ProofAlgorithms: modernAlgorithms(),
+		IDTokenAlgorithms: ours, IntrospectionAlgorithms: ours, AuthorizationAlgorithms: ours,
+		RequestObjectAlgorithms: signatureAlgorithms(), RequestKeyAlgorithms: p.decryptionAlgorithms(), RequestContentAlgorithms: content,
+		ProofAlgorithms: modernAlgorithms(),
 	})
 }
 
 func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
 	public(w.Header())
-	p.json(w, http.StatusOK, p.cfg.Keys.published(p.cfg.Now()))
+	set := p.cfg.Keys.published(p.cfg.Now())
+	for _, key := range p.decryption {
+		set.Keys = append(set.Keys, key.public)
+	}
+	p.json(w, http.StatusOK, set)
 }
 
 func (p *Provider) json(w http.ResponseWriter, status int, body any) {

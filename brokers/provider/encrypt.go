@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
@@ -38,6 +39,9 @@ func (e Encryption) check(c *Client) error {
 	case e.Content != "" && !slices.Contains(contentAlgorithms(), e.Content):
 		return fmt.Errorf("unknown content encryption %q", e.Content)
 	}
+	if c.JWKSURI != "" {
+		return nil // they may change at any time
+	}
 	_, err := e.recipient(c)
 	return err
 }
@@ -57,11 +61,11 @@ func (e Encryption) recipient(c *Client) (jose.JSONWebKey, error) {
 
 // seal encrypts what was made for a client, if it wants that. What is inside is
 // a signed JWT (RFC 7519 5.2) or plain JSON.
-func (e Encryption) seal(c *Client, inside string, isJWT bool) (string, error) {
+func (p *Provider) seal(ctx context.Context, c *Client, e Encryption, inside string, isJWT bool) (string, error) {
 	if e == (Encryption{}) {
 		return inside, nil
 	}
-	key, err := e.recipient(c)
+	key, err := e.recipient(p.withKeys(ctx, c))
 	if err != nil {
 		return "", err
 	}

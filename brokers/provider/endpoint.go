@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -18,10 +19,12 @@ type clientCall struct {
 	binding string
 }
 
-// reply is a success: 200 if no status is given, no body if it is nil.
+// reply is a success: 200 if no status is given, no body if it is nil. A body may be
+// a JWT instead, of a media type.
 type reply struct {
-	status int
-	body   any
+	status         int
+	body           any
+	jwt, mediaType string
 }
 
 // errorResponse is the failure of RFC 6749 5.2.
@@ -52,6 +55,12 @@ func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oau
 		status := success.status
 		if status == 0 {
 			status = http.StatusOK
+		}
+		if success.jwt != "" {
+			w.Header().Set("Content-Type", success.mediaType)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, success.jwt) // a JWT of ours, and its type says so; the reader may be gone
+			return
 		}
 		if success.body == nil {
 			w.WriteHeader(status)

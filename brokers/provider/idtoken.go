@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -34,7 +35,7 @@ type idTokenClaims struct {
 }
 
 // idToken states the login to one client.
-func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now time.Time) (string, error) {
+func (p *Provider) idToken(ctx context.Context, c *Client, g *brokers.Grant, accessToken string, now time.Time) (string, error) {
 	acr, err := p.acr(c, g.Level)
 	if err != nil {
 		return "", err
@@ -73,7 +74,7 @@ func (p *Provider) idToken(c *Client, g *brokers.Grant, accessToken string, now 
 	if err != nil {
 		return "", err
 	}
-	return c.IDTokenEncryption.seal(c, signed, true)
+	return p.seal(ctx, c, c.IDTokenEncryption, signed, true)
 }
 
 // leftHalf is the at_hash of a token: the left half of its hash, by the hash of

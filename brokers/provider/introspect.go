@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"mime"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -16,7 +17,7 @@ type introspection struct {
 	Issuer       string        `json:"iss,omitempty"`
 	ClientID     string        `json:"client_id,omitempty"`
 	Subject      string        `json:"sub,omitempty"`
-	Audience     string        `json:"aud,omitempty"`
+	Audience     any           `json:"aud,omitempty"`
 	Scope        string        `json:"scope,omitempty"`
 	TokenType    string        `json:"token_type,omitempty"`
 	Expiry       int64         `json:"exp,omitempty"`
@@ -45,7 +46,7 @@ func confirms(binding string) *confirmation {
 // find loads a token of the calling client, of either kind. One that belongs to
 // another client is not found.
 func (p *Provider) find(ctx context.Context, c *Client, text string) (*brokers.Grant, *brokers.Token, error) {
-	now, hash := p.cfg.Now(), brokers.HashOf(text)
+	now, hash := p.cfg.Now(), p.broughtHash(text)
 	g, token, err := p.cfg.Store.AccessToken(ctx, hash, now)
 	if errors.Is(err, brokers.ErrNotFound) {
 		g, token, err = p.cfg.Store.RefreshToken(ctx, hash, now)
@@ -67,7 +68,7 @@ func (p *Provider) introspect(call *clientCall) (*reply, *oauthError) {
 	}
 	g, token, err := p.find(call.Context(), call.client, call.params["token"])
 	if errors.Is(err, brokers.ErrNotFound) {
-		return &reply{body: introspection{}}, nil
+		return p.introspected(call, introspection{})
 	}
 	if err != nil {
 		return nil, p.storeProblem(call.Context(), "loading token", err)
@@ -80,11 +81,49 @@ func (p *Provider) introspect(call *clientCall) (*reply, *oauthError) {
 	if scopes == nil {
 		scopes = g.Request.Scopes
 	}
-	return &reply{body: introspection{
-		Active: true, Issuer: p.cfg.Issuer, ClientID: call.client.ID, Subject: g.Subject, Audience: p.cfg.Issuer,
+	return p.introspected(call, introspection{
+		Active: true, Issuer: p.cfg.Issuer, ClientID: call.client.ID, Subject: g.Subject, Audience: p.audienceOf(call.client),
 		Scope: strings.Join(scopes, " "), TokenType: tokenType(token.Binding), ACR: acr, AuthTime: numericDate(g.Event.AuthTime),
 		Expiry: numericDate(token.ExpiresAt), IssuedAt: numericDate(token.IssuedAt), Confirmation: confirms(token.Binding),
-	}}, nil
+	})
+}
+
+// signedIntrospection are the claims of RFC 9701 5. There is no sub or exp beside
+// them, so that nothing takes it for an access token.
+type signedIntrospection struct {
+	Issuer   string        `json:"iss"`
+	Audience string        `json:"aud"`
+	IssuedAt int64         `json:"iat"`
+	Content  introspection `json:"token_introspection"`
+}
+
+// introspected answers in JSON, or in a signed JWT where the caller says that it
+// takes one (RFC 9701 4).
+func (p *Provider) introspected(call *clientCall, content introspection) (*reply, *oauthError) {
+	const mediaType = "application/" + typeIntrospection
+	if !accepts(call.Header.Values("Accept"), mediaType) {
+		return &reply{body: content}, nil
+	}
+	now := p.cfg.Now()
+	jwt, err := p.cfg.Keys.sign(call.client.SigningAlgorithm, typeIntrospection, signedIntrospection{p.cfg.Issuer, call.client.ID, numericDate(now), content}, now)
+	if err != nil {
+		p.cfg.Log.ErrorContext(call.Context(), "introspection was not signed", "error", err)
+		return nil, serverError("introspection")
+	}
+	return &reply{jwt: jwt, mediaType: mediaType}, nil
+}
+
+// accepts reports whether one of the headers names a media type, as it is.
+func accepts(headers []string, mediaType string) bool {
+	for _, header := range headers {
+		for part := range strings.SplitSeq(header, ",") {
+			kind, _, err := mime.ParseMediaType(part)
+			if err == nil && kind == mediaType {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // revoke ends the grant of a token (RFC 7009): all its tokens, whichever is
@@ -98,7 +137,7 @@ func (p *Provider) revoke(call *clientCall) (*reply, *oauthError) {
 		return &reply{}, nil
 	}
 	if err == nil {
-		err = p.cfg.Store.RevokeByToken(call.Context(), brokers.HashOf(call.params["token"]), p.cfg.Now())
+		err = p.cfg.Store.RevokeByToken(call.Context(), p.broughtHash(call.params["token"]), p.cfg.Now())
 	}
 	if err != nil {
 		return nil, p.storeProblem(call.Context(), "revoking token", err)

@@ -54,7 +54,14 @@ const (
 	typeJWT     = "JWT"
 	typeLogout  = "logout+jwt"
 	typeReceipt = "level-receipt+jwt"
+	// RFC 9068 2.1 and RFC 9701 5.
+	typeAccessToken   = "at+jwt"
+	typeIntrospection = "token-introspection+jwt"
 )
+
+func signedTypes() []string {
+	return []string{typeJWT, typeLogout, typeReceipt, typeAccessToken, typeIntrospection}
+}
 
 // NewKeys makes the set. Of all that may sign at one time, the one with the
 // latest Use signs.
@@ -106,7 +113,7 @@ func (key Key) ready() (readyKey, error) {
 	if key.Signer == nil {
 		return r, nil
 	}
-	for _, kind := range []string{typeJWT, typeLogout, typeReceipt} {
+	for _, kind := range signedTypes() {
 		r.headers[kind] = jwsHeader(key.Algorithm, r.jwk.KeyID, kind)
 	}
 	return r, nil

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -149,8 +150,7 @@ func guardedClient(inside bool) *http.Client {
 			if err != nil {
 				return err
 			}
-			ip := net.ParseIP(host)
-			if ip == nil || !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+			if ip, err := netip.ParseAddr(host); err != nil || !isPublic(ip) {
 				return errors.New("address is not public")
 			}
 			return nil
@@ -164,4 +164,16 @@ func guardedClient(inside bool) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       2 * noticeTimeout,
 	}
+}
+
+// isPublic reports whether an address can be anybody's: not this machine, not a
+// private network, not a shared or translated one that leads to such (RFC 6890).
+func isPublic(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	for _, inner := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"} {
+		if netip.MustParsePrefix(inner).Contains(ip) {
+			return false
+		}
+	}
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast()
 }

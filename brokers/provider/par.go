@@ -63,7 +63,7 @@ func (p *Provider) push(call *clientCall) (*reply, *oauthError) {
 		response.Methods = append(response.Methods, o.method.ID)
 	}
 	p.record(call.Context(), "request.pushed", "ok", slog.String("client", call.client.ID))
-	return &reply{http.StatusCreated, response}, nil
+	return &reply{status: http.StatusCreated, body: response}, nil
 }
 
 // requestOnly leaves out what proves the client: secrets are not kept.

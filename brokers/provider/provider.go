@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
@@ -160,6 +161,9 @@ type Config struct {
 	Upstreams    []brokers.Upstream
 	Store        Store
 	Keys         *Keys
+	// DecryptionKeys open what clients encrypt for us, RSA or EC; without one nothing
+	// encrypted is understood.
+	DecryptionKeys []crypto.PrivateKey
 	// PairwiseSecret derives subject identifiers, at least 32 bytes. Whoever
 	// loses it loses all subjects; whoever learns it can undo them.
 	PairwiseSecret []byte
@@ -189,7 +193,8 @@ type Config struct {
 	// PeerCertificate. ClientRoots judge those of clients with AuthTLS.
 	ClientCertificate func(*http.Request) *x509.Certificate
 	ClientRoots       *x509.CertPool
-	// Outgoing posts logout notices. The default follows no redirections and reaches
+	// Outgoing posts logout notices and fetches what clients name (jwks_uri,
+	// sector_identifier_uri). The default follows no redirections and reaches
 	// public addresses only, unless the issuer is this machine.
 	Outgoing *http.Client
 	// InFlight bounds the requests served at once, default 512. UpstreamInFlight
@@ -228,6 +233,10 @@ type Provider struct {
 	patient chan struct{}
 	// strangers bounds the references without a login that are kept.
 	strangers strangers
+	// decryption are the keys for what clients encrypt for us.
+	decryption []decryptionKey
+	// clientKeys remembers the keys that clients keep at their own addresses.
+	clientKeys clientKeys
 	// notices wakes the delivery of logout notices.
 	notices chan struct{}
 }
@@ -307,6 +316,9 @@ func New(cfg Config) (*Provider, error) {
 		notices:  make(chan struct{}, 1),
 		patient:  make(chan struct{}, max(1, cfg.InFlight/2)),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),
+	}
+	if p.decryption, err = decryptionKeys(cfg.DecryptionKeys); err != nil {
+		return nil, err
 	}
 	if p.pages, err = pages.New(issuer.Path); err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func (p *Provider) refresh(call *clientCall) (*tokenResponse, *oauthError) {
 	}
 	access, next := p.successors(old)
 	r := brokers.Refreshing{
-		Old: hash, Access: brokers.HashOf(access), Grace: refreshGrace, Now: now,
+		Old: hash, Access: accessHash(call.client, access), Grace: refreshGrace, Now: now,
 		Caller: brokers.HashOf(call.client.ID + "\x00" + call.binding + "\x00" + p.cfg.ClientAddress(call.Request)),
 		AccessToken: brokers.Token{
 			Binding: call.binding, Scopes: scopes, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken),
@@ -85,7 +85,7 @@ func (p *Provider) refresh(call *clientCall) (*tokenResponse, *oauthError) {
 		if access, err = p.random(32); err != nil {
 			return nil, serverError("randomness")
 		}
-		next, r.Next, r.Access = old, brokers.Hash{}, brokers.HashOf(access)
+		next, r.Next, r.Access = old, brokers.Hash{}, accessHash(call.client, access)
 	}
 	switch err := p.cfg.Store.Refresh(ctx, r); {
 	case errors.Is(err, brokers.ErrReplayed):

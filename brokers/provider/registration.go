@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,8 +116,9 @@ func (p *Provider) registered(r *brokers.Registration) (*Client, error) {
 	if m.JWKS != nil {
 		c.Keys = m.JWKS.Keys
 	}
+	c.JWKSURI = m.JWKSURI
 	if c.Sector == "" && len(m.RedirectURIs) > 0 {
-		host, err := checkRedirectURI(m.RedirectURIs[0])
+		host, err := checkRedirectURI(cmp.Or(m.SectorURI, m.RedirectURIs[0]))
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +129,7 @@ func (p *Provider) registered(r *brokers.Registration) (*Client, error) {
 
 // fill replaces what is missing by what holds then, and refuses what cannot be
 // had, so that the answer says what really was registered.
-func (p *Provider) fill(m *clientMetadata) *oauthError {
+func (p *Provider) fill(ctx context.Context, m *clientMetadata) *oauthError {
 	t := &p.cfg.Registration.Template
 	if m.Auth == "" {
 		m.Auth = AuthBasic
@@ -149,13 +151,10 @@ func (p *Provider) fill(m *clientMetadata) *oauthError {
 	if !slices.Equal(m.ResponseTypes, []string{"code"}) {
 		return invalidMetadata("the only response type is code")
 	}
-	if m.JWKSURI != "" {
-		return invalidMetadata("give the keys by value, as jwks")
+	if m.JWKSURI != "" && m.JWKS != nil { // RFC 7591 2
+		return invalidMetadata("jwks and jwks_uri exclude each other")
 	}
 	m.SubjectType = "pairwise"
-	if m.SectorURI != "" {
-		return invalidMetadata("sector_identifier_uri is not supported; redirect URIs share one host")
-	}
 	ours := p.cfg.Keys.Algorithms(p.cfg.Now())
 	if m.IDTokenAlgorithm == "" && slices.Contains(ours, jose.RS256) && t.Profile == "" {
 		m.IDTokenAlgorithm = jose.RS256 // the default of the document
@@ -180,21 +179,25 @@ func (p *Provider) fill(m *clientMetadata) *oauthError {
 	if m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxSeconds) {
 		return invalidMetadata("default_max_age is not a number of seconds")
 	}
-	return p.checkHosts(m)
+	return p.checkHosts(ctx, m)
 }
 
-// checkHosts makes one sector of all redirect URIs (OpenID Connect Core 8.1).
-func (p *Provider) checkHosts(m *clientMetadata) *oauthError {
+// checkHosts makes one sector of all redirect URIs (OpenID Connect Core 8.1): their
+// host, or that of a document which names them all.
+func (p *Provider) checkHosts(ctx context.Context, m *clientMetadata) *oauthError {
 	shared := ""
 	for _, uri := range m.RedirectURIs {
 		host, err := checkRedirectURI(uri)
-		if err != nil || shared != "" && host != shared {
-			return &oauthError{code: "invalid_redirect_uri", description: "redirect URIs are https and share one host", reason: "redirect_uri"}
+		if err != nil || shared != "" && host != shared && m.SectorURI == "" {
+			return &oauthError{code: "invalid_redirect_uri", description: "redirect URIs are https and share one host, or have a sector_identifier_uri", reason: "redirect_uri"}
 		}
 		shared = host
 	}
 	if shared == "" {
 		return &oauthError{code: "invalid_redirect_uri", description: "a client has at least one redirect URI", reason: "redirect_uri"}
+	}
+	if m.SectorURI != "" {
+		return p.checkSector(ctx, m)
 	}
 	return nil
 }
@@ -224,7 +227,7 @@ func (p *Provider) register(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) keepRegistration(w http.ResponseWriter, r *http.Request, registration *brokers.Registration, save func(context.Context, *brokers.Registration) error, status int) {
 	m, problem := readMetadata(w, r, registration.ID)
 	if problem == nil {
-		problem = p.fill(m)
+		problem = p.fill(r.Context(), m)
 	}
 	if problem != nil {
 		p.refuseRegistration(w, r, problem)

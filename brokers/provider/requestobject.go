@@ -66,11 +66,15 @@ func (p *Provider) unwrap(ctx context.Context, c *Client, params parameters, onc
 		}
 		return params, nil
 	}
+	text, err := p.opened(text)
+	if err != nil {
+		return nil, invalidRequestObject("request_object_encrypted", "the request object cannot be decrypted")
+	}
 	s, err := parseStatement(text, c.algorithms(), "", "jwt", "oauth-authz-req+jwt")
 	if err != nil {
 		return nil, invalidRequestObject("request_object_malformed", "the request object is malformed or of another algorithm")
 	}
-	if s.verify(c.Keys) != nil {
+	if p.verifiedByClient(ctx, c, s) != nil {
 		return nil, invalidRequestObject("request_object_signature", "the request object is signed by no registered key")
 	}
 	var claims registered

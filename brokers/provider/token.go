@@ -66,7 +66,7 @@ func (p *Provider) exchange(call *clientCall, code brokers.Hash, check func(*bro
 		return nil, serverError("randomness")
 	}
 	token := brokers.Token{Binding: call.binding, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken)}
-	g, err := p.cfg.Store.RedeemCode(ctx, code, brokers.HashOf(accessToken), token, now)
+	g, err := p.cfg.Store.RedeemCode(ctx, code, accessHash(call.client, accessToken), token, now)
 	switch {
 	case errors.Is(err, brokers.ErrNotFound):
 		return nil, invalidGrant("code_unknown")
@@ -115,8 +115,13 @@ func ofDevice(g *brokers.Grant, _ *clientCall) *oauthError {
 }
 
 // respond makes the one answer that all grants share.
-func (p *Provider) respond(call *clientCall, g *brokers.Grant, scopes []string, accessToken, refreshToken string, now time.Time) (*tokenResponse, *oauthError) {
-	idToken, err := p.idToken(call.client, g, accessToken, now)
+func (p *Provider) respond(call *clientCall, g *brokers.Grant, scopes []string, accessSecret, refreshToken string, now time.Time) (*tokenResponse, *oauthError) {
+	accessToken, err := p.accessTokenText(call.client, g, scopes, call.binding, accessSecret, now)
+	if err != nil {
+		p.cfg.Log.ErrorContext(call.Context(), "access token was not made", "error", err)
+		return nil, serverError("access_token")
+	}
+	idToken, err := p.idToken(call.Context(), call.client, g, accessToken, now)
 	if err != nil {
 		p.cfg.Log.ErrorContext(call.Context(), "ID token was not made", "error", err)
 		return nil, serverError("id_token")

@@ -24,7 +24,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		p.challenge(w, r, scheme, problem)
 		return
 	}
-	g, kept, err := p.cfg.Store.AccessToken(r.Context(), brokers.HashOf(token), p.cfg.Now())
+	g, kept, err := p.cfg.Store.AccessToken(r.Context(), p.broughtHash(token), p.cfg.Now())
 	var client *Client
 	if err == nil {
 		client, err = p.client(r.Context(), g.Request.ClientID) // it may have been removed
@@ -75,7 +75,7 @@ func (p *Provider) giveUserinfo(w http.ResponseWriter, r *http.Request, c *Clien
 		text = string(data)
 	}
 	if err == nil {
-		text, err = c.UserInfoEncryption.seal(c, text, c.UserInfoSigned)
+		text, err = p.seal(r.Context(), c, c.UserInfoEncryption, text, c.UserInfoSigned)
 	}
 	if err != nil {
 		p.cfg.Log.ErrorContext(r.Context(), "userinfo was not made", "error", err)

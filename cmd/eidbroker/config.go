@@ -49,6 +49,7 @@ type config struct {
 	StartsPerMinute     int            `toml:"starts_per_minute"`
 	LogFormat           string         `toml:"log_format"`
 	KMSEndpoint         string         `toml:"kms_endpoint"`
+	DecryptionKeys      []string       `toml:"decryption_keys"`
 	Abuse               abuseConfig    `toml:"abuse"`
 	SigningKeys         string         `toml:"signing_keys"`
 	KeyRotation         rotationConfig `toml:"key_rotation"`

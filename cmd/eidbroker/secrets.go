@@ -334,6 +334,24 @@ func parseSigningKey(data []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
+// decryptionKeys are those for what portals encrypt for us.
+func (c config) decryptionKeys(dir directory) ([]crypto.PrivateKey, error) {
+	var keys []crypto.PrivateKey
+	for _, name := range c.DecryptionKeys {
+		text, err := readSecret(dir.file(name), false, nil)
+		if err != nil {
+			return nil, fmt.Errorf("decryption key: %w", err)
+		}
+		key, err := parseSigningKey(text) // of a kind that could sign too
+		clear(text)
+		if err != nil {
+			return nil, fmt.Errorf("decryption key %s: %w", name, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
 func readPublicKey(path string) (crypto.PublicKey, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

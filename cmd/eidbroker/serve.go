@@ -262,6 +262,8 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 			roots.AddCert(root)
 		}
 	}
+	decryption, err := c.decryptionKeys(dir)
+	wrong("decryption_keys", err)
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -269,7 +271,7 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
 	}
 	settings := provider.Config{
-		ClientCertificate: certificate, ClientRoots: roots,
+		ClientCertificate: certificate, ClientRoots: roots, DecryptionKeys: decryption,
 		UpstreamInFlight: c.UpstreamRequests,
 		Issuer:           c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: fixed, Equivalences: rules, Policy: policy,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
