@@ -10,45 +10,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/corpus"
 	"github.com/eidbridge/eidbridge/signing"
 )
 
 // What the packages conclude of foreign documents reaches whoever calls the
 // program: every row of the corpus that needs no trust, through eidagent verify.
 func TestCorpusThroughTheCommand(t *testing.T) {
-	folder := os.Getenv("EIDBRIDGE_CORPUS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	index, err := os.ReadFile(filepath.Join(folder, "index.tsv"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("the corpus of signed documents is not beside the checkout")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := corpus.Open(t, func(r corpus.Row) bool {
+		trust := r["trust setting"]
+		return (strings.HasPrefix(trust, "none") || strings.HasPrefix(trust, "pin ")) && corpus.Of("asic", "cades", "pades", "xades")(r)
+	})
 	program := filepath.Join(t.TempDir(), "eidagent")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	lines := strings.Split(strings.TrimSpace(string(index)), "\n")
-	column := func(line, name string) string {
-		return strings.Split(line, "\t")[slices.Index(strings.Split(lines[0], "\t"), name)]
-	}
-	judged := 0
-	for _, line := range lines[1:] {
-		trust := column(line, "trust setting")
-		if !strings.HasPrefix(trust, "none") && !strings.HasPrefix(trust, "pin ") ||
-			!slices.Contains([]string{"asic", "cades", "pades", "xades"}, column(line, "format")) {
-			continue
-		}
-		judged++
-		t.Run(column(line, "file"), func(t *testing.T) {
+	for _, row := range c.Rows {
+		t.Run(row["file"], func(t *testing.T) {
 			t.Parallel()
-			judge(t, program, folder, column(line, "file"), column(line, "companions"), trust, column(line, "expected indication"))
+			judge(t, program, c.Folder, row["file"], row["companions"], row["trust setting"], row["expected indication"])
 		})
 	}
-	if judged < 50 {
+	if judged := len(c.Rows); judged < 50 {
 		t.Errorf("%d rows", judged)
 	}
 }

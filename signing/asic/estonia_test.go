@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/corpus"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/trustlist"
 )
@@ -41,7 +42,8 @@ func estonia(t *testing.T, folder string) signing.VerifyOptions {
 // TestCorpusTrustedLists judges one container by lists that grant or withdraw its
 // services at the time of signing.
 func TestCorpusTrustedLists(t *testing.T) {
-	folder, rows := readCorpus(t, "tl")
+	lists := corpus.Open(t, corpus.Of("tl"))
+	folder, rows := lists.Folder, lists.Rows
 	data, err := os.ReadFile(filepath.Join(folder, "tl", "aux", "tsl.asice"))
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +77,7 @@ func TestCorpusTrustedLists(t *testing.T) {
 // negative. Both prove that it was made in time (BDOC 2). Another value than the
 // signed one is no time-mark.
 func TestCorpusTimeMark(t *testing.T) {
-	folder, _ := readCorpus(t, "asic")
+	folder := corpus.Open(t, corpus.Of("asic")).Folder
 	data, err := os.ReadFile(filepath.Join(folder, "asic", "KS-21_fileeemaldatud.4.asice"))
 	if err != nil {
 		t.Fatal(err)

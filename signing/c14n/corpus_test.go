@@ -1,28 +1,16 @@
 package c14n_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/corpus"
 	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
-
-func corpusFolder(t *testing.T) string {
-	t.Helper()
-	folder := os.Getenv("EIDBRIDGE_CORPUS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
-		t.Skip("the corpus of signed documents is not beside the checkout")
-	}
-	return folder
-}
 
 // described reads method and node-set out of the description of a corpus row.
 func described(t *testing.T, what string) c14n.Output {
@@ -74,38 +62,19 @@ func described(t *testing.T, what string) c14n.Output {
 
 // TestWriteEqualsTheVectorsOfTheCorpus runs every row of format c14n.
 func TestWriteEqualsTheVectorsOfTheCorpus(t *testing.T) {
-	folder := corpusFolder(t)
-	index, err := os.ReadFile(filepath.Join(folder, "index.tsv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(index)), "\n")
-	column := make(map[string]int)
-	for i, name := range strings.Split(lines[0], "\t") {
-		column[name] = i
-	}
+	c := corpus.Open(t, corpus.Of("c14n"))
 	octets := regexp.MustCompile(`octets of the result = (\S+)`)
-	rows := 0
-	for _, line := range lines[1:] {
-		cells := strings.Split(line, "\t")
-		if cells[column["format"]] != "c14n" {
-			continue
-		}
-		rows++
-		t.Run(cells[column["file"]], func(t *testing.T) {
-			source, err := os.ReadFile(filepath.Join(folder, cells[column["file"]]))
+	for _, row := range c.Rows {
+		t.Run(row["file"], func(t *testing.T) {
+			want, err := os.ReadFile(filepath.Join(c.Folder, "c14n", octets.FindStringSubmatch(row["note"])[1]))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := os.ReadFile(filepath.Join(folder, "c14n", octets.FindStringSubmatch(cells[column["note"]])[1]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := canonical(source, described(t, cells[column["what it is"]]))
+			got, err := canonical(c.Read(t, row), described(t, row["what it is"]))
 			if err != nil || string(got) != string(want) {
 				t.Errorf("%v\ngot  %q\nwant %q", err, got, want)
 			}
 		})
 	}
-	t.Logf("%d rows", rows)
+	t.Logf("%d rows", len(c.Rows))
 }
