@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -246,6 +248,48 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 		if err != nil || len(z.File) != len(r.Files) {
 			t.Errorf("archive/zip: %v", err)
+		}
+	}
+}
+
+// TestChecksumsArePutInAfterwards: into a file, where headers can be completed, behind
+// whatever comes before them.
+func TestChecksumsArePutInAfterwards(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "a.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := archive.NewWriter(f)
+	if err := w.Bare("mimetype", []byte("application/x")); err != nil {
+		t.Fatal(err)
+	}
+	// Names of pictures and archives are stored, text is compressed.
+	names := []string{"a.png", "b.zip", "c.txt", "d ü.zip", "e.txt", "f.txt", "g.png"}
+	for i, name := range names {
+		if err := w.Write(name, time.Now(), bytes.Repeat([]byte(name), 1000*i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := open(raw, archive.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Files) != len(names)+1 {
+		t.Fatalf("%d files", len(r.Files))
+	}
+	for i, name := range names {
+		got, err := r.Files[i+1].ReadAll(1 << 20)
+		stored := r.Files[i+1].Method == archive.Stored && !r.Files[i+1].HasDescriptor
+		if err != nil || !bytes.Equal(got, bytes.Repeat([]byte(name), 1000*i)) || stored != !strings.HasSuffix(name, ".txt") {
+			t.Errorf("%s: %d bytes, stored %t, %v", name, len(got), stored, err)
 		}
 	}
 }

@@ -104,6 +104,7 @@ func (s *stored) Close() error {
 // (APPNOTE 4.3.7).
 const headerSum = 14
 
+
 type open struct{ io.Writer }
 
 func (open) Close() error { return nil }
@@ -128,13 +129,17 @@ func (w *Writer) Create(name string, modified time.Time, size int64) (io.WriteCl
 }
 
 func (w *Writer) store(h *zip.FileHeader, size int64) (io.WriteCloser, error) {
+	h.Method, h.CompressedSize64, h.UncompressedSize64 = zip.Store, uint64(size), uint64(size)
+	out, err := w.zip.CreateRaw(h)
+	if err != nil {
+		return nil, err
+	}
+	// The header is what was written last, behind the end of the file before.
 	if err := w.zip.Flush(); err != nil {
 		return nil, err
 	}
-	at := w.out.size
-	h.Method, h.CompressedSize64, h.UncompressedSize64 = zip.Store, uint64(size), uint64(size)
-	out, err := w.zip.CreateRaw(h)
-	return &stored{w: w, out: out, header: h, at: at}, err
+	at := w.out.size - localSize - int64(len(h.Name)+len(h.Extra))
+	return &stored{w: w, out: out, header: h, at: at}, nil
 }
 
 // Write writes a small file.
