@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,10 +36,14 @@ func (c *containerCreate) Run(p *program) error {
 			kind = signing.ASiCS
 		}
 	}
-	if err := asic.CreateFile(p.ctx, c.Files, c.Container, kind, c.Force); err != nil {
+	err := asic.CreateFile(p.ctx, c.Files, c.Container, kind, c.Force)
+	if refused, ok := errors.AsType[*signing.RefusedError](err); ok && refused.Code == signing.RefusedOption {
+		return &problem{exit: exitUsage, message: refused.Why, hints: []string{refused.Advice}}
+	}
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(p.stdout, c.Container)
+	_, err = fmt.Fprintln(p.stdout, c.Container)
 	return err
 }
 
@@ -105,6 +110,11 @@ type containerFile struct {
 
 // openContainer opens a container for reading; the caller closes the file.
 func openContainer(p *program, name string) (*asic.Container, *os.File, error) {
+	if k, err := kindOf(name); err == nil && k != kindContainer && k != kindZIP {
+		return nil, nil, &problem{exit: exitDocument, message: filepath.Base(name) + " is no container", hints: []string{
+			"Containers are .asice, .bdoc, .sce, .asics and .scs files. eidagent container create makes one.",
+		}}
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, nil, err
@@ -144,8 +154,16 @@ func (c *containerList) Run(p *program) error {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(p.stderr, "eidagent: warning: %s\n", printable(w.Text))
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s, %d files, %d files with signatures or time-stamps\n", r.Format.Title(), len(r.Files), len(r.Signatures))
+	_, err = fmt.Fprintf(p.stdout, "%s, %s, %s with signatures or time-stamps\n", r.Format.Title(), filesOf(len(r.Files)), filesOf(len(r.Signatures)))
 	return err
+}
+
+// filesOf counts files in words.
+func filesOf(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 type containerExtract struct {
@@ -165,6 +183,9 @@ func (c *containerExtract) Run(p *program) error {
 		if _, failure := fmt.Fprintln(p.stdout, printable(filepath.Join(c.Folder, filepath.FromSlash(name)))); failure != nil {
 			return failure
 		}
+	}
+	if errors.Is(err, signing.ErrExists) {
+		return &problem{exit: exitOther, message: err.Error(), hints: []string{"No file was replaced. Extract into another folder with -C DIR."}}
 	}
 	return err
 }

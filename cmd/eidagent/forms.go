@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -184,6 +185,11 @@ func (c *signCommand) onlyXML(j job, kinds []kind) error {
 		}
 	}
 	if c.Countersign == "" {
+		if (enveloped || j.format == signing.XAdES && j.packaging == signing.Internal) && !slices.ContainsFunc(kinds, func(k kind) bool { return k == kindXML || k == kindInvoice }) {
+			return &problem{exit: exitUsage, message: filepath.Base(c.Files[0]) + " is no XML document, which such a signature stands in", hints: []string{
+				"Choose --packaging enveloping or detached, or leave out --format to put it into a container.",
+			}}
+		}
 		return nil
 	}
 	signed := map[signing.Format]kind{signing.XAdES: kindXML, signing.CAdES: kindMessage}[j.format]

@@ -262,7 +262,16 @@ func explainDocument(err error) *problem {
 	limit, isLimit := errors.AsType[*pdf.LimitError](err)
 	missing, isMissing := errors.AsType[*fs.PathError](err)
 	_, isXML := errors.AsType[*xmltext.Error](err)
+	schema, isSchema := errors.AsType[*facturae.SchemaError](err)
 	switch {
+	case errors.Is(err, signing.ErrCheck):
+		return &problem{exit: exitOther, message: err.Error(), hints: []string{
+			"The original is unchanged and nothing was put in place. Please report this; the fault is the program's or the disk's.",
+		}}
+	case isSchema:
+		return &problem{exit: exitDocument, message: fmt.Sprintf("the invoice does not keep to the schema of FacturaE at byte %d, %s: %s", schema.Offset, schema.Path, schema.Problem), hints: []string{
+			"Correct it in the program that made it: receivers refuse such an invoice. To sign it as any other XML: --format xades",
+		}}
 	case errors.Is(err, pades.ErrExists):
 		return &problem{exit: exitOther, message: "the output file exists already", hints: []string{
 			"Name another one with --out, or let it be replaced with --force.",
@@ -301,6 +310,8 @@ func explainDocument(err error) *problem {
 				"Put the document into a container with --format asic-e, sign it where it is with --format xades --packaging detached, or sign the signature with --countersign 1.",
 				"A document whose first signature is made with --parallel takes more beside it.",
 			}
+		case refused.Code == signing.RefusedTooLarge:
+			p.hints = []string{"Sign it where it is with --format xades --packaging detached, or put it into a container with --format asic-e."}
 		case refused.Advice != "":
 			p.hints = []string{refused.Advice}
 		}

@@ -104,7 +104,6 @@ func (s *stored) Close() error {
 // (APPNOTE 4.3.7).
 const headerSum = 14
 
-
 type open struct{ io.Writer }
 
 func (open) Close() error { return nil }
