@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +103,6 @@ func TestForgedContainersFail(t *testing.T) {
 		sub  signing.SubIndication
 	}{
 		{"manifest gone", drop(e, "META-INF/ASiCManifest001.xml"), signing.FormatFailure},
-		{"signature gone", drop(e, "META-INF/signature001.p7s"), signing.FormatFailure},
 		{"manifest changed", replace(e, "META-INF/ASiCManifest001.xml", "text/plain", "text/other"), signing.HashFailure},
 		{"manifest about nothing", replace(e, "META-INF/ASiCManifest001.xml", "asic:DataObjectReference", "asic:Other"), signing.FormatFailure},
 		{"signed file gone", drop(e, "leping 1+1.txt"), signing.SignedDataNotFound},
@@ -113,6 +113,22 @@ func TestForgedContainersFail(t *testing.T) {
 		if len(report.Signatures) != 1 || report.Signatures[0].Indication == signing.TotalPassed || report.Signatures[0].SubIndication != row.sub {
 			t.Errorf("%s: %+v", row.name, report.Signatures)
 		}
+	}
+}
+
+// TestContainerWithoutItsSignature: what a manifest names and is not there is no
+// signature, and the container says so.
+func TestContainerWithoutItsSignature(t *testing.T) {
+	keys := signers.NewKeys(t)
+	e, _ := sign(t, signing.ASiCE, keys.Credential(t, signers.P256, nil), asic.Options{CAdES: true})
+	r := verify(t, rewrite(t, e, func(name string, content []byte) (string, []byte) {
+		if name == "META-INF/signature001.p7s" {
+			name = "dropped.txt"
+		}
+		return name, content
+	}), keys.Trusting())
+	if len(r.Signatures) != 0 || !slices.ContainsFunc(r.Warnings, func(f signing.Finding) bool { return f.Code == "container_manifest" }) {
+		t.Errorf("%+v", r)
 	}
 }
 

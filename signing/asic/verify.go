@@ -160,6 +160,9 @@ func (v *verifier) xades(ctx context.Context) error {
 				s.Indication, s.SubIndication = "", ""
 				s.Fail(signing.TotalFailed, signing.FormatFailure, findReference, "the container holds no file that could be signed")
 			}
+			if v.c.Kind == signing.ASiCE && v.c.manifest == nil {
+				s.Fail(signing.TotalFailed, signing.FormatFailure, findManifest, "the container has no manifest.xml, so it does not say what belongs to it")
+			}
 			v.checkMediaTypes(s)
 			v.covers(s, v.referred(s.Signed))
 		})
@@ -257,7 +260,8 @@ func (v *verifier) manifests(ctx context.Context) error {
 		}
 		signature := v.c.refer(m.signature)
 		if signature == nil {
-			v.unreadable(m.signature, signing.CAdES, "the signature that %q names is not there", f.Name)
+			// There is nothing to judge: who took it out left a container without it.
+			v.warn(findManifest, "the signature that %q names is not there", f.Name)
 			continue
 		}
 		worst, at, names, err := v.c.compare(ctx, m)

@@ -220,7 +220,7 @@ func (e *examination) level(r *cms.Verified) {
 func (e *examination) baseline(r *cms.Verified) bool {
 	v1, v2 := e.si.Attribute(cms.OIDSigningCertificate), e.si.Attribute(cms.OIDSigningCertificateV2)
 	counter := e.parent > 0
-	return r.SignedAttributes && r.Bound && r.Sorted && !r.SigningTime.IsZero() &&
+	return r.SignedAttributes && r.Bound && !r.Misnamed && r.Sorted && !r.SigningTime.IsZero() &&
 		len(v1)+len(v2) >= 1 && len(v2) <= 1 && len(v1) <= 1 &&
 		(counter && len(e.si.Attribute(cms.OIDContentType)) == 0 || !counter && e.v.message.ContentType == cms.OIDData) &&
 		slices.ContainsFunc(e.v.message.Certificates, func(c []byte) bool { return slices.Equal(c, r.Raw) })

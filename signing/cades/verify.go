@@ -306,6 +306,9 @@ func (e *examination) accept(r *cms.Verified) {
 	} else if !r.Bound {
 		e.out.Note(signing.FindNoBinding, "the signature does not name its certificate")
 	}
+	if r.Misnamed {
+		e.out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, signing.FindBinding, "issuer and serial number that the signature names are not those of its certificate")
+	}
 	if !r.Sorted {
 		e.out.Note(signing.FindCMS, "the signed attributes are not in DER order")
 	}

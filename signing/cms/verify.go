@@ -27,6 +27,9 @@ type Verified struct {
 	// Bound tells that a signing-certificate attribute names the certificate by
 	// its hash; without it only the signer identifier does.
 	Bound bool
+	// Misnamed tells that issuer and serial number beside the hash are not those of
+	// the certificate (EN 319 102-1 5.2.3.4: the hash alone decides which it is).
+	Misnamed bool
 	// SignedAttributes tells whether there were any. Without them the value signs
 	// the content itself, and whoever signed may have meant something else.
 	SignedAttributes bool
@@ -87,7 +90,7 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 			mismatch = ErrDigest
 		}
 	}
-	v.Raw, v.Bound, err = d.findSigner(si, extra)
+	v.Raw, v.Bound, v.Misnamed, err = d.findSigner(si, extra)
 	if v.Raw != nil {
 		if c, err := ParseCertificate(v.Raw); err == nil {
 			v.Certificate = c
@@ -287,10 +290,10 @@ func equalAlgorithms(a, b AlgorithmIdentifier) bool {
 // findSigner returns the signing certificate (EN 319 102-1 5.2.3): the one whose
 // hash the signing-certificate attribute states, which the signer identifier
 // must name too; without the attribute, the only one that the identifier names.
-func (d *SignedData) findSigner(si *SignerInfo, extra [][]byte) (raw []byte, bound bool, err error) {
+func (d *SignedData) findSigner(si *SignerInfo, extra [][]byte) (raw []byte, bound, misnamed bool, err error) {
 	references, err := si.references()
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	var named [][]byte
 	for _, c := range slices.Concat(d.Certificates, extra) {
@@ -301,13 +304,13 @@ func (d *SignedData) findSigner(si *SignerInfo, extra [][]byte) (raw []byte, bou
 		named = append(named, c)
 	}
 	if len(named) == 0 {
-		return nil, false, ErrNoCertificate
+		return nil, false, false, ErrNoCertificate
 	}
 	if references == nil {
 		if len(named) > 1 {
-			return named[0], false, fmt.Errorf("%w: several certificates fit the signer identifier", ErrBinding)
+			return named[0], false, false, fmt.Errorf("%w: several certificates fit the signer identifier", ErrBinding)
 		}
-		return named[0], false, nil
+		return named[0], false, false, nil
 	}
 	first := references[0]
 	for _, c := range named {
@@ -315,13 +318,11 @@ func (d *SignedData) findSigner(si *SignerInfo, extra [][]byte) (raw []byte, bou
 			continue
 		}
 		names, _ := readNames(c)
-		if first.serial != nil && (first.serial.Cmp(names.serial) != 0 ||
-			first.issuer != nil && !bytes.Equal(first.issuer, names.issuer)) {
-			return c, false, fmt.Errorf("%w: issuerSerial differs", ErrBinding)
-		}
-		return c, true, nil
+		misnamed = first.serial != nil && (first.serial.Cmp(names.serial) != 0 ||
+			first.issuer != nil && !bytes.Equal(first.issuer, names.issuer))
+		return c, true, misnamed, nil
 	}
-	return named[0], false, fmt.Errorf("%w: its hash differs", ErrBinding)
+	return named[0], false, false, fmt.Errorf("%w: its hash differs", ErrBinding)
 }
 
 func (si *SignerInfo) names(n certificateNames) bool {

@@ -13,6 +13,9 @@ func (e *examination) accept(r *cms.Verified) {
 	} else if !r.Bound && e.out.SubFilter == subFilterCAdES {
 		e.fail(Indeterminate, SigConstraintsFailure, findNoBinding, "the signature does not name its certificate")
 	}
+	if r.Misnamed {
+		e.fail(Indeterminate, SigConstraintsFailure, findBinding, "issuer and serial number that the signature names are not those of its certificate")
+	}
 	if !r.Sorted && e.out.SubFilter == subFilterCAdES {
 		e.fail(Indeterminate, SigConstraintsFailure, findCMS, "the signed attributes are not in DER order")
 	}
@@ -33,7 +36,7 @@ func (e *examination) baseline(message *cms.SignedData, si *cms.SignerInfo, r *c
 		return
 	}
 	dict := e.s.dict
-	if message.Indefinite || !r.Bound || !r.Sorted || !r.SigningTime.IsZero() || len(si.Attribute(cms.OIDSigningCertificateV2)) != 1 ||
+	if message.Indefinite || !r.Bound || r.Misnamed || !r.Sorted || !r.SigningTime.IsZero() || len(si.Attribute(cms.OIDSigningCertificateV2)) != 1 ||
 		dict.Get("M").IsNull() || !dict.Get("Cert").IsNull() {
 		e.note(findNotBaseline, "the signature departs from PAdES baseline B-B")
 		return

@@ -99,7 +99,7 @@ func read(message *cms.SignedData, raw []byte, extra []*x509.Certificate) (*Toke
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrToken, err)
 	}
-	if !v.Bound {
+	if !v.Bound || v.Misnamed {
 		return nil, wrong("it does not name its certificate")
 	}
 	t.Certificate = v.Certificate

@@ -14,7 +14,7 @@ import (
 // theirs puts what DSS found into the words of ours.
 func theirs(v dss.Verdict) string {
 	if v.Problem != "" {
-		return "REFUSED " + v.Problem
+		return "REFUSED"
 	}
 	if len(v.Signatures) == 0 {
 		return "NO_SIGNATURE"
@@ -56,6 +56,12 @@ func jobs(all []*generated) []dss.Job {
 func TestInteropSituations(t *testing.T) {
 	l := newLab(t)
 	compare(t, l.situated(t, t.TempDir()))
+}
+
+// TestInteropAlteredDocuments has DSS judge what TestAlteredDocuments judges.
+func TestInteropAlteredDocuments(t *testing.T) {
+	l := newLab(t)
+	compare(t, l.workshop(t, t.TempDir()))
 }
 
 // compare demands that DSS comes to the verdict that is given for it, and writes

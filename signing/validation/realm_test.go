@@ -297,7 +297,7 @@ func (r *realm) stamp(hash crypto.Hash, digest []byte) ([]byte, error) {
 		HashAlgorithm: hash, HashedMessage: digest, Time: r.time().UTC(), Accuracy: time.Second,
 		Policy: asn1.ObjectIdentifier{2, 999, 1}, AddTSACertificate: true, Certificates: []*x509.Certificate{r.strangers.certificate},
 	}
-	der, err := stamp.CreateResponse(r.unit.certificate, r.unit.key)
+	der, err := stamp.CreateResponseWithOpts(r.unit.certificate, r.unit.key, crypto.SHA256)
 	if err != nil {
 		return nil, err
 	}
@@ -515,7 +515,7 @@ func (r *realm) issuerOf(serial *big.Int) party {
 			return c.issuer
 		}
 	}
-	return r.root
+	return r.between
 }
 
 func publicBits(c *x509.Certificate) ([]byte, error) {

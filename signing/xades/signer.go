@@ -100,19 +100,17 @@ func (e *examination) accept(s signer) {
 		digests = append(digests, e.s.References[i].Digest)
 	}
 	validation.Accept(&e.out, s.certificate, e.proof, digests...)
+	e.formal(s)
 	switch {
 	case !e.properties.bound:
-		e.departs = "it does not name its certificate"
 		e.out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, signing.FindNoBinding, "the signature does not name its certificate")
 	case s.reference != nil && !s.reference.named(s.certificate):
-		e.departs = "issuer and serial number in it are not those of its certificate"
 		e.out.Fail(signing.Indeterminate, signing.SigConstraintsFailure, findIssuer, "issuer and serial number that the signature names are not those of its certificate")
 	}
 	for _, entry := range e.times.unfound {
 		e.out.Fail(signing.Indeterminate, signing.SignedDataNotFound, findManifest, "the entry %q of the manifest cannot be found, so it is not known whether it was changed", entry)
 	}
 	for _, d := range e.s.Deviations {
-		e.departs = d
 		e.out.Note(findEncoding, "%s", d)
 	}
 	if known, ok := publishedPolicies()[e.properties.policy]; ok && string(known) != string(e.properties.policyDigest) {
@@ -122,6 +120,18 @@ func (e *examination) accept(s signer) {
 		e.out.Note(findPolicy, "the signature names a policy, whose rules are not examined")
 	}
 	e.coverage()
+}
+
+// formal finds what keeps a signature from being one of the baseline.
+func (e *examination) formal(s signer) {
+	switch {
+	case !e.properties.bound:
+		e.departs = "it does not name its certificate"
+	case s.reference != nil && !s.reference.named(s.certificate):
+		e.departs = "issuer and serial number in it are not those of its certificate"
+	case len(e.s.Deviations) > 0:
+		e.departs = e.s.Deviations[0]
+	}
 }
 
 // coverage says so when parts of the document are not covered.

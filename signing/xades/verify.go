@@ -146,15 +146,21 @@ func (e *examination) run(ctx context.Context) error {
 	case whole:
 		e.out.Integrity = signing.Intact
 	}
-	if e.out.Integrity != signing.Intact || e.out.Indication != "" {
+	c := signer.certificate
+	if c == nil {
 		return nil
 	}
-	e.signer = signer.certificate
+	e.signer = c
+	candidates := validation.Certificates(e.s.Certificates)
 	if err := e.judgeTimes(ctx); err != nil {
 		return err
 	}
-	c := signer.certificate
-	candidates := validation.Certificates(e.s.Certificates)
+	if e.out.Integrity != signing.Intact || e.out.Indication != "" {
+		// The level is what is there, whether it is right or not.
+		e.formal(signer)
+		e.level(c, candidates)
+		return nil
+	}
 	e.answered = e.v.judge.Signer(ctx, &e.out, c, candidates, e.proof)
 	e.accept(signer)
 	e.level(c, candidates)
