@@ -36,19 +36,26 @@ func newLab(t *testing.T) *lab {
 // newLabAt registers an upstream with the addresses below a URL.
 func newLabAt(t *testing.T, local string) *lab {
 	t.Helper()
+	return newLabWith(t, local, func(*emulator.Options) {})
+}
+
+// newLabWith is one whose gateway differs from the usual one.
+func newLabWith(t *testing.T, local string, edit func(*emulator.Options)) *lab {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	home := "http://" + server.Listener.Addr().String()
 	c := testConfig()
 	c.ACSURL, c.LogoutURL, c.GatewayURL, c.Clock = local+"callback", local+"logout", home+emulator.PathRequest, time.Now
 	c.Methods = []string{"clave-pin", "clave-movil", "clave-permanente", "clave-permanente-sms", "clave-certificado", "clave-dnie", "clave-eidas"}
 	l := &lab{}
-	var err error
-	l.gateway, err = emulator.New(emulator.Options{
+	o := emulator.Options{
 		BaseURL: home, Signing: tls.Certificate{Certificate: [][]byte{pairs().gateway.cert.Raw}, PrivateKey: pairs().gateway.key},
 		Organisations: []emulator.Organisation{{ProviderName: c.ProviderName, Name: "Organismo de prueba", Certificate: pairs().sp.cert, Returns: []string{c.ACSURL, c.LogoutURL}}},
 		Clock:         time.Now, Random: rand.Reader,
-	})
-	if err != nil {
+	}
+	edit(&o)
+	var err error
+	if l.gateway, err = emulator.New(o); err != nil {
 		t.Fatal(err)
 	}
 	server.Config.Handler = l.gateway.Handler()
