@@ -18,6 +18,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/clave"
+	eidasnode "github.com/eidbridge/eidbridge/fixtures/idps/eidas"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -30,7 +31,7 @@ func visited(t *testing.T) (*lab, string) {
 	mux := http.NewServeMux()
 	site := httptest.NewServer(mux)
 	t.Cleanup(site.Close)
-	l := newLabAt(t, site.URL+"/upstream/clave/")
+	l := newLabAtNode(t, site.URL+"/upstream/clave/")
 	var mu sync.Mutex
 	var last *brokers.Departure
 	mux.HandleFunc("GET /start/{method}/{level}", func(w http.ResponseWriter, r *http.Request) {
@@ -116,18 +117,44 @@ func TestInteropChromiumWalksEveryMethod(t *testing.T) {
 				chromium.Run(t, ctx, "code", chromedp.SendKeys("#code", l.lastCode(t)+"\r"))
 				arrive("es-nif:" + person + " substantial")
 
-				begin("clave-movil", "substantial", "movil")
-				chromium.Run(t, ctx, "movil", chromedp.SendKeys("#number", person), chromedp.SendKeys("#contrast", "2030-06-15\r"), chromedp.WaitVisible("#shown"))
-				look("wait")
-				var shown string
-				chromium.Run(t, ctx, "number", chromedp.Text("#shown", &shown))
-				waiting := l.gateway.Phones().Waiting(person)
-				if len(waiting) == 0 || waiting[len(waiting)-1].Code != strings.TrimSpace(shown) {
-					t.Fatalf("page shows %q, app has %+v", shown, waiting)
+				answer := func(owner string) {
+					waiting := l.gateway.Phones().Waiting(owner)
+					if len(waiting) == 0 {
+						t.Fatalf("app of %q has nothing", owner)
+					}
+					var shown string
+					chromium.Run(t, ctx, "number", chromedp.Text("#shown", &shown))
+					if waiting[0].Code != strings.TrimSpace(shown) {
+						t.Fatalf("page shows %q, app has %+v", shown, waiting)
+					}
+					l.gateway.Phones().Scan(waiting[0].ID, person)
+					l.gateway.Phones().Answer(waiting[0].ID, emulator.AppPIN, false)
+					chromium.Run(t, ctx, "confirmed", chromedp.Click("#look"))
+					arrive("es-nif:" + person + " substantial")
 				}
-				l.gateway.Phones().Answer(waiting[len(waiting)-1].ID, emulator.AppPIN, false)
-				chromium.Run(t, ctx, "confirmed", chromedp.Click("#look"))
-				arrive("es-nif:" + person + " substantial")
+				begin("clave-movil", "substantial", "movil")
+				chromium.Run(t, ctx, "movil", chromedp.SendKeys("#number", person), chromedp.SendKeys("#contrast", "2030-06-15\r"), chromedp.WaitNotPresent("#contrast"), chromedp.WaitVisible("#shown"))
+				look("wait")
+				answer(person)
+
+				begin("clave-movil", "substantial", "movil")
+				answer("")
+
+				// The telephone that the code leads to, in its own language.
+				begin("clave-movil", "substantial", "movil")
+				chromium.Run(t, ctx, "telephone", chromedp.Click("#scan"), chromedp.WaitVisible(`html[lang="`+language+`"] #pin`), chromedp.Click(`input[value="`+person+`"]`))
+				look("telephone")
+				chromium.Run(t, ctx, "wrong PIN", chromedp.SendKeys("#pin", "0000\r"), chromedp.WaitVisible("#pin-error"))
+				look("telephone-wrong")
+				chromium.Run(t, ctx, "PIN", chromedp.SendKeys("#pin", emulator.AppPIN+"\r"), chromedp.WaitVisible("#result"))
+
+				begin("clave-permanente", "low", "permanente")
+				chromium.Run(t, ctx, "expired password", chromedp.SendKeys("#number", "Z0000000M"), chromedp.SendKeys("#password", emulator.Password+"\r"), chromedp.WaitVisible("#new"))
+				look("change")
+				chromium.Run(t, ctx, "too simple", chromedp.SendKeys("#new", "simple\r"), chromedp.WaitVisible(`.summary[role="alert"]`))
+				look("change-wrong")
+				chromium.Run(t, ctx, "new password", chromedp.SendKeys("#new", "Otra-2026"), chromedp.SendKeys("#again", "Otra-2026\r"))
+				arrive("es-nif:Z0000000M low")
 
 				begin("clave-certificado", "substantial", "certificate")
 				chromium.Run(t, ctx, "certificate", chromedp.Click(`input[value="software 12345678Z"]`), chromedp.SendKeys("#pin", "\r"))
@@ -137,8 +164,13 @@ func TestInteropChromiumWalksEveryMethod(t *testing.T) {
 				chromium.Run(t, ctx, "card", chromedp.Click(`input[value="card 12345678Z"]`), chromedp.SendKeys("#pin", emulator.CardPIN+"\r"))
 				arrive("es-nif:12345678Z high")
 
-				begin("clave-eidas", "high", "eidas")
-				chromium.Run(t, ctx, "country", chromedp.Click(`form[action$="/eidas"] button`))
+				chromium.Run(t, ctx, "eidas", chromedp.Navigate(site+"/start/clave-eidas/high"), chromedp.Click("#go"), chromedp.WaitVisible(`button[value="eidas"]`),
+					chromedp.Click(`button[value="eidas"]`), chromedp.WaitVisible("#node"))
+				look("node")
+				chromium.Run(t, ctx, "country", chromedp.Click("#node"), chromedp.WaitVisible(`html[lang="`+language+`"] #country`), chromedp.Click(`input[value="EE"]`), chromedp.Click(`form[action$="/country"] button`),
+					chromedp.WaitVisible(`form[action$="/consent"]`), chromedp.Click(`form[action$="/consent"] button`), chromedp.WaitVisible("#user"),
+					chromedp.SendKeys("#user", "EE-60001019906"), chromedp.SendKeys("#password", eidasnode.Password+"\r"), chromedp.WaitVisible("#return"), chromedp.Click("#return"),
+					chromedp.WaitVisible(`form[action*="/upstream/clave/"] #return`))
 				arrive("eidas:EE/ES/60001019906 high")
 			})
 		}

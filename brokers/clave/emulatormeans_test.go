@@ -327,27 +327,7 @@ func softwareCertificate(t *testing.T, serial string) (*tls.Certificate, *x509.C
 // TestCitizensOfOtherCountriesGoToTheNode: the gateway asks the emulated eIDAS node,
 // which asks for country, consent and password, and gives on what it says.
 func TestCitizensOfOtherCountriesGoToTheNode(t *testing.T) {
-	server := httptest.NewUnstartedServer(nil)
-	home := "http://" + server.Listener.Addr().String()
-	var l *lab
-	node, err := eidasnode.New(eidasnode.Options{
-		BaseURL: home, Country: "ES", Signing: tls.Certificate{Certificate: [][]byte{pairs().other.cert.Raw}, PrivateKey: pairs().other.key}, Clock: time.Now, Random: rand.Reader,
-		Provider: func(_ context.Context, entityID string) ([]byte, error) {
-			if entityID != l.gateway.NodeEntityID() {
-				return nil, errors.New("unknown")
-			}
-			return l.gateway.NodeMetadata()
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Config.Handler = node.Handler()
-	server.Start()
-	t.Cleanup(server.Close)
-	l = newLabWith(t, localURL, func(o *emulator.Options) {
-		o.Node = &emulator.Node{EntityID: node.EntityID(), Location: home + eidasnode.PathRequest, Certificate: node.Certificate()}
-	})
+	l := newLabAtNode(t, localURL)
 	toNode := func(least levels.Level) {
 		t.Helper()
 		l.begin(t, "clave-eidas", least)
@@ -391,6 +371,33 @@ func TestCitizensOfOtherCountriesGoToTheNode(t *testing.T) {
 	if l.page, err = l.browser.Submit(t.Context(), answer, nil); err != nil || l.page.Status != http.StatusBadRequest {
 		t.Errorf("changed answer: %v, %d\n%s", err, l.page.Status, l.page.Text())
 	}
+}
+
+// newLabAtNode is a gateway that sends people on to an emulated eIDAS node.
+func newLabAtNode(t *testing.T, local string) *lab {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	home := "http://" + server.Listener.Addr().String()
+	var l *lab
+	node, err := eidasnode.New(eidasnode.Options{
+		BaseURL: home, Country: "ES", Signing: tls.Certificate{Certificate: [][]byte{pairs().other.cert.Raw}, PrivateKey: pairs().other.key}, Clock: time.Now, Random: rand.Reader,
+		Provider: func(_ context.Context, entityID string) ([]byte, error) {
+			if entityID != l.gateway.NodeEntityID() {
+				return nil, errors.New("unknown")
+			}
+			return l.gateway.NodeMetadata()
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = node.Handler()
+	server.Start()
+	t.Cleanup(server.Close)
+	l = newLabWith(t, local, func(o *emulator.Options) {
+		o.Node = &emulator.Node{EntityID: node.EntityID(), Location: home + eidasnode.PathRequest, Certificate: node.Certificate()}
+	})
+	return l
 }
 
 // sends sends the form that has a field.

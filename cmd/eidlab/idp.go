@@ -27,6 +27,7 @@ type idpCommand struct {
 	Broker        string `help:"The broker's issuer, for the address that answers go back to." default:"http://localhost:8181" placeholder:"URL"`
 	Out           string `help:"Folder that receives the certificates and secrets that the configuration names." default:"." placeholder:"DIR" type:"path"`
 	digidOptions  `embed:""`
+	claveOptions  `embed:""`
 	OtherMachines bool `name:"answer-other-machines" help:"Also answer requests that do not come from this machine. An emulator believes anybody: only in an isolated network."`
 }
 
@@ -118,7 +119,7 @@ func (c *idpCommand) emulator(ctx context.Context, s streams, country *pki.Count
 	case "tara":
 		return c.tara(base, random)
 	case "clave":
-		return c.clave(country, base, random)
+		return c.clave(ctx, s, country, base, random)
 	case "eidas":
 		return c.eidas(country, base, random)
 	case "digid":
