@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/eidbridge/eidbridge/brokers/filelock"
 )
 
 // Options are what a log is made of.
@@ -325,6 +327,15 @@ func (l *Log) rotate() error {
 	}
 	l.size = 0
 	return l.write(&Line{Event: eventContinued, Attributes: l.continues(aside)})
+}
+
+// lock keeps other processes from writing the file.
+func lock(file *os.File) error {
+	err := filelock.Take(file)
+	if errors.Is(err, filelock.ErrHeld) {
+		err = errors.New("another process writes it; each replica needs an audit log of its own")
+	}
+	return err
 }
 
 func syncDirectory(path string) error {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
@@ -130,6 +131,16 @@ func (p *Provider) identify(r *http.Request, shown presented) (*Client, *oauthEr
 	return client, nil
 }
 
+// beforeEpoch reports what was signed before the store was put back from a backup,
+// or may have been: it cannot be told whether it was used. After the longest life of
+// such a thing all are of afterwards.
+func (p *Provider) beforeEpoch(issued *numericClaim, life time.Duration) bool {
+	if p.cfg.Since.IsZero() || p.cfg.Now().After(p.cfg.Since.Add(life)) {
+		return false
+	}
+	return issued == nil || issued.Before(p.cfg.Since.Truncate(time.Second))
+}
+
 // checkAssertion checks a client's assertion (OpenID Connect Core 9, RFC 7523 3).
 // It is meant for us alone, as a single string, so that no other server can have
 // it made for us; and it is of use once.
@@ -159,6 +170,8 @@ func (p *Provider) checkAssertion(ctx context.Context, c *Client, text string) *
 		return invalidClient("assertion_time")
 	case claims.ID == "" || len(claims.ID) > maxID:
 		return invalidClient("assertion_id")
+	case p.beforeEpoch(claims.IssuedAt, assertionLife+clientSkew):
+		return invalidClient("assertion_epoch")
 	}
 	err = p.cfg.Store.UseAssertionID(ctx, "client:"+c.ID, claims.ID, claims.Expiry.Add(2*clientSkew))
 	if errors.Is(err, brokers.ErrReplayed) {

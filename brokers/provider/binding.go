@@ -95,6 +95,8 @@ func (p *Provider) proof(r *http.Request, accessToken string, nonceRequired bool
 		return refuse("proof_url")
 	case claims.IssuedAt == nil || claims.IssuedAt.Before(now.Add(-proofAge)) || claims.IssuedAt.After(now.Add(proofAge)):
 		return refuse("proof_time")
+	case p.beforeEpoch(claims.IssuedAt, 2*proofAge):
+		return refuse("proof_epoch")
 	case accessToken != "" && claims.TokenHash != hash256(accessToken):
 		return refuse("proof_token_hash")
 	case claims.Nonce == "" && nonceRequired, claims.Nonce != "" && !p.knownNonce(claims.Nonce, now):

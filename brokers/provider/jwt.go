@@ -102,6 +102,14 @@ type registered struct {
 	IssuedAt  *numericClaim `json:"iat"`
 }
 
+// madeAt is when a statement was made, or from when on it counts; nil is not known.
+func (r *registered) madeAt() *numericClaim {
+	if r.IssuedAt != nil {
+		return r.IssuedAt
+	}
+	return r.NotBefore
+}
+
 // audience is one receiver or a list of them; single tells which.
 type audience struct {
 	names  []string

@@ -208,6 +208,9 @@ type Config struct {
 	// says an error nothing is served, since what happens could not be told. The
 	// default says none.
 	Halted func() error
+	// Since is when the store was last put back from a backup, default never. What
+	// clients signed before counts no more: whether it was used is not known.
+	Since time.Time
 	// Now and Rand are default time.Now and crypto/rand.
 	Now  func() time.Time
 	Rand io.Reader

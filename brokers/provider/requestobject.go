@@ -94,6 +94,9 @@ func (p *Provider) unwrap(ctx context.Context, c *Client, params parameters, onc
 		return nil, invalidRequestObject("request_object_client", "the request object is of another client")
 	}
 	inner["client_id"] = c.ID
+	if once && claims.ID != "" && p.beforeEpoch(claims.madeAt(), requestLife+clientSkew) {
+		return nil, invalidRequestObject("request_object_epoch", "the request object is too old")
+	}
 	if once && claims.ID != "" {
 		until := p.cfg.Now().Add(requestLife + clientSkew)
 		err := p.cfg.Store.UseAssertionID(ctx, "request:"+c.ID, claims.ID, until)

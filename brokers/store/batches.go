@@ -83,9 +83,18 @@ func (b *batches) close() (err error) {
 	b.once.Do(func() {
 		close(b.closing)
 		<-b.ended
-		err = errors.Join(b.conn.Close(), b.db.Close())
+		err = errors.Join(closeAll(b.statements), b.conn.Close(), b.db.Close())
 	})
 	return err
+}
+
+// closeAll lets go of statements: SQLite keeps a connection open as long as one is.
+func closeAll(statements map[string]*sql.Stmt) error {
+	var errs []error
+	for _, s := range statements {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (b *batches) run(ctx context.Context) {

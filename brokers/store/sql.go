@@ -53,6 +53,8 @@ type database struct {
 	masters []envelope.Master
 	now     func() time.Time
 	keyring *envelope.Keyring
+	// alone says that one server at a time opens the database.
+	alone bool
 }
 
 // What database.write is told.
@@ -96,12 +98,12 @@ func (d dialect) prepare(ctx context.Context, db preparer, texts [][2]string, in
 
 // Close ends all use of the database.
 func (d *database) Close() error {
-	errs := []error{}
-	if d.close != nil {
-		errs = append(errs, d.close())
-	}
+	errs := []error{closeAll(d.statements)}
 	if d.reader != nil {
 		errs = append(errs, d.reader.Close())
+	}
+	if d.close != nil { // the writer last: it alone can put the log of SQLite into the file
+		errs = append(errs, d.close())
 	}
 	return errors.Join(errs...)
 }

@@ -21,6 +21,13 @@ func (d *database) SeeEpoch(ctx context.Context, now time.Time) error {
 	return err
 }
 
+// ResetSeen makes the note say a time, also an earlier one: an operator decided which
+// clock is right.
+func (d *database) ResetSeen(ctx context.Context, now time.Time) error {
+	_, err := d.exec(ctx, "reset seen", millis(now))
+	return err
+}
+
 // BeginEpoch begins another one, of a number that is not below least, and removes
 // all that the earlier ones issued: logins, grants with their tokens, sessions,
 // pushed requests and requests of devices, and bans.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"sync"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -24,6 +25,7 @@ type SQLite struct {
 	// SQLite has one writer at a time, so writes queue for the one connection of
 	// the writer instead of polling for the file lock, and share commits (batches).
 	*database
+	files files
 }
 
 // OpenSQLite opens or creates the database file and brings its schema up to
@@ -36,15 +38,23 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	s := &SQLite{&database{dialect: dialect{readFirst: true, unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
+	s := &SQLite{database: &database{dialect: dialect{readFirst: true, unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
 	for _, option := range options {
 		option(s.database)
 	}
+	release := func() error { return nil }
+	if s.alone {
+		unlock, err := Lock(path)
+		if err != nil {
+			return nil, fmt.Errorf("opening database: %w", err)
+		}
+		release = sync.OnceValue(unlock)
+	}
 	writer, err := sql.Open("sqlite", dataSource(path, "_txlock", "immediate"))
 	if err != nil {
-		return nil, fmt.Errorf("opening database: %w", err)
+		return nil, errors.Join(fmt.Errorf("opening database: %w", err), release())
 	}
-	s.close = writer.Close
+	s.close = func() error { return errors.Join(writer.Close(), release()) }
 	writer.SetMaxOpenConns(1)
 	if err := migrateSQLite(ctx, writer); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), s.Close())
@@ -59,11 +69,14 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.write, s.close = b.write, b.close
+	s.write, s.close = b.write, func() error { return errors.Join(b.close(), release()) }
 	if err := s.dialect.prepare(ctx, s.reader, reads(), s.statements); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.unlock(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
+	}
+	if s.files, err = lookAt(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
 	}
 	return s, nil

@@ -78,6 +78,7 @@ func writes() [][2]string {
 		{"quash", `UPDATE strikes SET expires_at = ?, last_at = ? WHERE hash = ?`},
 		{"revoke grant", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND revoked_at IS NULL`},
 		{"see epoch", `UPDATE epochs SET seen_at = CASE WHEN seen_at > ? THEN seen_at ELSE ? END WHERE number = (SELECT max(number) FROM epochs)`},
+		{"reset seen", `UPDATE epochs SET seen_at = ? WHERE number = (SELECT max(number) FROM epochs)`},
 		{"begin epoch", `INSERT INTO epochs (number, begun_at, seen_at)
 			SELECT CASE WHEN max(number) + 1 > ? THEN max(number) + 1 ELSE ? END, ?, ? FROM epochs RETURNING number`},
 		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},

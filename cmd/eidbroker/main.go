@@ -30,6 +30,8 @@ type commands struct {
 	Bans    bansCommand       `cmd:"" help:"List and lift bans of addresses."`
 	Person  personCommand     `cmd:"" help:"End the sessions of a person."`
 	Migrate migrateCommand    `cmd:"" help:"Bring the schema of PostgreSQL up to date, by the role that owns it."`
+	Backup  backupCommand     `cmd:"" help:"Copy the database while it is served, with a signed statement."`
+	Restore restoreCommand    `cmd:"" help:"Put a backup in place, and end all that was issued before."`
 	Token   adminTokenCommand `cmd:"" name:"admin-token" help:"Make a token for the listener of operators."`
 	Explain explainCommand    `cmd:"" help:"Say what the rules would do with a login."`
 	Check   checkCommand      `cmd:"" name:"check-config" help:"Read a configuration with all its files, and say which login methods it offers."`

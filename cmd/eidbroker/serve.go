@@ -16,6 +16,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/audit"
 	"github.com/eidbridge/eidbridge/brokers/ballast"
+	"github.com/eidbridge/eidbridge/brokers/clock"
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
@@ -50,6 +51,7 @@ const (
 type serveCommand struct {
 	Config string `help:"Configuration file; made if it is missing." default:"eidbroker.toml" type:"path"`
 	Data   string `help:"Directory of database and keys; by default that of the configuration." type:"path"`
+	Accept bool   `name:"accept-clock" help:"Believe the clock of this host although the database was last worked on much later, or long ago."`
 }
 
 // Run serves until ctx ends.
@@ -81,7 +83,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, settings, c.Config, directory(data), log, s.err)
+	return serve(ctx, settings, c.Config, directory(data), log, s.err, c.Accept)
 }
 
 func newLog(format string, w io.Writer) (*slog.Logger, error) {
@@ -95,13 +97,14 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 }
 
 // serve wires the parts and runs the server.
-func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer) error {
+func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer, acceptClock bool) error {
 	defer ballast.Load()()
 	secrets, err := loadSecrets(ctx, c, dir, log)
 	if err != nil {
 		return err
 	}
-	database, err := openStore(ctx, c, dir, secrets.masters)
+	clk := clock.New(clock.System(), log)
+	database, err := openStore(ctx, c, dir, secrets.masters, store.Alone())
 	if err != nil {
 		return err
 	}
@@ -116,10 +119,13 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 		return err
 	}
 	defer closeAudit()
+	if s.watch, err = newWatch(ctx, dir, database, clk, s.events, acceptClock); err != nil {
+		return err
+	}
 	if err := s.openGuard(c); err != nil {
 		return err
 	}
-	if s.board, err = outages.New(c.breakerSettings(), outages.Options{Store: database, Audit: s.events}); err != nil {
+	if s.board, err = outages.New(c.breakerSettings(), outages.Options{Store: database, Audit: s.events, Now: clk.Now}); err != nil {
 		return err
 	}
 	if err := s.use(ctx, c); err != nil {
@@ -151,6 +157,7 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	go s.follow(beside, path)
 	go s.guard.Follow(beside, strikesInterval)
 	go s.board.Follow(beside, outagesInterval)
+	go s.watch.follow(beside)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return s.listen(ctx, listener, monitor, office, time.Duration(c.Drain))
 }
@@ -189,14 +196,16 @@ type closingStore interface {
 	Keyring() *envelope.Keyring
 	KeepKeys(ctx context.Context, longestLife time.Duration) error
 	rotation.Store
+	epochs
+	BeginEpoch(ctx context.Context, least int, now time.Time) (int, error)
 }
 
-func openStore(ctx context.Context, c config, dir directory, masters []envelope.Master) (closingStore, error) {
-	sealed := store.WithMasters(time.Now, masters...)
+func openStore(ctx context.Context, c config, dir directory, masters []envelope.Master, options ...store.Option) (closingStore, error) {
+	options = append(options, store.WithMasters(time.Now, masters...))
 	if c.remoteDatabase() {
-		return store.OpenPostgres(ctx, c.Database, c.DatabaseConnections, sealed)
+		return store.OpenPostgres(ctx, c.Database, c.DatabaseConnections, options...)
 	}
-	return store.OpenSQLite(ctx, dir.file(c.Database), sealed)
+	return store.OpenSQLite(ctx, dir.file(c.Database), options...)
 }
 
 // keepKeys has data keys made and destroyed in time, until ctx ends.

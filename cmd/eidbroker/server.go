@@ -37,6 +37,7 @@ type server struct {
 	halted   func() error
 	guard    *abuse.Guard
 	board    *outages.Board
+	watch    *watch
 
 	settings config
 	current  atomic.Pointer[served]
@@ -63,7 +64,8 @@ func (s *server) use(ctx context.Context, c config) error {
 	var fixed func(time.Time) []brokers.Outage
 	var upstreams []brokers.Upstream
 	p, err := assemble(c, s.dir, s.secrets, s.database, s.log, func(into *provider.Config) {
-		into.Audit, into.Halted, into.Guard = s.events, s.halted, s.guard
+		into.Audit, into.Halted, into.Guard = s.events, s.stopped, s.guard
+		into.Now, into.Since = s.watch.clock.Now, s.watch.epoch.BegunAt
 		fixed, upstreams = into.Outages, into.Upstreams
 		into.Outages, into.Health = s.board.At, s.board
 	})
@@ -187,6 +189,16 @@ func (s *server) monitor() http.Handler {
 	return mux
 }
 
+// stopped says why nothing may be served, or nothing.
+func (s *server) stopped() error {
+	if s.halted != nil {
+		if err := s.halted(); err != nil {
+			return err
+		}
+	}
+	return s.watch.err()
+}
+
 // ready says why no work should be sent here, or nothing.
 func (s *server) ready(ctx context.Context) string {
 	const patience = 2 * time.Second
@@ -197,6 +209,9 @@ func (s *server) ready(ctx context.Context) string {
 	}
 	if s.halted != nil && s.halted() != nil {
 		return "the audit log cannot be written"
+	}
+	if err := s.watch.err(); err != nil {
+		return err.Error()
 	}
 	if _, err := s.database.Receipt(ctx, "readiness", time.Now()); !errors.Is(err, brokers.ErrNotFound) {
 		return "the database does not answer"
