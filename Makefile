@@ -8,6 +8,8 @@ SHELL := /bin/bash
 
 # An older installed Go fetches the one that go.mod names.
 export GOTOOLCHAIN := auto
+# Nothing changes go.mod and go.sum on the way.
+export GOFLAGS := -mod=readonly
 GO ?= go
 
 # Pinned tools. They run outside the module, so their dependencies never enter
@@ -31,7 +33,7 @@ DEMO_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) \
 	pinentry|pinentry-gnome3|pinentry-qt|pinentry-gtk-2|pinentry-curses|pinentry-tty=pinentry-curses
 TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
-	openssl=openssl nginx=nginx-light xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
+	openssl=openssl ip=iproute2 nginx=nginx-light xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
 	pinentry-tty=pinentry-tty /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
 INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
 	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin \

@@ -83,6 +83,10 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	harden()
+	for _, doubt := range look(directory(data)).doubts() {
+		log.WarnContext(ctx, "this process could be safer", "why", doubt)
+	}
 	return serve(ctx, settings, c.Config, directory(data), log, s.err, c.Accept)
 }
 
