@@ -124,8 +124,12 @@ func commitmentOf(word string) (signing.Commitment, error) {
 		word string
 		is   signing.Commitment
 	}{
-		{"origin", signing.ProofOfOrigin}, {"receipt", signing.ProofOfReceipt}, {"delivery", signing.ProofOfDelivery},
-		{"sender", signing.ProofOfSender}, {"approval", signing.ProofOfApproval}, {"creation", signing.ProofOfCreation},
+		{"origin", signing.ProofOfOrigin},
+		{"receipt", signing.ProofOfReceipt},
+		{"delivery", signing.ProofOfDelivery},
+		{"sender", signing.ProofOfSender},
+		{"approval", signing.ProofOfApproval},
+		{"creation", signing.ProofOfCreation},
 	}
 	for _, t := range types {
 		if strings.EqualFold(word, t.word) || strings.EqualFold(word, string(t.is)) {

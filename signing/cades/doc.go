@@ -15,7 +15,7 @@
 //
 // Verify takes the signer from the signing-certificate attribute, judges
 // time-stamps from the newest to the oldest, and counts countersignatures as
-// signatures. Archive time-stamps before version 3 are recognised and not judged;
-// evidence records and long-term-validation attributes are not read. Such a
-// message is verified, but not extended.
+// signatures. Archive time-stamps of version 2 are judged too, and prove times, but
+// make no level of today; evidence records and long-term-validation attributes are
+// not read. A message with one of version 2 is not extended.
 package cades

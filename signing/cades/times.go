@@ -17,21 +17,32 @@ import (
 type archive struct {
 	out   signing.TimeStamp
 	token *tsp.Token
+	// index says what it covers; one of version 2 has none and covers all but later
+	// archive time-stamps.
 	index *hashIndex
+	later func(*tsp.Token) bool
 	raw   []byte
 	right bool // imprint and signature of the token
+}
+
+// covers tells whether it covers an unsigned attribute.
+func (a *archive) covers(oid cms.OID, value []byte) bool {
+	if a.index == nil {
+		return a.later != nil && !laterArchive(oid, value, a.later)
+	}
+	return a.index.covers(oid, value)
 }
 
 // checkTimes judges the time-stamps of a signature, the archive time-stamps from
 // the newest to the oldest, each as of the time that a later one proves
 // (EN 319 102-1 5.6), and finds the best-signature-time.
 func (e *examination) checkTimes(ctx context.Context) {
-	archives := e.archives()
+	archives := e.archives(ctx)
 	slices.SortStableFunc(archives, func(a, b *archive) int { return cmp.Compare(b.at(), a.at()) })
 	now := e.proof.Best
 	for i, a := range archives {
 		if a.right {
-			e.v.judge.Token(ctx, &a.out, a.token, proven(archives[:i], now, cms.OIDArchiveTimeStampV3, a.raw))
+			e.v.judge.Token(ctx, &a.out, a.token, proven(archives[:i], now, a.kind(), a.raw))
 		}
 		if a.out.Indication == signing.TotalPassed {
 			e.proof.Before(*a.out.Time)
@@ -105,6 +116,14 @@ func digestOf(h crypto.Hash, data []byte) []byte {
 	return s.Sum(nil)
 }
 
+// kind is the attribute that it is the value of.
+func (a *archive) kind() cms.OID {
+	if a.index == nil {
+		return cms.OIDArchiveTimeStampV2
+	}
+	return cms.OIDArchiveTimeStampV3
+}
+
 func (a *archive) at() int64 {
 	if a.out.Time == nil {
 		return 0
@@ -116,7 +135,7 @@ func (a *archive) at() int64 {
 // existed by archive time-stamps that cover it.
 func proven(archives []*archive, now time.Time, oid cms.OID, value []byte) time.Time {
 	for _, a := range archives {
-		if a.out.Indication == signing.TotalPassed && a.index.covers(oid, value) && a.out.Time.Before(now) {
+		if a.out.Indication == signing.TotalPassed && a.covers(oid, value) && a.out.Time.Before(now) {
 			now = *a.out.Time
 		}
 	}
@@ -124,15 +143,13 @@ func proven(archives []*archive, now time.Time, oid cms.OID, value []byte) time.
 }
 
 // archives reads the archive time-stamps and compares them with what they cover.
-func (e *examination) archives() []*archive {
+func (e *examination) archives(ctx context.Context) []*archive {
 	var all []*archive
 	for _, raw := range e.some(cms.OIDArchiveTimeStampV3) {
 		all = append(all, e.archive(raw))
 	}
-	for range e.some(cms.OIDArchiveTimeStampV2) {
-		a := &archive{out: validation.NewTimeStamp(signing.ArchiveStamp)}
-		a.out.Fail(signing.Indeterminate, signing.FormatFailure, findArchive, "an archive time-stamp of an older form is not judged")
-		all = append(all, a)
+	for _, raw := range e.some(cms.OIDArchiveTimeStampV2) {
+		all = append(all, e.archiveV2(ctx, raw))
 	}
 	return all
 }

@@ -58,7 +58,8 @@ type verifier struct {
 	judge   *validation.Judge
 	// digests of the content by algorithm; nil when it is not at hand.
 	digests map[crypto.Hash][]byte
-	size    int64 // of the content in bytes, -1 when it is not at hand
+	content signing.Content // nil when it is not at hand
+	size    int64           // of the content in bytes, -1 when it is not at hand
 	report  *signing.Report
 	// answered tells that revocation is known for every signer.
 	answered bool
@@ -82,7 +83,7 @@ func verify(ctx context.Context, m *message, content signing.Content, o signing.
 	if len(o.Roots) == 0 {
 		v.report.NotChecked = append(v.report.NotChecked, signing.CheckChain)
 	}
-	if content != nil {
+	if v.content = content; content != nil {
 		var err error
 		if v.digests, v.size, err = signing.Digests(ctx, content, m.hashes()...); err != nil {
 			return nil, nil, fmt.Errorf("reading the signed content: %w", err)

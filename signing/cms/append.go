@@ -41,14 +41,19 @@ func (d *SignedData) addAlgorithms(b *cryptobyte.Builder) {
 	})
 }
 
-// addSets writes what follows the content.
-func (d *SignedData) addSets(b *cryptobyte.Builder) {
+// addMaterial writes certificates and crls.
+func (d *SignedData) addMaterial(b *cryptobyte.Builder) {
 	if d.hasCertificates {
 		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(d.Certificates, nil)) })
 	}
 	if d.hasCRLs {
 		b.AddASN1(explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(d.CRLs, nil)) })
 	}
+}
+
+// addSets writes what follows the content.
+func (d *SignedData) addSets(b *cryptobyte.Builder) {
+	d.addMaterial(b)
 	b.AddASN1(asn1.SET, func(b *cryptobyte.Builder) {
 		for i := range d.SignerInfos {
 			d.SignerInfos[i].add(b)
@@ -71,9 +76,7 @@ func (d *SignedData) Frame(size int64) (head, tail []byte, err error) {
 		return head, nil, err
 	}
 	bytesOf := func(f func(*cryptobyte.Builder)) []byte {
-		var b cryptobyte.Builder
-		f(&b)
-		raw, failure := b.Bytes()
+		raw, failure := built(f)
 		if failure != nil {
 			err = failure
 		}
@@ -81,14 +84,11 @@ func (d *SignedData) Frame(size int64) (head, tail []byte, err error) {
 	}
 	outerType := bytesOf(func(b *cryptobyte.Builder) { addOID(b, OIDSignedData) })
 	algorithms := bytesOf(d.addAlgorithms)
-	contentType := bytesOf(func(b *cryptobyte.Builder) { addOID(b, d.ContentType) })
 	tail = bytesOf(d.addSets)
-	octets := appendHeader(nil, asn1.OCTET_STRING, size)
-	wrapped := int64(len(octets)) + size
-	octets = append(appendHeader(nil, explicit(0), wrapped), octets...)
-	octets = append(contentType, octets...)
-	encap := int64(len(octets)) + size
-	octets = append(appendHeader(nil, asn1.SEQUENCE, encap), octets...)
+	octets, failure := d.EncapsulatedHead(size)
+	if failure != nil {
+		err = failure
+	}
 	octets = append(algorithms, octets...)
 	body := int64(len(octets)) + size + int64(len(tail))
 	octets = append(appendHeader(nil, asn1.SEQUENCE, body), octets...)
@@ -97,6 +97,62 @@ func (d *SignedData) Frame(size int64) (head, tail []byte, err error) {
 	octets = append(outerType, octets...)
 	all := int64(len(octets)) + size + int64(len(tail))
 	return append(appendHeader(nil, asn1.SEQUENCE, all), octets...), tail, err
+}
+
+// EncapsulatedHead returns what stands before size bytes of content in the DER of
+// encapContentInfo; it is all of it for a detached message.
+func (d *SignedData) EncapsulatedHead(size int64) ([]byte, error) {
+	contentType, err := built(func(b *cryptobyte.Builder) { addOID(b, d.ContentType) })
+	if !d.hasContent {
+		return append(appendHeader(nil, asn1.SEQUENCE, int64(len(contentType))), contentType...), err
+	}
+	octets := appendHeader(nil, asn1.OCTET_STRING, size)
+	wrapped := int64(len(octets)) + size
+	octets = append(appendHeader(nil, explicit(0), wrapped), octets...)
+	octets = append(contentType, octets...)
+	return append(appendHeader(nil, asn1.SEQUENCE, int64(len(octets))+size), octets...), err
+}
+
+// Material returns the DER of the elements certificates and crls, those that are there.
+func (d *SignedData) Material() ([]byte, error) { return built(d.addMaterial) }
+
+// UnsignedWithout returns the DER of the unsigned attributes less some of their values,
+// with the rest as received and in their order; nothing where none are left.
+func (si *SignerInfo) UnsignedWithout(drop func(OID, []byte) bool) ([]byte, error) {
+	var kept [][]byte
+	for _, a := range si.UnsignedAttributes {
+		var values []byte
+		for _, v := range a.Values {
+			if !drop(a.Type, v) {
+				values = append(values, v...)
+			}
+		}
+		if len(values) == 0 {
+			continue
+		}
+		raw, err := built(func(b *cryptobyte.Builder) {
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				addOID(b, a.Type)
+				b.AddASN1(asn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(values) })
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, raw)
+	}
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	return built(func(b *cryptobyte.Builder) {
+		b.AddASN1(explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(kept, nil)) })
+	})
+}
+
+func built(f func(*cryptobyte.Builder)) ([]byte, error) {
+	var b cryptobyte.Builder
+	f(&b)
+	return b.Bytes()
 }
 
 // appendHeader appends tag and definite length (X.690 8.1.3).
