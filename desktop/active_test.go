@@ -9,10 +9,10 @@ import (
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 )
 
-// TestActiveDocumentsOfPages (P-53): a page gets no signature under a document that
-// acts by itself, unless the administrator allows it, and then the person is told
-// and the journal notes it. What the person brings is named and signed.
-func TestActiveDocumentsOfPages(t *testing.T) {
+// TestActiveDocuments (P-53, P-14): nobody gets a signature under a document that acts
+// by itself, unless the administrator allows it, and then the person is told and the
+// journal notes it. A document with a second version inside is signed for nobody.
+func TestActiveDocuments(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		page    bool
@@ -25,7 +25,10 @@ func TestActiveDocumentsOfPages(t *testing.T) {
 		{"fields to fill in, of a page", true, false, pdfs.Form(), "", nil},
 		{"script, of a page", true, false, pdfs.Active()[0].Data, desktop.CodeDocumentUnsafe, nil},
 		{"script, of a page, allowed", true, true, pdfs.Active()[0].Data, "", []string{"script"}},
-		{"script, of the person", false, false, pdfs.Active()[0].Data, "", []string{"script"}},
+		{"script, of the person", false, false, pdfs.Active()[0].Data, desktop.CodeDocumentUnsafe, nil},
+		{"script, of the person, allowed", false, true, pdfs.Active()[0].Data, "", []string{"script"}},
+		{"second version, of a page", true, true, pdfs.Unlisted(5), desktop.CodeDocumentUnsafe, nil},
+		{"second version, of the person", false, true, pdfs.Unlisted(5), desktop.CodeDocumentUnsafe, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (s *Service) describe(q *request) ([]*item, error) {
 			err = signing.Refuse(signing.RefusedAmbiguous, "save the document again with a PDF program",
 				"the file has two versions of some of its objects, so programs may show different documents")
 		}
-		if err == nil && shown.Active() && !q.Origin.IsZero() && !s.AllowActive {
+		if err == nil && shown.Active() && !s.AllowActive {
 			err = unsafe(shown)
 		}
 		if err != nil {
@@ -64,8 +64,8 @@ func (s *Service) describe(q *request) ([]*item, error) {
 	return items, nil
 }
 
-// unsafe refuses a document of a page that acts by itself: the page chose it, and
-// what the person saw of it may not be what others will see (threats P-53).
+// unsafe refuses a document that acts by itself: what the person saw of it may not be
+// what others will see (threats P-53).
 func unsafe(shown Description) error {
 	var kinds []string
 	for _, f := range shown.Scan.Active() {

@@ -96,7 +96,7 @@ func CodeOf(err error) Code {
 	if _, ok := errors.AsType[*advisory.ForbiddenError](err); ok {
 		return CodeNoCertificate
 	}
-	if refused, ok := errors.AsType[*signing.RefusedError](err); ok && refused.Code == signing.RefusedUnsafe {
+	if refused, ok := errors.AsType[*signing.RefusedError](err); ok && (refused.Code == signing.RefusedUnsafe || refused.Code == signing.RefusedAmbiguous) {
 		return CodeDocumentUnsafe
 	}
 	if isDocumentError(err) {

@@ -32,9 +32,9 @@ type Config struct {
 	// Now is the wall clock, Random crypto/rand.Reader outside tests.
 	Now    func() time.Time
 	Random io.Reader
-	// AllowActive lets pages ask for signatures under documents that act by
-	// themselves: with scripts, programs to start, remote or hidden content. The
-	// person is shown what they have either way.
+	// AllowActive lets documents be signed that act by themselves: with scripts,
+	// programs to start, remote or hidden content. The person is shown what they have,
+	// and the journal notes it.
 	AllowActive bool
 	// Log receives what goes wrong on the agent's side, without names, document
 	// titles or secrets. Nil is silence.

@@ -258,6 +258,11 @@ type VerifyOptions struct {
 	// INDETERMINATE/TRY_LATER (EN 319 102-1 5.2.6.4). A revocation that is known
 	// counts all the same.
 	WithoutRevocation bool
+	// AcceptAnnotations takes annotations that were added to a PDF after signing, or
+	// changed, where no certification forbids them; they are named all the same.
+	// Without it such a signature is TOTAL_FAILED/FORMAT_FAILURE, as they can cover what
+	// was signed (threats P-30).
+	AcceptAnnotations bool
 	// ShowIdentifiers puts the subject serialNumber into the report unmasked.
 	ShowIdentifiers bool
 }

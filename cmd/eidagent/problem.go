@@ -315,6 +315,9 @@ func explainDocument(err error) *problem {
 		case refused.Advice != "":
 			p.hints = []string{refused.Advice}
 		}
+		if refused.Code == signing.RefusedUnsafe {
+			p.hints = append(p.hints, "What it does can change what is shown: eidagent scan prints where. If you want it signed all the same: --allow-active")
+		}
 		return p
 	case isBroken:
 		return &problem{exit: exitDocument, message: broken.Error(), hints: []string{

@@ -22,6 +22,7 @@ type signCommand struct {
 	Reason   string   `placeholder:"TEXT" help:"Reason to put into the signature."`
 	Location string   `placeholder:"TEXT" help:"Place to put into the signature."`
 	Level    string   `enum:"B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" placeholder:"LEVEL" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
+	Active   bool     `name:"allow-active" help:"Sign PDFs with scripts, programs to start, remote or hidden content, too. The question names what each has, and the journal notes it."`
 	JSON     bool     `name:"json" help:"Print the result as JSON."`
 	forming
 	claiming
@@ -115,7 +116,7 @@ func (c *signCommand) Run(p *program) error {
 		}
 		return c.preview(p, file, desktop.FileOptions{Password: password}, source, wanted, output)
 	}
-	service, _, closeAll, err := p.service(source, prompter, false, slog.New(slog.NewTextHandler(p.stderr, nil)))
+	service, _, closeAll, err := p.service(source, prompter, c.Active, slog.New(slog.NewTextHandler(p.stderr, nil)))
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type verifyCommand struct {
 	Offline bool     `name:"without-revocation" help:"Accept certificates although nothing says whether they were revoked."`
 	Online  bool     `help:"Ask the authorities that the certificates name, where the document does not say."`
 	Local   []string `name:"allow-local" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
+	Notes   bool     `name:"accept-annotations" help:"Accept notes, stamps and other annotations that were laid over a signed PDF, where its certification allows them. The report names each."`
 	JSON    bool     `name:"json" help:"Print the report as JSON."`
 	unlocking
 	asking
@@ -54,7 +55,7 @@ type verifyReport struct {
 const maxAnchors = 1 << 20
 
 func (c *verifyCommand) Run(p *program) error {
-	o := signing.VerifyOptions{WithoutRevocation: c.Offline}
+	o := signing.VerifyOptions{WithoutRevocation: c.Offline, AcceptAnnotations: c.Notes}
 	if c.Online {
 		o.Fetch = fetch.New(fetch.Options{Allow: c.Local})
 	}

@@ -68,7 +68,7 @@ func table() map[desktop.Code]row {
 		codeNotReady:         {http.StatusNotFound, true, "There is no signed document yet."},
 
 		desktop.CodeDocumentTooLarge:   {http.StatusRequestEntityTooLarge, false, "The document is too large."},
-		desktop.CodeDocumentUnsafe:     {http.StatusUnprocessableEntity, false, "The document acts by itself, so it is not signed for a page."},
+		desktop.CodeDocumentUnsafe:     {http.StatusUnprocessableEntity, false, "The document acts by itself or can be read in two ways, so it is not signed for a page."},
 		desktop.CodeFormatUnsupported:  {http.StatusUnprocessableEntity, false, "This kind of document or signature is not supported."},
 		desktop.CodeUserDeclined:       {http.StatusOK, true, "The person declined."},
 		desktop.CodeUserTimeout:        {http.StatusOK, true, "The person did not answer in time."},

@@ -19,13 +19,6 @@ func (e *examination) accept(r *cms.Verified) {
 	if !r.Sorted && e.out.SubFilter == subFilterCAdES {
 		e.fail(Indeterminate, SigConstraintsFailure, findCMS, "the signed attributes are not in DER order")
 	}
-	// Any handler may judge an encoding that it knows (12.8.1). A handler that
-	// nobody knows may have meant more than the encoding says (P-18).
-	switch handler := e.s.dict.Get("Filter").Name(); handler {
-	case "Adobe.PPKLite", "Adobe.PPKMS", "Entrust.PPKEF", "CICI.SignIt":
-	default:
-		e.fail(Indeterminate, SigConstraintsFailure, findSubFilter, "unknown signature handler %q", handler)
-	}
 	validation.Accept(&e.out, r.Certificate, e.proof, r.Digest, r.Algorithm.Digest)
 }
 

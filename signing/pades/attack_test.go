@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -189,7 +190,7 @@ func TestVerifyReportsLaterChanges(t *testing.T) {
 		{"an old object as catalog", map[int]string{4: catalog + ">>"}, 4, pades.ChangesOther, pades.TotalFailed},
 		{"optional content (P-38)", map[int]string{1: catalog + "/OCProperties << >> >>"}, 1, pades.ChangesOther, pades.TotalFailed},
 		{"script on opening", map[int]string{1: catalog + "/OpenAction << /S /JavaScript /JS (app.alert()) >> >>"}, 1, pades.ChangesOther, pades.TotalFailed},
-		{"annotation is added (P-30)", map[int]string{3: pageObject + strings.Replace(annots, "]", " 22 0 R]", 1) + ">>", 22: "<< /Type /Annot /Subtype /FreeText /Rect [0 0 500 500] >>"}, 1, pades.ChangesAnnotations, pades.Indeterminate},
+		{"annotation is added (P-30)", map[int]string{3: pageObject + strings.Replace(annots, "]", " 22 0 R]", 1) + ">>", 22: "<< /Type /Annot /Subtype /FreeText /Rect [0 0 500 500] >>"}, 1, pades.ChangesAnnotations, pades.TotalFailed},
 		{"unknown catalog entry", map[int]string{1: catalog + "/Names << >> >>"}, 1, pades.ChangesUndefined, pades.Indeterminate},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -201,7 +202,8 @@ func TestVerifyReportsLaterChanges(t *testing.T) {
 			if got.ChangesAfter != c.want || got.Indication != c.verdict || got.Coverage != pades.WholeRevision || got.Integrity != pades.Intact {
 				t.Errorf("got %s %s/%s %s %v", got.ChangesAfter, got.Indication, got.SubIndication, got.Coverage, got.Findings)
 			}
-			if c.verdict == pades.TotalFailed && !hasFinding(got, "changed_after_signing") {
+			code := map[pades.Changes]string{pades.ChangesOther: "changed_after_signing", pades.ChangesAnnotations: "annotations_added"}[c.want]
+			if c.verdict == pades.TotalFailed && (got.SubIndication != pades.FormatFailure || !hasFinding(got, code)) {
 				t.Errorf("findings %v", got.Findings)
 			}
 		})
@@ -284,9 +286,52 @@ func TestVerifyRefusesForeignMessages(t *testing.T) {
 		formatFailure(t, bytes.Replace(signed, []byte("/ETSI.CAdES.detached"), []byte("/ETSI.CAdES.detatche"), 1))
 	})
 	t.Run("unknown handler (P-18)", func(t *testing.T) {
-		got := verify(t, resign(t, pdfs.Classic(), "/Adobe.PPKLite", "/Adobe.PPKLitf"), trusted()).Signatures[0]
-		if got.Indication != pades.Indeterminate || got.SubIndication != pades.SigConstraintsFailure || got.Integrity != pades.Intact {
-			t.Errorf("verdict: %+v", got)
+		formatFailure(t, resign(t, pdfs.Classic(), "/Adobe.PPKLite", "/Adobe.PPKLitf"))
+	})
+	for _, legacy := range []string{"/adbe.pkcs7.sha1", "/adbe.x509.rsa_sha1"} {
+		t.Run("legacy encoding "+legacy+" (P-18)", func(t *testing.T) {
+			const name = "/ETSI.CAdES.detached"
+			got := verify(t, resign(t, pdfs.Classic(), name, fmt.Sprintf("%-*s", len(name), legacy)), trusted()).Signatures[0]
+			if got.Indication != pades.Indeterminate || got.SubIndication != pades.CryptoConstraintsFailure || !hasFinding(got, "legacy_encoding") {
+				t.Errorf("verdict: %+v", got)
+			}
+		})
+	}
+	t.Run("signature of a person as a time-stamp (P-18)", func(t *testing.T) {
+		const name = "/ETSI.CAdES.detached"
+		report := verify(t, resign(t, pdfs.Classic(), name, fmt.Sprintf("%-*s", len(name), "/ETSI.RFC3161")), trusted())
+		if len(report.Signatures) != 0 || len(report.TimeStamps) != 1 {
+			t.Fatalf("%d signatures, %d time-stamps", len(report.Signatures), len(report.TimeStamps))
+		}
+		if got := report.TimeStamps[0]; got.Indication != pades.TotalFailed || got.SubIndication != pades.FormatFailure || got.Time != nil {
+			t.Errorf("time-stamp: %+v", got)
+		}
+	})
+	t.Run("time-stamp as the signature of a person (P-18)", func(t *testing.T) {
+		s := newState(t)
+		stamped, _ := s.sign(t, pdfs.Classic(), signing.BaselineLTA)
+		honest := s.verify(t, stamped)
+		if len(honest.Signatures) != 1 || len(honest.TimeStamps) != 1 || !honest.Passed() {
+			t.Fatalf("%+v", honest)
+		}
+		at := bytes.LastIndex(stamped, []byte("/SubFilter /ETSI.RFC3161"))
+		for _, as := range []string{"/SubFilter /ETSI.CAdES.detached", "/SubFilter /adbe.pkcs7.detached"} {
+			// A name that is longer takes the blanks of the byte range.
+			blanks := bytes.LastIndex(stamped, []byte("        "))
+			grown := append(append(bytes.Clone(stamped[:at]), as...), stamped[at+len("/SubFilter /ETSI.RFC3161"):blanks]...)
+			grown = append(grown, stamped[blanks+len(as)-len("/SubFilter /ETSI.RFC3161"):]...)
+			if len(grown) != len(stamped) {
+				t.Fatalf("%d bytes instead of %d", len(grown), len(stamped))
+			}
+			report := verify(t, grown, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now()})
+			for _, got := range report.Signatures {
+				if got.Field == honest.TimeStamps[0].Field && (got.Indication != pades.TotalFailed || got.SubIndication != pades.FormatFailure) {
+					t.Errorf("verdict: %+v", got)
+				}
+			}
+			if len(report.Signatures) != 2 || report.Passed() {
+				t.Errorf("%d signatures, passed %v", len(report.Signatures), report.Passed())
+			}
 		}
 	})
 	t.Run("no handler (P-18)", func(t *testing.T) {

@@ -1,6 +1,9 @@
 package pades
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -152,13 +155,13 @@ func (c *comparison) compareObject(number uint32, before, after pdf.Indirect) er
 	case kind == "Page":
 		return c.comparePage(before.Value, after.Value)
 	case before.Value.Kind() == pdf.Array && len(c.referrers[number]) > 0 && c.referredOnly(number, inAnnots):
-		c.compareAnnotations(before.Value, after.Value)
+		return c.compareAnnotations(before.Value, after.Value)
 	case before.Stream() && (kind == "XRef" || kind == "ObjStm") && len(c.referrers[number]) == 0:
 		// A number of the old cross-reference machinery was used again.
 	case slices.ContainsFunc(c.referrers[number], func(r referrer) bool { return r.kind == "Page" && r.key != "Annots" && r.key != "Parent" }):
 		c.set.raise(ChangesOther, "page content changed")
 	case before.Value.Get("Subtype").Name() != "" && !before.Value.Get("Rect").IsNull() && c.referredAsAnnotation(number):
-		c.set.raise(ChangesAnnotations, "an annotation changed")
+		return c.annotation(pdf.Ref{Number: number}, after.Value, c.after, "was changed")
 	default:
 		c.set.raise(ChangesUndefined, "object %d changed", number)
 	}
@@ -186,14 +189,16 @@ func (c *comparison) comparePage(before, after pdf.Object) error {
 		if err != nil {
 			return err
 		}
-		c.compareAnnotations(old, now)
+		if err := c.compareAnnotations(old, now); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // compareAnnotations judges a list of annotations: widgets of fields that were
 // signed later are explained, others are annotations.
-func (c *comparison) compareAnnotations(before, after pdf.Object) {
+func (c *comparison) compareAnnotations(before, after pdf.Object) error {
 	old := before.Items()
 	for _, item := range after.Items() {
 		if slices.ContainsFunc(old, func(o pdf.Object) bool { return pdf.Equal(o, item) }) {
@@ -204,11 +209,69 @@ func (c *comparison) compareAnnotations(before, after pdf.Object) {
 			c.set.raise(class, "a signature field was added")
 			continue
 		}
-		c.set.raise(ChangesAnnotations, "an annotation was added")
+		if err := c.annotation(ref, item, c.after, "was added"); err != nil {
+			return err
+		}
 	}
 	for _, item := range old {
 		if !slices.ContainsFunc(after.Items(), func(o pdf.Object) bool { return pdf.Equal(o, item) }) {
-			c.set.raise(ChangesAnnotations, "an annotation was removed")
+			ref, _ := item.Ref()
+			if err := c.annotation(ref, item, c.before, "was removed"); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// annotation notes what happened to an annotation of a document, which may be given
+// by reference: its kind, its page and where it lies on it, in points.
+func (c *comparison) annotation(ref pdf.Ref, item pdf.Object, doc *pdf.Document, what string) error {
+	c.set.raise(ChangesAnnotations, "an annotation %s", what)
+	if len(c.set.annotations) == maxNotes {
+		return nil
+	}
+	dict, err := doc.Resolve(item)
+	if err != nil {
+		return err
+	}
+	rect, err := doc.Value(dict, "Rect")
+	if err != nil {
+		return err
+	}
+	place := "without a rectangle"
+	if side := rect.Items(); len(side) == 4 {
+		place = "at"
+		for _, s := range side {
+			number, _ := s.Float()
+			place += fmt.Sprintf(" %g", number)
+		}
+	}
+	page, err := pageOf(doc, ref, item)
+	if err != nil {
+		return err
+	}
+	c.set.annotations = append(c.set.annotations, fmt.Sprintf("%q %s %s %s", cmp.Or(dict.Get("Subtype").Name(), "?"), page, place, what))
+	return nil
+}
+
+// pageOf names the page that lists an annotation.
+func pageOf(doc *pdf.Document, ref pdf.Ref, item pdf.Object) (string, error) {
+	found := "on no page"
+	var failed error
+	err := doc.WalkPages(func(p pdf.Page) bool {
+		annots, err := doc.Value(p.Dict, "Annots")
+		if err != nil {
+			failed = err
+			return false
+		}
+		for _, a := range annots.Items() {
+			if r, ok := a.Ref(); ok && r.Number == ref.Number || !ok && pdf.Equal(a, item) {
+				found = fmt.Sprintf("on page %d", p.Number)
+				return false
+			}
+		}
+		return true
+	})
+	return found, errors.Join(failed, err)
 }

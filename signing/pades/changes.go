@@ -16,13 +16,15 @@ type changeSet struct {
 	why   string // the first reason for the class
 	// notes are harmless changes that a reader of the verdict should know of.
 	notes []Finding
+	// annotations says what was done to which annotation, where.
+	annotations []string
 	// locked names a field that was changed although a signature locked it.
 	locked string
 	// active tells that something was added which acts by itself.
 	active bool
 }
 
-// maxNotes bounds the notes of one comparison.
+// maxNotes bounds the notes of one comparison, and the annotations it names.
 const maxNotes = 20
 
 func (s *changeSet) note(code, format string, args ...any) {

@@ -137,8 +137,14 @@ func (e *examination) checkShape() bool {
 	}
 	e.shape = shape
 	e.out.ByteRange = shape.byteRange()
-	if dict.Get("Filter").Name() == "" {
+	// Any handler may judge an encoding that it knows (12.8.1). A handler that
+	// nobody knows may have meant more than the encoding says (P-18).
+	switch handler := dict.Get("Filter").Name(); handler {
+	case "Adobe.PPKLite", "Adobe.PPKMS", "Entrust.PPKEF", "CICI.SignIt":
+	case "":
 		return wrong(findSubFilter, "the signature dictionary names no handler")
+	default:
+		return wrong(findSubFilter, "unknown signature handler %q", handler)
 	}
 	switch e.out.SubFilter {
 	case subFilterCAdES, subFilterPKCS7:
@@ -202,11 +208,25 @@ func (e *examination) checkChanges(view *pdf.Document) {
 			e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no change, but the document was signed or filled in later")
 		}
 	case ChangesAnnotations:
-		if permission == 1 || permission == 2 {
-			e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no annotations, but some were added")
-		}
+		e.checkAnnotations(permission, set)
 	case ChangesOther:
 		e.fail(TotalFailed, FormatFailure, findChanged, "the document was changed after signing: %s", set.why)
+	}
+}
+
+// checkAnnotations names what was laid over the pages.
+func (e *examination) checkAnnotations(permission int64, set changeSet) {
+	accepted := e.v.opts.AcceptAnnotations
+	if permission == 1 || permission == 2 {
+		accepted = false
+		e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no annotations, but some were added")
+	}
+	for _, what := range set.annotations {
+		if accepted {
+			e.note(findAnnotations, "annotations were accepted: %s", what)
+		} else {
+			e.fail(TotalFailed, FormatFailure, findAnnotations, "annotations were added or changed after signing: %s", what)
+		}
 	}
 }
 
@@ -230,10 +250,7 @@ func (e *examination) permission(view *pdf.Document) int64 {
 // acceptChanges is the part of signature acceptance (5.2.8) that looks at
 // changes; it comes after the certificate path.
 func (e *examination) acceptChanges() {
-	switch e.out.ChangesAfter {
-	case ChangesAnnotations:
-		e.fail(Indeterminate, SigConstraintsFailure, findAnnotations, "annotations were added or changed after signing: %s", e.v.changes[e.index].why)
-	case ChangesUndefined:
+	if e.out.ChangesAfter == ChangesUndefined {
 		e.fail(Indeterminate, SigConstraintsFailure, findUnclassified, "the document was changed after signing in ways that were not recognised as harmless: %s", e.v.changes[e.index].why)
 	}
 }

@@ -130,6 +130,9 @@ func TestVerifyRefusesSecondVersions(t *testing.T) {
 	at := bytes.LastIndex(signed, []byte("startxref"))
 	second := append(bytes.Clone(signed[:at]), "5 0 obj\n<< /Length 2 >>\nstream\nBT\nendstream\nendobj\n"...)
 	formatFailure(t, append(second, signed[at:]...))
+	// So does one of another generation, which some readers take for newer.
+	second = append(bytes.Clone(signed[:at]), "5 1 obj\n<< /Length 2 >>\nstream\nBT\nendstream\nendobj\n"...)
+	formatFailure(t, append(second, signed[at:]...))
 	// Left over without being anybody's second version, an object harms nothing.
 	signed, _ = sign(t, pdfs.Unlisted(25), citizen(t), pades.Options{})
 	if got := verify(t, signed, trusted()); !got.Passed() {

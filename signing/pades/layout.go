@@ -165,9 +165,14 @@ func (l *layout) inspectFile() error {
 // refuseSecondVersions looks for objects that a reader which searches for them would
 // take for others (P-14). Verify fails signatures over them.
 func (l *layout) refuseSecondVersions() error {
-	const most = 100_000 // objects; beyond, memory is worth more, and Verify looks anyway
-	if n, _ := l.doc.Trailer().Get("Size").Int(); l.doc.Rebuilt() || l.doc.Size() > maxScannedFile || n > most {
+	// Beyond, it takes more time and memory than all the rest. ScanDocument and Verify
+	// look for them in any file.
+	const most = 100_000 // objects
+	if n, _ := l.doc.Trailer().Get("Size").Int(); n > most {
 		return nil
+	}
+	if l.doc.Rebuilt() {
+		return nil // all of them were looked for
 	}
 	twice := uint32(0)
 	err := l.doc.Unlisted(func(ref pdf.Ref, another bool) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -179,6 +180,40 @@ func TestChangesAfterSigning(t *testing.T) {
 				}
 				if !want && p == pades.CertifyNoChanges && c.class == filled && !hasFinding(got, "docmdp_violation") {
 					t.Errorf("findings %v", got.Findings)
+				}
+			})
+		}
+	}
+}
+
+// TestAnnotationsAreNamed lays five kinds over a signed page (P-30): they fail the
+// signature by page and rectangle, unless a policy accepts them, and then they are
+// named all the same. What the certification forbids no policy accepts.
+func TestAnnotationsAreNamed(t *testing.T) {
+	cred := citizen(t)
+	for _, p := range []pades.Certification{pades.NotCertified, pades.CertifyNoChanges, pades.CertifyForms, pades.CertifyAnnotations} {
+		signed, _ := sign(t, pdfs.DressedForm(), cred, pades.Options{Certify: p})
+		for _, kind := range []string{"FreeText", "Stamp", "Redact", "Widget", "Square"} {
+			t.Run(fmt.Sprintf("P %d %s", p, kind), func(t *testing.T) {
+				file := pdfs.Revise(signed, map[int]string{
+					3:  strings.Replace(body(t, signed, 3), "/Annots [", "/Annots [90 0 R ", 1),
+					90: "<< /Type /Annot /Subtype /" + kind + " /Rect [72 700 300.5 740] /IC [1 1 1] >>",
+				}, 1)
+				named := func(s pades.Signature) bool {
+					return slices.ContainsFunc(s.Findings, func(f pades.Finding) bool {
+						return f.Code == "annotations_added" && strings.HasSuffix(f.Text, fmt.Sprintf("%q on page 1 at 72 700 300.5 740 was added", kind))
+					})
+				}
+				got := verify(t, file, trusted()).Signatures[0]
+				if got.ChangesAfter != pades.ChangesAnnotations || got.Indication != pades.TotalFailed || got.SubIndication != pades.FormatFailure || !named(got) {
+					t.Errorf("%s %s/%s %v", got.ChangesAfter, got.Indication, got.SubIndication, got.Findings)
+				}
+				policy := trusted()
+				policy.AcceptAnnotations = true
+				got = verify(t, file, policy).Signatures[0]
+				allowed := p == pades.NotCertified || p == pades.CertifyAnnotations
+				if (got.Indication == pades.TotalPassed) != allowed || !named(got) {
+					t.Errorf("with the policy: %s/%s %v", got.Indication, got.SubIndication, got.Findings)
 				}
 			})
 		}

@@ -95,7 +95,6 @@ const (
 	maxScannedPages = 2_000    // pages whose content is looked at
 	maxScannedBytes = 48 << 20 // bytes of content
 	maxExamples     = 5        // places, of each kind
-	maxScannedFile  = 64 << 20 // bytes of a file that is searched for unlisted objects
 	maxNameShown    = 80       // characters
 )
 

@@ -191,10 +191,6 @@ func (s *scanner) unused() error {
 // unlisted looks for objects that stand in the file but in none of its tables:
 // what a reader that searches for objects would find, and ours does not (P-14).
 func (s *scanner) unlisted() error {
-	if s.doc.Size() > maxScannedFile {
-		s.complete = false
-		return nil
-	}
 	if s.doc.Rebuilt() {
 		return nil // all of them were looked for
 	}

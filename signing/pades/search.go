@@ -13,11 +13,9 @@ const maxSearched = 20_000
 // second version that no table names (P-14), and for signatures that belong to no
 // field (P-16).
 func (v *verifier) search(r *Report) error {
-	if v.doc.Size() <= maxScannedFile {
-		err := v.doc.Unlisted(func(_ pdf.Ref, another bool) { v.ambiguous = v.ambiguous || another })
-		if err != nil {
-			return err
-		}
+	err := v.doc.Unlisted(func(_ pdf.Ref, another bool) { v.ambiguous = v.ambiguous || another })
+	if err != nil {
+		return err
 	}
 	known := make(map[pdf.Ref]bool, len(v.signed))
 	for _, s := range v.signed {
