@@ -22,7 +22,7 @@ func TestBattery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := newUpstream(t, func(c *Config) { c.Metadata = keys.Metadata(nodeID, nodeURL) })
+	u := newUpstream(t, func(c *Config) { c.Metadata = keys.Metadata(nodeID, badidp.Endpoints{SignOn: nodeURL}) })
 	for _, f := range badidp.Battery() {
 		x := badidp.Exchange{
 			IdP: nodeID, SP: spID, ACS: acs, RequestID: "_", RelayState: state, Now: now,

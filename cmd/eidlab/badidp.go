@@ -80,7 +80,7 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	server := &badidp.Server{Base: "http://" + listener.Addr().String(), Keys: keys, SP: *sp, Person: c.person(), Lower: c.Lower, Encrypt: c.Encrypt, Clock: time.Now}
 	server.Choose(faults[0].Name)
 	if c.Metadata != "" {
-		if err := os.WriteFile(c.Metadata, keys.Metadata(server.EntityID(), server.SignOn()), 0o600); err != nil {
+		if err := os.WriteFile(c.Metadata, keys.Metadata(server.EntityID(), badidp.Endpoints{SignOn: server.SignOn()}), 0o600); err != nil {
 			return err
 		}
 	}

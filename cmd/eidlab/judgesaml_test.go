@@ -139,7 +139,7 @@ func TestJudgeSAMLTrustsNobodyByDefault(t *testing.T) {
 		}
 		return write(name, []byte(d.Fields[0].Value))
 	}
-	metadata := write("idp.xml", keys.Metadata(x.IdP, "http://idp.example/sso"))
+	metadata := write("idp.xml", keys.Metadata(x.IdP, badidp.Endpoints{SignOn: "http://idp.example/sso"}))
 	for _, row := range []struct {
 		name   string
 		args   []string
