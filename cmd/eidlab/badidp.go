@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,13 @@ type badIDPCommand struct {
 	Text       string   `name:"success-text" help:"Text of the page after a login that was accepted." placeholder:"TEXT"`
 	Fault      []string `help:"Only this fault; may be repeated. A server answers with the first." placeholder:"NAME" sep:"none"`
 	Area       []string `help:"Only faults of this area; may be repeated." placeholder:"AREA" sep:"none"`
+	Artifact   bool     `help:"Answer by artifact, which the service provider resolves over TLS."`
+	Back       string   `name:"back-channel" help:"Where artifacts are resolved." default:"127.0.0.1:8191" placeholder:"HOST:PORT"`
+	TLSOut     string   `name:"tls-out" help:"Write the certificate of the back channel's server here (PEM)." placeholder:"FILE"`
+	Logout     string   `name:"logout-url" help:"Its logout service, for the faults of area logout, if not the one of the metadata." placeholder:"URL"`
+	LeaveStart string   `name:"logout-start" help:"An address of the service provider that begins a logout, for faults of its answers." placeholder:"URL"`
+	LeaveText  string   `name:"logout-text" help:"Text of the page after a logout whose answer was accepted." placeholder:"TEXT"`
+	Reload     string   `help:"A command that has the service provider read --metadata-out again, for the faults of area metadata; its failure is a refusal." placeholder:"COMMAND"`
 	Listen     string   `help:"Where the identity provider listens; its entity identifier has it." default:"127.0.0.1:8190" placeholder:"HOST:PORT"`
 	Keys       string   `help:"File that keeps the keys, made where it is missing; without it, they are new at every start." placeholder:"FILE"`
 	Metadata   string   `name:"metadata-out" help:"Write the identity provider's metadata here before anything else." placeholder:"FILE"`
@@ -50,7 +58,7 @@ type badIDPCommand struct {
 // Run ends with exit code 1 where a fault was accepted or nothing was proven.
 func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	if c.List {
-		for _, f := range badidp.Battery() {
+		for _, f := range everyFault() {
 			if _, err := fmt.Fprintf(s.out, "%-44s %-11s %s\n", f.Name, f.Area, f.What); err != nil {
 				return err
 			}
@@ -74,13 +82,22 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer listener.Close()
-	if local := netip.MustParseAddrPort(listener.Addr().String()).Addr(); !local.IsLoopback() {
-		return fmt.Errorf("a bad identity provider listens on loopback only, not at %s", local)
-	}
 	server := &badidp.Server{Base: "http://" + listener.Addr().String(), Keys: keys, SP: *sp, Person: c.person(), Lower: c.Lower, Encrypt: c.Encrypt, Clock: time.Now}
-	server.Choose(faults[0].Name)
+	if err := onlyHere(listener); err != nil {
+		return err
+	}
+	if c.Artifact {
+		stop, err := c.serveBackChannel(ctx, server)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	if len(faults) > 0 {
+		server.Choose(faults[0].Name)
+	}
 	if c.Metadata != "" {
-		if err := os.WriteFile(c.Metadata, keys.Metadata(server.EntityID(), badidp.Endpoints{SignOn: server.SignOn()}), 0o600); err != nil {
+		if err := os.WriteFile(c.Metadata, server.Metadata(), 0o600); err != nil {
 			return err
 		}
 	}
@@ -96,6 +113,9 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 		}
 	}
 	if c.Status == 0 && c.Text == "" {
+		if len(faults) == 0 {
+			return errors.New("faults of logout and metadata are tried in a run: say --success-status or --success-text")
+		}
 		fmt.Fprintf(s.err, "Answers browsers with %q until Ctrl-C; %s/ chooses. For a run with a report, say --success-status or --success-text.\n", faults[0].Name, server.Base)
 		select {
 		case <-ctx.Done():
@@ -107,11 +127,49 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	return c.run(ctx, s, server, faults)
 }
 
+// everyFault is the list of all batteries.
+func everyFault() []badidp.Fault {
+	all := badidp.Battery()
+	for _, f := range badidp.LogoutBattery() {
+		all = append(all, f.Fault)
+	}
+	for _, f := range badidp.MetadataBattery() {
+		all = append(all, f.Fault)
+	}
+	return all
+}
+
+// onlyHere refuses a listener that other machines reach.
+func onlyHere(listener net.Listener) error {
+	if local := netip.MustParseAddrPort(listener.Addr().String()).Addr(); !local.IsLoopback() {
+		return fmt.Errorf("a bad identity provider listens on loopback only, not at %s", local)
+	}
+	return nil
+}
+
+// serveBackChannel serves artifact resolution over TLS until stop.
+func (c *badIDPCommand) serveBackChannel(ctx context.Context, server *badidp.Server) (stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Back)
+	if err != nil {
+		return nil, err
+	}
+	if err := onlyHere(listener); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	server.Back = &badidp.BackChannel{Keys: server.Keys}
+	server.Resolve = "https://" + listener.Addr().String() + "/resolve"
+	if c.TLSOut != "" {
+		if err := os.WriteFile(c.TLSOut, server.Keys.ServerPEM(), 0o600); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+	}
+	h := &http.Server{Handler: labpages.LoopbackOnly(server.Back.Handler()), TLSConfig: server.Back.TLS(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = h.ServeTLS(listener, "", "") }() // ends with stop
+	return func() { _ = h.Close() }, nil
+}
+
 func (c *badIDPCommand) run(ctx context.Context, s streams, server *badidp.Server, faults []badidp.Fault) error {
-	report, err := badidp.Run(ctx, badidp.Target{
-		ServiceProvider: server.SP, IdP: server.EntityID(), SignOn: server.SignOn(), Start: c.Start,
-		SuccessStatus: c.Status, SuccessText: c.Text, Person: server.Person, Class: c.Class, Lower: c.Lower, Encrypt: c.Encrypt,
-	}, server.Keys, faults)
+	report, err := c.tryAll(ctx, server, faults)
 	if report != nil {
 		if c.JSON {
 			out := json.NewEncoder(s.out)
@@ -132,28 +190,77 @@ func (c *badIDPCommand) run(ctx context.Context, s streams, server *badidp.Serve
 	return nil
 }
 
-// faults are the chosen ones; all of them, if none is.
+// tryAll runs the chosen faults of each battery, as far as the flags say where:
+// answers, logout messages, metadata.
+func (c *badIDPCommand) tryAll(ctx context.Context, server *badidp.Server, faults []badidp.Fault) (*badidp.Report, error) {
+	t := badidp.Target{
+		ServiceProvider: server.SP, IdP: server.EntityID(), SignOn: server.SignOn(), LogoutService: server.LogoutService(), Start: c.Start,
+		SuccessStatus: c.Status, SuccessText: c.Text, Person: server.Person, Class: c.Class, Lower: c.Lower, Encrypt: c.Encrypt, Artifact: server.Back, Clock: time.Now,
+	}
+	report, err := badidp.Run(ctx, t, server.Keys, faults)
+	if logout := c.logoutFaults(); err == nil && len(logout) > 0 {
+		var more *badidp.Report
+		more, err = badidp.RunLogout(ctx, t, badidp.LogoutTarget{Service: server.SP.Logout, Start: c.LeaveStart, Text: c.LeaveText}, server.Keys, logout)
+		report.Join(more)
+	}
+	if metadata := c.metadataFaults(); err == nil && len(metadata) > 0 {
+		var more *badidp.Report
+		more, err = badidp.RunMetadata(ctx, t, server.Endpoints(), server.Keys, metadata, c.reload)
+		report.Join(more)
+	}
+	return report, err
+}
+
+// reload gives the service provider a metadata document.
+func (c *badIDPCommand) reload(ctx context.Context, document []byte) error {
+	if err := os.WriteFile(c.Metadata, document, 0o600); err != nil {
+		return err
+	}
+	return exec.CommandContext(ctx, "/bin/sh", "-c", c.Reload).Run()
+}
+
+// wants says whether the flags choose a fault.
+func (c *badIDPCommand) wants(f badidp.Fault) bool {
+	return slices.Contains(c.Fault, f.Name) || len(c.Fault) == 0 && (len(c.Area) == 0 || slices.Contains(c.Area, f.Area))
+}
+
+// faults are the chosen ones of answers; all of them, if none is.
 func (c *badIDPCommand) faults() ([]badidp.Fault, error) {
-	var chosen []badidp.Fault
+	known := everyFault()
 	for _, name := range c.Fault {
-		f, ok := badidp.Find(name)
-		if !ok {
+		if !slices.ContainsFunc(known, func(f badidp.Fault) bool { return f.Name == name }) {
 			return nil, fmt.Errorf("no fault is called %q; try eidlab badidp --list", name)
 		}
-		chosen = append(chosen, f)
 	}
-	if len(c.Fault) > 0 {
-		return chosen, nil
+	if !slices.ContainsFunc(known, c.wants) {
+		return nil, errors.New("no fault is of this area; try eidlab badidp --list")
 	}
+	var chosen []badidp.Fault
 	for _, f := range badidp.Battery() {
-		if len(c.Area) == 0 || slices.Contains(c.Area, f.Area) {
+		if c.wants(f) {
 			chosen = append(chosen, f)
 		}
 	}
-	if len(chosen) == 0 {
-		return nil, errors.New("no fault is of this area; try eidlab badidp --list")
-	}
 	return chosen, nil
+}
+
+// logoutFaults are the chosen ones of logout messages, where there is a service.
+func (c *badIDPCommand) logoutFaults() []badidp.LogoutFault {
+	if c.Logout == "" {
+		return nil
+	}
+	return slices.DeleteFunc(badidp.LogoutBattery(), func(f badidp.LogoutFault) bool { return !c.wants(f.Fault) })
+}
+
+// metadataFaults are the chosen ones of metadata, where it can be read again. The
+// right document comes first.
+func (c *badIDPCommand) metadataFaults() []badidp.MetadataFault {
+	if c.Reload == "" {
+		return nil
+	}
+	return slices.DeleteFunc(badidp.MetadataBattery(), func(f badidp.MetadataFault) bool {
+		return !c.wants(f.Fault) && (!f.Valid || !slices.Contains(c.Area, f.Area))
+	})
 }
 
 func (c *badIDPCommand) serviceProvider() (*badidp.ServiceProvider, error) {
@@ -167,13 +274,23 @@ func (c *badIDPCommand) serviceProvider() (*badidp.ServiceProvider, error) {
 			return nil, fmt.Errorf("%s: %w", c.SPMetadata, err)
 		}
 	}
+	if c.Artifact {
+		sp.ACS = sp.ArtifactACS
+	}
 	if c.Target != "" {
 		sp.ACS = c.Target
+	}
+	if c.Logout == "" {
+		c.Logout = sp.Logout
+	}
+	sp.Logout = c.Logout
+	if c.Reload != "" && c.Metadata == "" {
+		return nil, errors.New("--reload needs --metadata-out, the file that is read again")
 	}
 	if sp.EntityID == "" || sp.ACS == "" {
 		return nil, errors.New("say whom to test: --sp-metadata, or --sp-entity and --target")
 	}
-	for _, address := range []string{sp.ACS, c.Start} {
+	for _, address := range []string{sp.ACS, c.Start, c.Logout, c.LeaveStart} {
 		if u, err := url.Parse(address); address != "" && (err != nil || !local(u.Hostname()) && !c.Mine) {
 			return nil, fmt.Errorf("%s is not on this machine; say --target-is-mine-to-test if you may send attacks there", address)
 		}
