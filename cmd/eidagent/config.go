@@ -27,6 +27,7 @@ func configFile() string {
 // environment.
 type settings struct {
 	TSA        []string `toml:"tsa"`
+	Accounts   string   `toml:"tsa-accounts"`
 	Anchors    string   `toml:"anchors"`
 	AllowLocal []string `toml:"allow-local"`
 	Level      string   `toml:"level"`
@@ -42,8 +43,10 @@ func readSettings(r io.Reader) (kong.Resolver, error) {
 		}
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
-	if s.Anchors != "" && !filepath.IsAbs(s.Anchors) {
-		return nil, fmt.Errorf("configuration file: anchors is not an absolute path: %s", s.Anchors)
+	for option, path := range map[string]string{"anchors": s.Anchors, "tsa-accounts": s.Accounts} {
+		if path != "" && !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("configuration file: %s is not an absolute path: %s", option, path)
+		}
 	}
 	return &s, nil
 }
@@ -59,6 +62,8 @@ func (s *settings) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) 
 	switch flag.Name {
 	case "tsa":
 		return listed(s.TSA), nil
+	case "tsa-accounts":
+		return given(s.Accounts), nil
 	case "allow-local":
 		return listed(s.AllowLocal), nil
 	case "anchors":

@@ -17,9 +17,10 @@ import (
 
 // raising names the services that levels above B-B need.
 type raising struct {
-	TSA     []string `name:"tsa" env:"EIDAGENT_TSA" placeholder:"URL" help:"Time-stamping authority; several are tried in order."`
-	Anchors string   `env:"EIDAGENT_ANCHORS" placeholder:"PATH" help:"Where certificate paths end: a PEM file, or a folder of *.pem files."`
-	Local   []string `name:"allow-local" env:"EIDAGENT_ALLOW_LOCAL" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
+	TSA      []string `name:"tsa" env:"EIDAGENT_TSA" placeholder:"URL" help:"Time-stamping authority; several are tried in order."`
+	Accounts string   `name:"tsa-accounts" env:"EIDAGENT_TSA_ACCOUNTS" placeholder:"FILE" help:"Private file with the accounts at time-stamping authorities that ask for a name and password or a client certificate."`
+	Anchors  string   `env:"EIDAGENT_ANCHORS" placeholder:"PATH" help:"Where certificate paths end: a PEM file, or a folder of *.pem files."`
+	Local    []string `name:"allow-local" env:"EIDAGENT_ALLOW_LOCAL" placeholder:"HOST:PORT" help:"Services inside this computer or its network that may be asked."`
 }
 
 // services returns whom to ask for a level, nil for B-B.
@@ -32,10 +33,18 @@ func (a *raising) services(level signing.Baseline) (*signing.Services, error) {
 			"Name a time-stamping authority with --tsa URL, in EIDAGENT_TSA, or as tsa in the configuration file.",
 		}}
 	}
+	accounts, err := readAccounts(a.Accounts)
+	if err != nil {
+		return nil, err
+	}
 	client := fetch.New(fetch.Options{Allow: a.Local})
 	stamps := &tsp.Client{Fetch: client}
 	for _, url := range a.TSA {
-		stamps.Servers = append(stamps.Servers, tsp.Server{URL: url})
+		server := tsp.Server{URL: url}
+		if account := accounts[url]; account != nil {
+			server.Fetch = fetch.New(fetch.Options{Allow: a.Local, Account: account})
+		}
+		stamps.Servers = append(stamps.Servers, server)
 	}
 	s := &signing.Services{TimeStamps: stamps, Fetch: client}
 	if a.Anchors == "" {

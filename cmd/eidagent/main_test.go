@@ -83,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"card":       cmdCard,
 			"configured": cmdConfigured,
 			"country":    cmdCountry,
+			"members":    cmdMembers,
 			"exits":      cmdExits,
 			"fault":      cmdFault,
 		},

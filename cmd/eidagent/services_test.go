@@ -1,11 +1,17 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -61,4 +67,47 @@ func cmdConfigured(ts *testscript.TestScript, neg bool, args []string) {
 	lab := ts.Getenv("LAB")
 	content := "tsa = [\"http://" + lab + "/tsa/ee\"]\nanchors = \"" + ts.MkAbs("lab") + "\"\nallow-local = [\"" + lab + "\"]\nlevel = \"B-LTA\"\n"
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(content), 0o600))
+}
+
+// cmdMembers starts a time-stamping authority in front of the country's that serves its
+// members only: by name and password below /user, by client certificate below /card. It
+// leaves its address in $MEMBERS, who vouches for it in club/ca.pem, and a certificate
+// with its key in club/.
+//
+//	members
+func cmdMembers(ts *testscript.TestScript, neg bool, args []string) {
+	inner, err := url.Parse("http://" + ts.Getenv("LAB"))
+	ts.Check(err)
+	proxy := httputil.NewSingleHostReverseProxy(inner)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		switch path, member := strings.CutPrefix(r.URL.Path, "/card"); {
+		case member && len(r.TLS.PeerCertificates) > 0:
+			r.URL.Path = path
+		case strings.HasPrefix(r.URL.Path, "/user") && user == "acme" && password == "open sesame":
+			r.URL.Path = strings.TrimPrefix(r.URL.Path, "/user")
+		default:
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of those who do not know it
+	server.StartTLS()
+	ts.Defer(server.Close)
+	ts.Setenv("MEMBERS", server.Listener.Addr().String())
+	folder := ts.MkAbs("club")
+	ts.Check(os.Mkdir(folder, 0o700))
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	ts.Check(err)
+	for name, block := range map[string]*pem.Block{
+		"ca.pem": {Type: "CERTIFICATE", Bytes: server.Certificate().Raw}, "member.pem": {Type: "CERTIFICATE", Bytes: server.Certificate().Raw},
+		"member.key": {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		ts.Check(os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600))
+	}
+	accounts := "[[account]]\nurl = \"https://" + ts.Getenv("MEMBERS") + "/user/tsa/ee\"\nuser = \"acme\"\npassword = \"open sesame\"\nca = \"ca.pem\"\n" +
+		"[[account]]\nurl = \"https://" + ts.Getenv("MEMBERS") + "/card/tsa/ee\"\ncertificate = \"member.pem\"\nkey = \"member.key\"\nca = \"ca.pem\"\n"
+	ts.Check(os.WriteFile(filepath.Join(folder, "accounts.toml"), []byte(accounts), 0o600))
 }

@@ -3,6 +3,8 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -35,13 +37,27 @@ type Options struct {
 	Allow []string
 	// Timeout bounds one exchange; zero means ten seconds.
 	Timeout time.Duration
+	// Account is how the one server is to know us that this client is for. Its answers
+	// may not lead elsewhere; nil is nobody in particular.
+	Account *Account
 	// Transport replaces the guarded one.
 	Transport http.RoundTripper
 }
 
+// Account is what a server asks for, such as a time-stamping authority that is paid
+// by its customers: name and password (RFC 7617), a client certificate, or both.
+type Account struct {
+	User, Password string
+	Certificate    *tls.Certificate
+	// Roots are where the TLS certificate of the server may end; nil is what the system
+	// trusts.
+	Roots *x509.CertPool
+}
+
 // Client fetches. It may be used from several goroutines.
 type Client struct {
-	http *http.Client
+	http    *http.Client
+	account *Account
 }
 
 // New returns a Client under the given rules.
@@ -52,12 +68,19 @@ func New(o Options) *Client {
 	}
 	transport := o.Transport
 	if transport == nil {
-		transport = guarded(o.Allow)
+		guard := guarded(o.Allow)
+		if o.Account != nil {
+			guard.TLSClientConfig = o.Account.tls()
+		}
+		transport = guard
 	}
-	return &Client{http: &http.Client{
+	return &Client{account: o.Account, http: &http.Client{
 		Transport: transport,
 		Timeout:   timeout,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if o.Account != nil {
+				return fmt.Errorf("%w: redirect of a server with an account", ErrForbidden)
+			}
 			if len(via) > maxRedirects {
 				return fmt.Errorf("%w: too many redirects", ErrForbidden)
 			}
@@ -67,7 +90,7 @@ func New(o Options) *Client {
 }
 
 // guarded returns a transport whose connections go to allowed addresses only.
-func guarded(allow []string) http.RoundTripper {
+func guarded(allow []string) *http.Transport {
 	plain := &net.Dialer{Timeout: connectTimeout}
 	public := &net.Dialer{Timeout: connectTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
@@ -89,6 +112,14 @@ func guarded(allow []string) http.RoundTripper {
 		IdleConnTimeout:        30 * time.Second,
 		ForceAttemptHTTP2:      true,
 	}
+}
+
+func (a *Account) tls() *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: a.Roots}
+	if a.Certificate != nil {
+		c.Certificates = []tls.Certificate{*a.Certificate}
+	}
+	return c
 }
 
 // Public tells whether an address belongs to the public internet.
@@ -142,6 +173,12 @@ func (c *Client) do(ctx context.Context, method, address, contentType, accept st
 	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrForbidden, err)
+	}
+	if c.account != nil && c.account.User != "" {
+		if u.Scheme != "https" {
+			return nil, fmt.Errorf("%w: a password to %s without encryption", ErrForbidden, u.Host)
+		}
+		r.SetBasicAuth(c.account.User, c.account.Password)
 	}
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)

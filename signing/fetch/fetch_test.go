@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -112,4 +114,62 @@ func TestPublicKnowsReservedAddresses(t *testing.T) {
 			t.Errorf("Public(%s) = %v", address, got)
 		}
 	}
+}
+
+// TestAccountIsForItsServer: name, password and client certificate reach the server
+// that wants them, over TLS alone, and go nowhere that it redirects to.
+func TestAccountIsForItsServer(t *testing.T) {
+	elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("taken along") }))
+	defer elsewhere.Close()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "acme" || password != "open sesame" || len(r.TLS.PeerCertificates) != 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+			return
+		}
+		_, _ = io.WriteString(w, "stamped")
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	allow := []string{server.Listener.Addr().String(), elsewhere.Listener.Addr().String()}
+	known := Account{User: "acme", Password: "open sesame", Certificate: &server.TLS.Certificates[0], Roots: roots}
+	change := func(f func(*Account)) *Account {
+		a := known
+		f(&a)
+		return &a
+	}
+	for _, row := range []struct {
+		name    string
+		account *Account
+		url     string
+		want    error
+	}{
+		{"known", &known, server.URL, nil},
+		{"another password", change(func(a *Account) { a.Password = "x" }), server.URL, ErrStatus},
+		{"no certificate", change(func(a *Account) { a.Certificate = nil }), server.URL, ErrStatus},
+		{"no name", change(func(a *Account) { a.User = "" }), server.URL, ErrStatus},
+		{"without TLS", &known, "http://" + allow[0], ErrForbidden},
+		{"redirect", &known, server.URL + "/away", ErrForbidden},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got, err := New(Options{Allow: allow, Account: row.account}).Get(t.Context(), row.url, 100)
+			if !errors.Is(err, row.want) || row.want == nil && string(got) != "stamped" {
+				t.Errorf("%q, %v", got, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "sesame") {
+				t.Errorf("the error tells the password: %v", err)
+			}
+		})
+	}
+	t.Run("server that nobody vouches for", func(t *testing.T) {
+		if _, err := New(Options{Allow: allow, Account: change(func(a *Account) { a.Roots = nil })}).Get(t.Context(), server.URL, 100); err == nil {
+			t.Error("asked all the same")
+		}
+	})
 }

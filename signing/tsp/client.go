@@ -22,6 +22,8 @@ type Server struct {
 	URL string
 	// Policy is the policy to demand; empty leaves it to the server.
 	Policy cms.OID
+	// Fetch asks this server, where it wants an account; nil is that of the Client.
+	Fetch *fetch.Client
 }
 
 // Client asks servers in order until one gives an acceptable token.
@@ -69,7 +71,11 @@ func (c *Client) ask(ctx context.Context, s Server, hash crypto.Hash, digest []b
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.Fetch.Post(ctx, s.URL, "application/timestamp-query", "application/timestamp-reply", query, fetch.MaxTimeStamp)
+	ask := c.Fetch
+	if s.Fetch != nil {
+		ask = s.Fetch
+	}
+	answer, err := ask.Post(ctx, s.URL, "application/timestamp-query", "application/timestamp-reply", query, fetch.MaxTimeStamp)
 	if err != nil {
 		return nil, fmt.Errorf("time-stamp: %w", err)
 	}
