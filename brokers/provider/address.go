@@ -37,18 +37,7 @@ func household(host string) string {
 // right-most address that is not itself trusted. Anybody else's header is
 // ignored.
 func ForwardedAddress(trusted []netip.Prefix) func(*http.Request) string {
-	isTrusted := func(host string) bool {
-		ip, err := netip.ParseAddr(host)
-		if err != nil {
-			return false
-		}
-		for _, t := range trusted {
-			if t.Contains(ip.Unmap()) {
-				return true
-			}
-		}
-		return false
-	}
+	isTrusted := func(host string) bool { return within(host, trusted) }
 	return func(r *http.Request) string {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil || !isTrusted(host) {
@@ -76,4 +65,26 @@ func splitHops(headers []string) []string {
 		}
 	}
 	return hops
+}
+
+// FromTrusted reports whether requests come from one of these networks at once, as
+// those of our own proxies do.
+func FromTrusted(trusted []netip.Prefix) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		return err == nil && within(host, trusted)
+	}
+}
+
+func within(host string, networks []netip.Prefix) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, n := range networks {
+		if n.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
 }

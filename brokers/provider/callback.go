@@ -97,7 +97,9 @@ func (p *Provider) awaited(r *http.Request, upstream brokers.Upstream) (t *broke
 func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishTimeout)
 	defer cancel()
+	ctx, end := p.cfg.Trace(ctx, "upstream finish", "upstream", upstream.ID())
 	event, err := upstream.Finish(ctx, r.WithContext(ctx), t.Departure)
+	end(err)
 	here := r.Method == http.MethodGet // with the cookie, see awaited
 	p.conclude(ctx, w, r, upstream, t, event, err, here)
 }

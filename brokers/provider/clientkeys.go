@@ -129,7 +129,9 @@ func (p *Provider) fetchKeys(ctx context.Context, address string) ([]jose.JSONWe
 
 // fetch reads a document that a client names: by https from a public address,
 // without redirection (O-70, O-77), within bounds.
-func (p *Provider) fetch(ctx context.Context, address string) ([]byte, error) {
+func (p *Provider) fetch(ctx context.Context, address string) (_ []byte, err error) {
+	ctx, end := p.cfg.Trace(ctx, "client document")
+	defer func() { end(err) }()
 	if _, err := checkRedirectURI(address); err != nil {
 		return nil, err
 	}

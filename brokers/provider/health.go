@@ -50,7 +50,9 @@ func (p *Provider) start(r *http.Request, u brokers.Upstream, request brokers.Au
 	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), startTimeout)
 	defer cancel()
+	ctx, end := p.cfg.Trace(ctx, "upstream start", "upstream", u.ID(), "method", request.Method)
 	departure, err := u.Start(ctx, request)
+	end(err)
 	if err != nil && r.Context().Err() == nil { // who goes away says nothing of the upstream
 		p.cfg.Health.Failed(r.Context(), u.ID(), "")
 	}

@@ -204,6 +204,9 @@ type Config struct {
 	// Log is for the operator, default slog.Default(). Audit takes the audit events,
 	// default Log.
 	Log, Audit *slog.Logger
+	// Trace begins a step of a request that somebody may want to see the time of, with
+	// pairs of names and values, and gives what ends it. The default does nothing.
+	Trace func(ctx context.Context, name string, attributes ...string) (context.Context, func(error))
 	// Halted is asked before each request that is not for public documents: while it
 	// says an error nothing is served, since what happens could not be told. The
 	// default says none.
@@ -276,6 +279,11 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if cfg.Audit == nil {
 		cfg.Audit = cfg.Log
+	}
+	if cfg.Trace == nil {
+		cfg.Trace = func(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+			return ctx, func(error) {}
+		}
 	}
 	if cfg.Halted == nil {
 		cfg.Halted = func() error { return nil }

@@ -70,6 +70,9 @@ func (c config) check(ctx context.Context, dir directory) ([]brokers.Upstream, e
 		_, err = c.forward(p, secrets.pairwise, quiet)
 		err = c.at("sites[0]", err)
 	}
+	if _, wrong := c.tracer(dir, quiet); wrong != nil {
+		err = errors.Join(err, c.at("telemetry", wrong))
+	}
 	if _, wrong := c.adminTokens(dir); wrong != nil {
 		err = errors.Join(err, c.at("admin_tokens", wrong))
 	}

@@ -29,30 +29,31 @@ const maxConfig = 1 << 20
 
 // config is the configuration file; default.toml says what each key means.
 type config struct {
-	Issuer              string         `toml:"issuer"`
-	Listen              string         `toml:"listen"`
-	TrustedProxies      []netip.Prefix `toml:"trusted_proxies"`
-	Database            string         `toml:"database"`
-	DatabaseConnections int            `toml:"database_connections"`
-	SigningKey          string         `toml:"signing_key"`
-	RSASigningKey       string         `toml:"rsa_signing_key"`
-	PublishedKeys       []string       `toml:"published_keys"`
-	PairwiseSecret      string         `toml:"pairwise_secret"`
-	LaterPairwise       []string       `toml:"later_pairwise_secrets"`
-	MasterKeys          []string       `toml:"master_keys"`
-	AuditLog            string         `toml:"audit_log"`
-	MonitorListen       string         `toml:"monitor_listen"`
-	AdminListen         string         `toml:"admin_listen"`
-	AdminTokens         string         `toml:"admin_tokens"`
-	Drain               duration       `toml:"drain"`
-	AuditKey            string         `toml:"audit_key"`
-	StartsPerMinute     int            `toml:"starts_per_minute"`
-	LogFormat           string         `toml:"log_format"`
-	KMSEndpoint         string         `toml:"kms_endpoint"`
-	DecryptionKeys      []string       `toml:"decryption_keys"`
-	Abuse               abuseConfig    `toml:"abuse"`
-	SigningKeys         string         `toml:"signing_keys"`
-	KeyRotation         rotationConfig `toml:"key_rotation"`
+	Issuer              string          `toml:"issuer"`
+	Listen              string          `toml:"listen"`
+	TrustedProxies      []netip.Prefix  `toml:"trusted_proxies"`
+	Database            string          `toml:"database"`
+	DatabaseConnections int             `toml:"database_connections"`
+	SigningKey          string          `toml:"signing_key"`
+	RSASigningKey       string          `toml:"rsa_signing_key"`
+	PublishedKeys       []string        `toml:"published_keys"`
+	PairwiseSecret      string          `toml:"pairwise_secret"`
+	LaterPairwise       []string        `toml:"later_pairwise_secrets"`
+	MasterKeys          []string        `toml:"master_keys"`
+	AuditLog            string          `toml:"audit_log"`
+	MonitorListen       string          `toml:"monitor_listen"`
+	AdminListen         string          `toml:"admin_listen"`
+	AdminTokens         string          `toml:"admin_tokens"`
+	Drain               duration        `toml:"drain"`
+	AuditKey            string          `toml:"audit_key"`
+	StartsPerMinute     int             `toml:"starts_per_minute"`
+	LogFormat           string          `toml:"log_format"`
+	KMSEndpoint         string          `toml:"kms_endpoint"`
+	DecryptionKeys      []string        `toml:"decryption_keys"`
+	Abuse               abuseConfig     `toml:"abuse"`
+	SigningKeys         string          `toml:"signing_keys"`
+	KeyRotation         rotationConfig  `toml:"key_rotation"`
+	Telemetry           telemetryConfig `toml:"telemetry"`
 	Lifetimes           struct {
 		Login       duration `toml:"login"`
 		Code        duration `toml:"code"`
@@ -170,6 +171,7 @@ func standard() config {
 		StartsPerMinute: 600, LogFormat: "json",
 	}
 	c.Abuse = standardAbuse()
+	c.Telemetry.Sample, c.Telemetry.Service = 1, "eidbroker"
 	c.SigningKeys = "file"
 	c.KeyRotation.Every, c.KeyRotation.Ahead, c.KeyRotation.After = duration(30*24*time.Hour), duration(48*time.Hour), duration(7*24*time.Hour)
 	c.Breaker = breakerConfig{Failures: 5, Window: duration(time.Minute), Pause: duration(30 * time.Second), LongestPause: duration(5 * time.Minute)}

@@ -103,6 +103,12 @@ signing_algorithm = %q
 // upstream, and gives what the portal gets, verified against the key set.
 func (p portal) logIn(t *testing.T) (*oidc.IDToken, error) {
 	t.Helper()
+	return p.logInAnd(t, func(string) {})
+}
+
+// logInAnd is logIn, which hands over every secret of the login.
+func (p portal) logInAnd(t *testing.T, hand func(secret string)) (*oidc.IDToken, error) {
+	t.Helper()
 	ctx := context.Background()
 	op, err := oidc.NewProvider(ctx, p.issuer)
 	if err != nil {
@@ -122,6 +128,9 @@ func (p portal) logIn(t *testing.T) (*oidc.IDToken, error) {
 		return nil, err
 	}
 	raw, _ := token.Extra("id_token").(string)
+	for _, secret := range []string{verifier, state, nonce, back.Get("code"), token.AccessToken, raw} {
+		hand(secret)
+	}
 	id, err := op.Verifier(&oidc.Config{ClientID: "portal", SupportedSigningAlgs: []string{p.algorithm}}).Verify(ctx, raw)
 	if err != nil {
 		return nil, err

@@ -118,6 +118,10 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 		}
 	}()
 	s := &server{dir: dir, database: database, secrets: secrets, log: log, metrics: metrics.New()}
+	if s.tracer, err = c.tracer(dir, log); err != nil {
+		return c.at("telemetry", err)
+	}
+	defer s.tracer.Close(ctx)
 	closeAudit, err := s.openAudit(ctx, c)
 	if err != nil {
 		return err

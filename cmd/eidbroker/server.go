@@ -23,6 +23,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/brokers/tracing"
 )
 
 // server serves one provider after another: the configuration may be read anew
@@ -33,6 +34,7 @@ type server struct {
 	secrets  *secrets
 	log      *slog.Logger
 	metrics  *metrics.Metrics
+	tracer   *tracing.Tracer // may be nil
 	events   *slog.Logger
 	halted   func() error
 	guard    *abuse.Guard
@@ -53,6 +55,7 @@ type served struct {
 	sites    *forwardauth.Handler // may be nil
 	office   http.Handler         // may be nil
 	tokens   []*hsm.Token
+	trusted  func(*http.Request) bool
 }
 
 // use puts a configuration to work.
@@ -63,7 +66,8 @@ func (s *server) use(ctx context.Context, c config) error {
 	}
 	var fixed func(time.Time) []brokers.Outage
 	var upstreams []brokers.Upstream
-	p, err := assemble(c, s.dir, s.secrets, s.database, s.log, func(into *provider.Config) {
+	p, err := assemble(c, s.dir, s.secrets, s.tracer.Store(s.database), s.log, func(into *provider.Config) {
+		into.Trace = s.tracer.Step
 		into.Audit, into.Halted, into.Guard = s.events, s.stopped, s.guard
 		into.Now, into.Since = s.watch.clock.Now, s.watch.epoch.BegunAt
 		fixed, upstreams = into.Outages, into.Upstreams
@@ -93,7 +97,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	go p.Purge(beside, purgeInterval)
 	go p.DeliverNotices(beside, noticeInterval)
 	s.settings, s.stop = c, stop
-	s.current.Store(&served{p, sites, office, s.secrets.tokens})
+	s.current.Store(&served{p, sites, office, s.secrets.tokens, provider.FromTrusted(c.TrustedProxies)})
 	return nil
 }
 
@@ -126,7 +130,7 @@ func (c config) replaceable(other config) error {
 	for name, changed := range map[string]bool{
 		"issuer": c.Issuer != other.Issuer, "listen": c.Listen != other.Listen, "database": c.Database != other.Database,
 		"audit_log": c.AuditLog != other.AuditLog, "admin_listen": c.AdminListen != other.AdminListen, "monitor_listen": c.MonitorListen != other.MonitorListen,
-		"signing_keys": c.SigningKeys != other.SigningKeys, "log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
+		"signing_keys": c.SigningKeys != other.SigningKeys, "telemetry": c.Telemetry != other.Telemetry, "log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
 	} {
 		if changed {
 			return fmt.Errorf("%s can only change with a restart", name)
@@ -234,7 +238,8 @@ func say(w http.ResponseWriter, status int, text string) {
 // that a proxy in front sends its visitors elsewhere, and lets the requests under
 // way finish.
 func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, drain time.Duration) error {
-	web := newHTTPServer(s.metrics.Observe(s), s.log)
+	traced := s.tracer.Handler(s.metrics.Observe(s), func(r *http.Request) bool { return s.current.Load().trusted(r) })
+	web := newHTTPServer(traced, s.log)
 	ended := make(chan error, 3)
 	go func() { ended <- web.Serve(netutil.LimitListener(l, maxConnections)) }()
 	for _, door := range []struct {
