@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -25,6 +26,9 @@ const (
 	tlsClient        = "load-tls"
 	secondTLSClient  = "load-tls-2"
 )
+
+// patience is how many wrong tries cost a tool nothing.
+const patience = 1_000_000
 
 // callbackPath is a page of the target's own, so that a tool which follows every
 // redirection gets somewhere.
@@ -137,8 +141,15 @@ func New(o Options) (*Target, error) {
 	if o.Redirect {
 		upstream = approver
 	}
+	// A conformance tool is wrong on purpose, again and again.
+	guard, err := abuse.New(abuse.Settings{FreeTries: patience, AddressTries: patience, BanAfter: patience}, abuse.Options{
+		Strikes: o.Store, Key: provider.GuardKey(o.Secrets.Pairwise), Audit: o.Log, Now: o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
 	p, err := provider.New(provider.Config{
-		Issuer: o.Issuer, Clients: clients, Store: o.Store, Keys: keys, PairwiseSecret: o.Secrets.Pairwise, Mapping: mapping,
+		Guard: guard, Issuer: o.Issuer, Clients: clients, Store: o.Store, Keys: keys, PairwiseSecret: o.Secrets.Pairwise, Mapping: mapping,
 		Upstreams:    []brokers.Upstream{upstream},
 		Registration: provider.RegistrationPolicy{Tokens: []brokers.Hash{brokers.HashOf(o.Secrets.RegistrationToken)}, Template: o.template()},
 		Freshness:    brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/provider"
@@ -174,5 +176,27 @@ func TestFloodsAreRefused(t *testing.T) {
 	}
 	if statuses[http.StatusBadRequest] != 6 || statuses[http.StatusTooManyRequests] != 2 {
 		t.Errorf("a client: %v", statuses)
+	}
+}
+
+// A client that signs is not guessing: whatever is wrong with its assertions, it is
+// told so, however often. Whoever tries secrets in its name waits.
+func TestSignaturesAreNoGuesses(t *testing.T) {
+	k, other := newClientKey(t, jose.ES256), newClientKey(t, jose.ES256)
+	r := newRig(t, options{client: keyedClient(k), config: guarded(t, abuse.Settings{})})
+	for range 30 {
+		if a := r.call("/introspect", url.Values{"token": {"x"}}, assertion(other.sign(r.assertionClaims(), nil))...); a.StatusCode != http.StatusUnauthorized {
+			t.Fatalf("%d %s", a.StatusCode, a.body)
+		}
+	}
+	if a := r.call("/introspect", url.Values{"token": {"x"}}, assertion(k.sign(r.assertionClaims(), nil))...); a.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	last := 0
+	for range 10 {
+		last = r.call("/introspect", url.Values{"token": {"x"}}, "basic", "portal:guess").StatusCode
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("guessing goes on: %d", last)
 	}
 }

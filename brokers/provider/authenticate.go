@@ -92,10 +92,18 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 		return nil, problem
 	}
 	client, problem := p.identify(r, shown)
-	if problem != nil && problem.code == "invalid_client" {
+	if problem != nil && guessed(problem) {
 		p.cfg.Guard.Failed(r.Context(), abuse.Secret, p.cfg.ClientAddress(r), shown.id)
 	}
 	return client, problem
+}
+
+// guessed reports whether a refused client may have guessed. Nobody comes upon a
+// signature or the key of a certificate by trying, so a portal with a wrong clock or a
+// forgotten key is told so each time, and not to wait.
+func guessed(problem *oauthError) bool {
+	return problem.code == "invalid_client" &&
+		!strings.HasPrefix(problem.reason, "assertion_") && !strings.HasPrefix(problem.reason, "certificate_")
 }
 
 // identify checks what was shown.
