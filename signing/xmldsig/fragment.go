@@ -31,8 +31,8 @@ func NewFragment(raw []byte, encoding string, ctx *c14n.Context) (*Fragment, err
 
 func (f *Fragment) options() xmltext.Options {
 	return xmltext.Options{
-		Encoding: f.Encoding,
-		Limits:   xmltext.Limits{Size: maxSignature, Depth: 1024, Elements: 1 << 24, Attributes: 1024, Markup: 2 << 20},
+		Encoding: f.Encoding, Length: int64(len(f.Raw)),
+		Limits: xmltext.Limits{Size: maxSignature, Depth: 1024, Elements: 1 << 24, Attributes: 1024, Markup: 2 << 20},
 	}
 }
 

@@ -113,7 +113,7 @@ func (d *Document) newPass(ctx context.Context, survey bool) *pass {
 	if survey {
 		p.source.copy, p.source.growing = d.opts.Copy, d.opts.Growing
 	}
-	p.reader = xmltext.NewReader(p.source, xmltext.Options{Limits: d.opts.Limits, Subset: d.opts.Subset})
+	p.reader = xmltext.NewReader(p.source, xmltext.Options{Limits: d.opts.Limits, Subset: d.opts.Subset, Length: d.size})
 	return p
 }
 

@@ -69,9 +69,11 @@ func within[T int | int64](wanted, usual, most T) T {
 
 const (
 	// window is how much of the source is held at a time, bytes; firstWindow what a
-	// reader begins with, enough for a small document.
+	// reader begins with, enough for a small document, where the length is not known, and
+	// leastWindow what it has at least.
 	window      = 64 << 10
 	firstWindow = 8 << 10
+	leastWindow = 1 << 10
 	// maxEntity bounds the text of one declared entity or default,
 	// maxExpansion all that a document takes from its internal subset in
 	// place of references and as defaults; bytes.

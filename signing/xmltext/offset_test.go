@@ -3,6 +3,7 @@ package xmltext_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -99,6 +100,33 @@ func TestTokensCoverTheSource(t *testing.T) {
 	for _, s := range append(samples("x\r\n"), samples(strings.Repeat("0123456789abcde\r\n", 5000))...) {
 		if err := checkOffsets(t, []byte(s), xmltext.Options{Subset: &xmltext.Subset{}}); err != nil {
 			t.Errorf("%.60q: %v", s, err)
+		}
+	}
+}
+
+// TestLengthChangesNothing: whatever a caller believes about the length of a source, the
+// tokens are the same.
+func TestLengthChangesNothing(t *testing.T) {
+	read := func(source string, length int64) string {
+		r := xmltext.NewReader(strings.NewReader(source), xmltext.Options{Length: length, Subset: &xmltext.Subset{}})
+		var all strings.Builder
+		for {
+			token, err := r.Next()
+			if err != nil {
+				return all.String() + err.Error()
+			}
+			if token.Kind != xmltext.Text && token.Kind != xmltext.CDATA { // comes in pieces
+				fmt.Fprintf(&all, "%v %d %d ", token.Kind, token.Start, token.End)
+			}
+			fmt.Fprintf(&all, "%s%s", token.Name.Qualified, token.Data)
+		}
+	}
+	for _, source := range samples(strings.Repeat("x\r\n", 30_000)) {
+		want := read(source, 0)
+		for _, length := range []int64{-1, 1, int64(len(source)) - 1, int64(len(source)), 1 << 40} {
+			if got := read(source, length); got != want {
+				t.Errorf("%.40q with length %d differs", source, length)
+			}
 		}
 	}
 }

@@ -18,6 +18,18 @@ type Options struct {
 	// Encoding is that of the document the source was cut out of, as
 	// Reader.Encoding names it; empty finds it out from the source.
 	Encoding string
+	// Length is that of the source in bytes where it is known. It decides on the
+	// buffer and on nothing else.
+	Length int64
+}
+
+// buffer is the size of the first buffer: one that a small source fits into, with room
+// to find its end.
+func (o *Options) buffer() int64 {
+	if o.Length <= 0 {
+		return firstWindow
+	}
+	return min(max(o.Length+2*minRead, leastWindow), window)
 }
 
 // stage is where in a document the reader is.
@@ -75,7 +87,7 @@ type Reader struct {
 func NewReader(src io.Reader, o Options) *Reader {
 	r := &Reader{
 		source: source{in: src}, limits: o.Limits.complete(), accept: o.Subset,
-		buf: make([]byte, firstWindow), scope: newScope(), given: o.Encoding,
+		buf: make([]byte, o.buffer()), scope: newScope(), given: o.Encoding,
 	}
 	r.source.limit = r.limits.Size
 	for _, n := range o.Namespaces {
