@@ -194,6 +194,8 @@ func (c *signCommand) onlyXML(j job, kinds []kind) error {
 	}
 	signed := map[signing.Format]kind{signing.XAdES: kindXML, signing.CAdES: kindMessage}[j.format]
 	switch {
+	case kinds[0] == kindInvoice:
+		return &problem{exit: exitUsage, message: "an invoice has one signature and no countersignature", hints: []string{"The policy of FacturaE says so. Put it into a container: --format asic-e"}}
 	case len(kinds) > 1 || kinds[0] != signed:
 		return &problem{exit: exitUsage, message: "one XML file or message with a signature is countersigned", hints: []string{"Name the signed file, not what it is about."}}
 	case signs || j.packaging != "":

@@ -11,7 +11,7 @@ import (
 
 // FuzzCanonicalFormIsItsOwn: the canonical form of a canonical form is itself,
 // it is a document as the strict reader wants it, and the exclusive form of
-// the inclusive one is that of the source.
+// the inclusive one is that of the source.
 func FuzzCanonicalFormIsItsOwn(f *testing.F) {
 	for seed := range uint64(40) {
 		g := generate(seed)

@@ -109,6 +109,7 @@ func TestAcceptedAfterEdit(t *testing.T) {
 	}
 }
 
+// FuzzXAdESVerify has bytes judged as a document.
 func FuzzXAdESVerify(f *testing.F) {
 	v := newTarget(f)
 	for _, o := range packagings() {

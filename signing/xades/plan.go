@@ -52,6 +52,8 @@ type Plan struct {
 	EarlierSignatures int       `json:"earlier_signatures"`
 	// Token is the signature-time-stamp that Complete embeds; TimeStamp sets it.
 	Token []byte `json:"token,omitempty"`
+
+	certificate *x509.Certificate // the first of Certificates, nil after a journey
 }
 
 func (m *maker) plan(made *made) *Plan {
@@ -59,7 +61,7 @@ func (m *maker) plan(made *made) *Plan {
 		Signature: made.signature, SignatureID: m.id, ValueID: (&xmldsig.Template{ID: m.id}).ValueID(),
 		SignedInfo: made.signedInfo, Certificates: [][]byte{m.certificate.Raw},
 		DigestAlgorithm: m.algorithm.Digest.String(), PSS: m.algorithm.Scheme == cms.RSAPSS,
-		SigningTime: m.time,
+		SigningTime: m.time, certificate: m.certificate,
 	}
 	for _, c := range m.chain {
 		p.Certificates = append(p.Certificates, c.Raw)
@@ -92,9 +94,12 @@ func (p *Plan) signer() (*x509.Certificate, cms.Algorithm, error) {
 	if len(p.Certificates) == 0 {
 		return nil, cms.Algorithm{}, errors.New("plan without certificate")
 	}
-	c, err := x509.ParseCertificate(p.Certificates[0])
-	if err != nil {
-		return nil, cms.Algorithm{}, fmt.Errorf("certificate in the plan: %w", err)
+	c := p.certificate
+	if c == nil || !bytes.Equal(c.Raw, p.Certificates[0]) {
+		var err error
+		if c, err = x509.ParseCertificate(p.Certificates[0]); err != nil {
+			return nil, cms.Algorithm{}, fmt.Errorf("certificate in the plan: %w", err)
+		}
 	}
 	hash := digestNamed(p.DigestAlgorithm)
 	if hash == 0 || hash == crypto.SHA1 {
