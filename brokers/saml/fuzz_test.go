@@ -162,3 +162,25 @@ func merged(e *element) []node {
 	}
 	return out
 }
+
+// FuzzLogout: whatever is done to a right logout request, posted or in an envelope,
+// the outcome is a typed refusal or the session that was named (threats X-96, X-115).
+func FuzzLogout(f *testing.F) {
+	plain := recipe{}.sign(fill(requestText), "_out2")
+	soap := `<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body>` + plain + `</soap:Body></soap:Envelope>`
+	f.Add(plain, 0, 0, "")
+	f.Add(soap, 10, 20, "<!-- -->")
+	f.Fuzz(func(t *testing.T, seed string, at, cut int, insert string) {
+		for _, base := range []string{seed, edited(plain, at, cut, insert), edited(soap, at, cut, insert)} {
+			for _, validate := range []func([]byte, LogoutExpectation) (*LogoutRequest, error){ValidateLogoutRequest, ValidateSOAPLogoutRequest} {
+				got, err := validate([]byte(base), logoutExpectation())
+				switch {
+				case err != nil && (got != nil || ReasonOf(err) == ""):
+					t.Fatalf("got %+v with %v", got, err)
+				case err == nil && (got.NameID.Value != "s00000000:900029365" || got.Issuer != idpID || got.ID != "_out2"):
+					t.Fatalf("another session: %+v", got)
+				}
+			}
+		}
+	})
+}
