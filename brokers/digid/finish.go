@@ -37,6 +37,16 @@ func (u *Upstream) Finish(ctx context.Context, r *http.Request, d *brokers.Depar
 		// The offer changed while the citizen was away.
 		return nil, &brokers.RejectedError{Reason: reasonNoSuchMethod, Category: brokers.CategoryConfiguration, Err: err}
 	}
+	assertion, err := u.fetch(ctx, r, d, nil)
+	if err != nil {
+		return nil, outcome(err)
+	}
+	return u.event(assertion, asked, d)
+}
+
+// fetch reads the artifact of this login, resolves it, validates the answer and uses
+// it up.
+func (u *Upstream) fetch(ctx context.Context, r *http.Request, d *brokers.Departure, adapt func(*saml.Expectation)) (*saml.Assertion, error) {
 	artifact, relayState, err := saml.ReadArtifact(r)
 	if err != nil {
 		return nil, err
@@ -44,14 +54,11 @@ func (u *Upstream) Finish(ctx context.Context, r *http.Request, d *brokers.Depar
 	if !sameRelayState(relayState, d.Request.RelayState) {
 		return nil, &brokers.RejectedError{Reason: string(saml.ReasonRelayState), Err: errors.New("answer of another login")}
 	}
-	assertion, err := u.resolve(ctx, artifact, d, nil)
+	assertion, err := u.resolve(ctx, artifact, d, adapt)
 	if err != nil {
-		return nil, outcome(err)
-	}
-	if err := assertion.Use(ctx, u.replay); err != nil {
 		return nil, err
 	}
-	return u.event(assertion, asked, d)
+	return assertion, assertion.Use(ctx, u.replay)
 }
 
 // resolve fetches and validates the answer behind an artifact. adapt, if not nil,

@@ -35,14 +35,7 @@ func (u *Routed) Finish(ctx context.Context, r *http.Request, d *brokers.Departu
 		// The offer changed while the citizen was away.
 		return nil, &brokers.RejectedError{Reason: reasonNoSuchMethod, Category: brokers.CategoryConfiguration, Err: err}
 	}
-	artifact, relayState, err := saml.ReadArtifact(r)
-	if err != nil {
-		return nil, err
-	}
-	if !sameRelayState(relayState, d.Request.RelayState) {
-		return nil, &brokers.RejectedError{Reason: string(saml.ReasonRelayState), Err: errors.New("answer of another login")}
-	}
-	assertion, err := u.resolve(ctx, artifact, d, func(e *saml.Expectation) {
+	assertion, err := u.fetch(ctx, r, d, func(e *saml.Expectation) {
 		e.NameIDFormats = []string{formatTransient}
 		e.Decryption = u.decryption
 		// The assertions of the authentication and representation services are kept
@@ -51,9 +44,6 @@ func (u *Routed) Finish(ctx context.Context, r *http.Request, d *brokers.Departu
 	})
 	if err != nil {
 		return nil, routedOutcome(err)
-	}
-	if err := assertion.Use(ctx, u.replay); err != nil {
-		return nil, err
 	}
 	return u.event(assertion, asked, d)
 }
