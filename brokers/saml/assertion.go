@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
@@ -73,7 +74,10 @@ func (a *Attribute) read(e *element, j *judgement) error {
 			a.Values = append(a.Values, id.Value)
 			continue
 		}
-		text, _ := v.text()
+		text, plain := v.text()
+		if name := v.child(assertionNS, "NameID"); !plain && name != nil {
+			text, _ = name.text() // a name as value, such as eduPersonTargetedID
+		}
 		a.Values = append(a.Values, text)
 		for _, mark := range v.attributes {
 			if !slices.Contains(j.Vocabularies, mark.ns) {
@@ -257,6 +261,9 @@ func (j *judgement) audience(conditions *element) error {
 	for _, restriction := range restrictions {
 		if !slices.ContainsFunc(restriction.all(assertionNS, "Audience"), func(audience *element) bool {
 			name, _ := audience.text()
+			if j.Lenient.Profile {
+				name = strings.TrimSpace(name) // as the type anyURI has it
+			}
 			return name == j.Audience || slices.Contains(j.OtherAudiences, name)
 		}) {
 			return reject(ReasonAudience, "meant for another audience")

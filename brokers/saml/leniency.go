@@ -28,13 +28,14 @@ type Leniency struct {
 	// Advice allows an Advice element, which is not looked into.
 	Advice bool
 	// StructuredValues allows attribute values with child elements; they are read
-	// as empty.
+	// as empty, but for a NameID.
 	StructuredValues bool
 	// Profile allows what the web browser profile leaves to the parties or what
 	// products forget: no Destination, no Issuer on an unsigned response,
 	// identifiers that are no NCName, confirmations without end or with one far
 	// away, several confirmations of which one fits, a reference to a declaration
-	// in place of a context class, and attribute statements without attributes.
+	// in place of a context class, attribute statements without attributes, blanks
+	// around audiences and issuers, and statements about decisions.
 	Profile bool
 	// CBC opens AES-CBC although no verified signature covers the cipher text:
 	// nobody learns from one recorded message what an oracle tells.

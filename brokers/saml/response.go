@@ -1,6 +1,9 @@
 package saml
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // ValidateResponse judges a samlp:Response and returns what it asserts. The
 // answer is read only where a demanded signature covers it. Refusals are
@@ -277,6 +280,9 @@ func (j *judgement) issuer(e *element) error {
 		return reject(ReasonIssuer, "%s without Issuer", e.local)
 	}
 	name, _ := issuer.text()
+	if j.Lenient.Profile {
+		name = strings.TrimSpace(name)
+	}
 	if j.Lenient.AnyIssuer {
 		// Whoever it is, it is one (SAML Profiles 4.1.4.2).
 		if isBlank(name) || j.named != "" && name != j.named {

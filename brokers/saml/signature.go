@@ -230,9 +230,9 @@ func (v *verifier) canonicalization(e *element) (algorithm, prefixes string, err
 		if !parameters[0].is(excC14NNS, "InclusiveNamespaces") || !isEmpty(parameters[0]) {
 			return "", "", reject(ReasonSignatureForm, "parameters of canonicalization")
 		}
-		// "#default" stands for no prefix; goxmldsig calls it "".
+		// "#default" takes a namespace into the form that may stand anywhere around.
 		prefixes = parameters[0].value("PrefixList")
-		if strings.Contains(prefixes, "#default") {
+		if strings.Contains(prefixes, "#default") && !v.lenient.Canonicalizations {
 			return "", "", reject(ReasonSignatureForm, "#default in a PrefixList")
 		}
 	}
