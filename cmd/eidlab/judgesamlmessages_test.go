@@ -372,9 +372,9 @@ func (f *forge) edits() []edit {
 }
 
 const (
-	more   = "http://www.w3.org/2001/04/xmldsig-more#"
-	base   = "http://www.w3.org/2000/09/xmldsig#"
-	encSHA = "http://www.w3.org/2001/04/xmlenc#"
+	dsigMore = "http://www.w3.org/2001/04/xmldsig-more#"
+	dsigBase = "http://www.w3.org/2000/09/xmldsig#"
+	encSHA   = "http://www.w3.org/2001/04/xmlenc#"
 )
 
 func (f *forge) forms() map[string]form {
@@ -386,9 +386,9 @@ func (f *forge) forms() map[string]form {
 		"inclusive after exclusive": {c14n: exclusiveC14N, transform: "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"},
 		"only enveloped":            {raw: " "},
 		"prefixes":                  {raw: `<ds:Transform Algorithm="` + exclusiveC14N + `"><ec:InclusiveNamespaces xmlns:ec="` + exclusiveC14N + `" PrefixList="xs xsi #default"/></ds:Transform>`},
-		"RSA-SHA1":                  {method: base + "rsa-sha1", digest: base + "sha1"},
-		"RSA-SHA384":                {method: more + "rsa-sha384", digest: more + "sha384"},
-		"RSA-SHA512":                {method: more + "rsa-sha512", digest: encSHA + "sha512"},
+		"RSA-SHA1":                  {method: dsigBase + "rsa-sha1", digest: dsigBase + "sha1"},
+		"RSA-SHA384":                {method: dsigMore + "rsa-sha384", digest: dsigMore + "sha384"},
+		"RSA-SHA512":                {method: dsigMore + "rsa-sha512", digest: encSHA + "sha512"},
 		"key info":                  {keyInfo: `<ds:KeyInfo><ds:X509Data/></ds:KeyInfo>`},
 		"key value":                 {keyInfo: `<ds:KeyInfo><ds:KeyValue/></ds:KeyInfo>`},
 		"key name":                  {keyInfo: `<ds:KeyInfo><ds:KeyName>idp</ds:KeyName></ds:KeyInfo>`},
@@ -452,8 +452,8 @@ func (f *forge) attacks() {
 		add("document type", `<!DOCTYPE x>`+whole)
 		add("entity", `<!DOCTYPE x [<!ENTITY e "alice@example.org">]>`+strings.Replace(whole, ">"+madeNameID+"<", ">&e;<", 1))
 		add("two signatures", strings.Replace(whole, signature, signature+signature, 1))
-		add("method none", strings.Replace(whole, more+"rsa-sha256", "none", 1))
-		add("keyed digest", strings.Replace(whole, more+"rsa-sha256", more+"hmac-sha256", 1))
+		add("method none", strings.Replace(whole, dsigMore+"rsa-sha256", "none", 1))
+		add("keyed digest", strings.Replace(whole, dsigMore+"rsa-sha256", dsigMore+"hmac-sha256", 1))
 		add("reference to nothing", strings.Replace(whole, `URI="#`+id+`"`, `URI="#_nothing"`, 1))
 		add("reference elsewhere", strings.Replace(whole, `URI="#`+id+`"`, `URI="https://idp.example/x"`, 1))
 		add("reference by pointer", strings.Replace(whole, `URI="#`+id+`"`, `URI="#xpointer(id('`+id+`'))"`, 1))
