@@ -67,7 +67,9 @@ type fileDocument struct {
 	in   []string
 	out  string
 	seen []fs.FileInfo // of in, when they were described
-	sign func(ctx context.Context, d *fileDocument, credential signing.Credential, o Output) (*signing.Result, error)
+	// agreed is the digest of what was shown, for formats that compare it themselves.
+	agreed *[sha256.Size]byte
+	sign   func(ctx context.Context, d *fileDocument, credential signing.Credential, o Output) (*signing.Result, error)
 	// whole shows the container and lists the files in it; inside lists what a
 	// container holds already.
 	whole, inside bool
@@ -176,11 +178,15 @@ func (d *fileDocument) Sign(ctx context.Context, shown Description, credential s
 			return Signed{}, fmt.Errorf("%w: it is not the one that was shown", signing.ErrSourceChanged)
 		}
 	}
+	d.agreed = &shown.SHA256
 	result, err := d.sign(ctx, d, credential, o)
 	if err != nil {
 		return Signed{}, err
 	}
-	signed := Signed{Name: filepath.Base(d.out), Path: d.out, Algorithm: result.SignatureAlgorithm, Baseline: result.Baseline, Shortfall: result.Shortfall}
+	signed := Signed{Name: filepath.Base(d.out), Path: d.out, SHA256: result.SHA256, Algorithm: result.SignatureAlgorithm, Baseline: result.Baseline, Shortfall: result.Shortfall}
+	if result.SourceSHA256 == shown.SHA256 {
+		return signed, nil // compared before the key was used
+	}
 	// What names, sizes and times cannot tell: then the signature is one nobody
 	// agreed to.
 	err = d.recheck(ctx, shown)
@@ -229,7 +235,7 @@ func xadesOptions(d *fileDocument, o Output) xades.Options {
 	x := xades.Options{
 		Limits: xmltext.FileLimits(), Packaging: xades.Packaging(o.Packaging), Elements: o.Elements, Parallel: o.Parallel, Manifest: o.Manifest,
 		Claims: claims(o), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite,
-		MimeType: xmlMimeType(d.in[0]),
+		MimeType: xmlMimeType(d.in[0]), SourceSHA256: d.agreed,
 	}
 	if o.Packaging == signing.Internal {
 		x.Packaging = xades.Detached
@@ -260,7 +266,7 @@ func signFile(ctx context.Context, d *fileDocument, credential signing.Credentia
 		}
 		return xades.SignFile(ctx, in, d.out, credential, xadesOptions(d, o))
 	case signing.FacturaE:
-		options := facturae.Options{Limits: xmltext.FileLimits(), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite}
+		options := facturae.Options{Limits: xmltext.FileLimits(), Level: o.Baseline, Services: o.Services, Overwrite: d.Overwrite, SourceSHA256: d.agreed}
 		if len(o.Claims.Roles) > 0 {
 			options.Role = facturae.Role(o.Claims.Roles[0])
 		}

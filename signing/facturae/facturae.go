@@ -2,6 +2,7 @@ package facturae
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"time"
@@ -31,12 +32,13 @@ type Options struct {
 	// the classic one, which every receiver knows.
 	V2 bool
 	// The rest is as in xades.Options.
-	SigningTime time.Time
-	Level       signing.Baseline
-	Services    *signing.Services
-	Limits      xmltext.Limits
-	Overwrite   bool
-	Rand        io.Reader
+	SigningTime  time.Time
+	Level        signing.Baseline
+	Services     *signing.Services
+	Limits       xmltext.Limits
+	Overwrite    bool
+	SourceSHA256 *[sha256.Size]byte
+	Rand         io.Reader
 }
 
 // options translates for package xades.
@@ -60,7 +62,7 @@ func (o Options) options(invoice *Invoice) (xades.Options, error) {
 		MimeType:         "text/xml",
 		SigningTime:      o.SigningTime,
 		Level:            o.Level, Services: o.Services,
-		Limits: o.Limits, Overwrite: o.Overwrite, Rand: o.Rand,
+		Limits: o.Limits, Overwrite: o.Overwrite, SourceSHA256: o.SourceSHA256, Rand: o.Rand,
 	}, nil
 }
 

@@ -1,9 +1,12 @@
 package xades
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 
@@ -20,6 +23,7 @@ import (
 type draft struct {
 	out *outfile.File
 	to  io.Writer // out, with errors marked
+	sum hash.Hash // of the document, nil where nobody asks
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -64,6 +68,10 @@ func signDraft(ctx context.Context, src io.ReaderAt, size int64, target *outfile
 	check := o.xml()
 	check.Expect, check.ExpectIn, check.Growing = expected, m.id, true
 	check.Time = -1 // it waits for the key; the first pass has its bound
+	signed := sha256.New()
+	if o.SourceSHA256 != nil {
+		d.sum, check.Copy = sha256.New(), signed
+	}
 	var doc *xmldsig.Document
 	var failure error
 	var checking sync.WaitGroup
@@ -78,6 +86,9 @@ func signDraft(ctx context.Context, src io.ReaderAt, size int64, target *outfile
 		return nil, err
 	case failure != nil:
 		return nil, fmt.Errorf("%w: %w", signing.ErrCheck, failure)
+	}
+	if o.SourceSHA256 != nil {
+		result.SourceSHA256, result.SHA256 = *o.SourceSHA256, [sha256.Size]byte(signed.Sum(nil))
 	}
 	return result, p.check(ctx, doc)
 }
@@ -116,6 +127,9 @@ func (d *draft) sign(ctx context.Context, m *maker, src io.ReaderAt, size int64,
 	if err != nil {
 		return nil, nil, err
 	}
+	if d.sum != nil && !bytes.Equal(d.sum.Sum(nil), o.SourceSHA256[:]) {
+		return nil, nil, signing.ErrSourceChanged
+	}
 	p.plan.SourceSize = size
 	head := p.plan.Before[0]
 	if head.Bytes != nil || head.To < d.ready {
@@ -139,6 +153,9 @@ func (d *draft) sign(ctx context.Context, m *maker, src io.ReaderAt, size int64,
 // Write adds to the output what was read of the document.
 func (d *draft) Write(p []byte) (int, error) {
 	n, err := d.to.Write(p)
+	if d.sum != nil {
+		d.sum.Write(p[:n])
+	}
 	before := d.written
 	d.written += int64(n)
 	if d.written/writeback > before/writeback {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
@@ -52,6 +53,8 @@ func TestDraftEqualsSign(t *testing.T) {
 			options := func() xades.Options {
 				o := c.options
 				o.Rand, o.SigningTime = zeros{}, time.Now().Truncate(time.Hour)
+				agreed := sha256.Sum256([]byte(c.document))
+				o.SourceSHA256 = &agreed
 				return o
 			}
 			var want bytes.Buffer
@@ -72,6 +75,9 @@ func TestDraftEqualsSign(t *testing.T) {
 			}
 			if !bytes.Equal(got, want.Bytes()) || r.Size != int64(len(got)) {
 				t.Errorf("%d bytes, result says %d, Sign writes %d", len(got), r.Size, want.Len())
+			}
+			if before, after := sha256.Sum256([]byte(c.document)), sha256.Sum256(got); r.SourceSHA256 != before || r.SHA256 != after {
+				t.Errorf("digests %x and %x, want %x and %x", r.SourceSHA256, r.SHA256, before, after)
 			}
 		})
 	}
@@ -136,6 +142,25 @@ func TestDraftIsChecked(t *testing.T) {
 				t.Errorf("output: %v", statErr)
 			}
 		})
+	}
+}
+
+// TestAnotherDocumentIsNotSigned: the key is not used for what nobody agreed to.
+func TestAnotherDocumentIsNotSigned(t *testing.T) {
+	t.Parallel()
+	cred := spaniard(t)
+	for name, document := range map[string]string{"small": "<a/>", "large": "<a>" + long() + "</a>"} {
+		dir := t.TempDir()
+		in, out := filepath.Join(dir, "in.xml"), filepath.Join(dir, "out.xml")
+		if err := os.WriteFile(in, []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key := signerFunc{cred.Signer, func() error { t.Errorf("%s: the key was used", name); return nil }}
+		agreed := sha256.Sum256([]byte("<b/>"))
+		_, err := xades.SignFile(context.Background(), in, out, signing.Credential{Signer: key, Certificate: cred.Certificate}, xades.Options{SourceSHA256: &agreed})
+		if !errors.Is(err, signing.ErrSourceChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

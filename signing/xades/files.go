@@ -1,7 +1,9 @@
 package xades
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +37,7 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 		if err != nil {
 			return nil, err
 		}
-		return p.signTo(ctx, src, target, cred, o)
+		return p.signAgreed(ctx, src, target, cred, o)
 	})
 }
 
@@ -112,7 +114,7 @@ func CountersignFile(ctx context.Context, in, out, id string, cred signing.Crede
 		if err != nil {
 			return nil, err
 		}
-		return p.signTo(ctx, src, target, cred, o)
+		return p.signAgreed(ctx, src, target, cred, o)
 	})
 }
 
@@ -135,17 +137,35 @@ func toFile(ctx context.Context, in, out string, o Options, work func(io.ReaderA
 	return result, target.PlaceIn(ctx, o.Group)
 }
 
+// signAgreed signs a document that is the one that was agreed to.
+func (p *prepared) signAgreed(ctx context.Context, src io.ReaderAt, target *outfile.File, cred signing.Credential, o Options) (*signing.Result, error) {
+	if o.SourceSHA256 != nil && !bytes.Equal(o.SourceSHA256[:], p.plan.SourceDigest) {
+		return nil, signing.ErrSourceChanged
+	}
+	result, err := p.signTo(ctx, src, target, cred, o)
+	if err == nil && o.SourceSHA256 != nil {
+		result.SourceSHA256 = *o.SourceSHA256
+	}
+	return result, err
+}
+
 // signTo signs, writes and checks, one after the other.
 func (p *prepared) signTo(ctx context.Context, src io.ReaderAt, target *outfile.File, cred signing.Credential, o Options) (*signing.Result, error) {
 	result, err := p.sign(ctx, src, target.Writer(), cred, o)
 	if err != nil {
 		return nil, err
 	}
-	check := o.xml()
+	check, sum := o.xml(), sha256.New()
 	check.Resolver = p.resolver
+	if o.SourceSHA256 != nil {
+		check.Copy = sum
+	}
 	doc, err := xmldsig.Open(ctx, target, result.Size, check)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", signing.ErrCheck, err)
+	}
+	if check.Copy != nil {
+		result.SHA256 = [sha256.Size]byte(sum.Sum(nil))
 	}
 	return result, p.check(ctx, doc)
 }

@@ -2,6 +2,7 @@ package xades
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"io"
 	"time"
 
@@ -73,6 +74,10 @@ type Options struct {
 	IDAttributes []string
 	// Overwrite lets SignFile replace an existing regular file.
 	Overwrite bool
+	// SourceSHA256, unless nil, is the digest of the document that was agreed to.
+	// SignFile and CountersignFile return signing.ErrSourceChanged before the key is used
+	// where they read another one, and their Result has the digests.
+	SourceSHA256 *[sha256.Size]byte
 	// Group, unless nil, takes what SignFile made, and puts it in place together with
 	// others.
 	Group *outfile.Group
