@@ -7,7 +7,7 @@ import "runtime"
 
 // weight is in bytes. It is address space that nobody touches, so no memory is
 // behind it; what it costs is as much garbage as it weighs.
-const weight = 8 << 20
+const weight = 6 << 20
 
 // Load puts the ballast into the heap, until the returned function is called. A
 // large heap it changes little, unlike a setting of GOGC.

@@ -130,8 +130,10 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // peerServer is one process to be measured.
 type peerServer struct {
 	name, storage, dir string
-	cluster            *postgres.Cluster
-	command            *exec.Cmd
+	// connection is that of its PostgreSQL database.
+	connection string
+	cluster    *postgres.Cluster
+	command    *exec.Cmd
 	// fixed is what to drive, for a server that prints nothing.
 	fixed  *load.Target
 	driver *load.Driver
@@ -143,7 +145,8 @@ type peerServer struct {
 func (s *peerServer) eidbridge(b *testing.B, program string, more ...string) *exec.Cmd {
 	args := append([]string{"load-target", "--storage", s.storage, "--data", s.dir}, more...)
 	if s.storage == "postgres" {
-		args = append(args, "--database", s.schema(b, s.name))
+		s.connection = s.schema(b, s.name)
+		args = append(args, "--database", s.connection)
 	}
 	return exec.Command(program, args...)
 }

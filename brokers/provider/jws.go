@@ -29,8 +29,8 @@ func (k *readyKey) compact(kind string, payload []byte) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("no token is a %s", kind)
 	}
-	const longest = 1024 + 1 // of a signature, by RSA with 8192 bits, and a point
-	text := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+base64.RawURLEncoding.EncodedLen(longest))
+	const usual = 1 + 86 // a point and a signature of 64 bytes
+	text := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+usual)
 	text = base64.RawURLEncoding.AppendEncode(append(text, header...), payload)
 	signature, err := k.sign(text)
 	if err != nil {

@@ -455,7 +455,7 @@ func (p *Provider) random(n int) (string, error) {
 
 // Purge removes what has expired, in small batches, until ctx ends.
 func (p *Provider) Purge(ctx context.Context, every time.Duration) {
-	const batch = 500
+	const batch = 200 // of each kind: a login waits for one of them at most
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {

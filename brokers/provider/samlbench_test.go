@@ -3,6 +3,7 @@
 package provider_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -28,6 +29,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/ballast"
 	"github.com/eidbridge/eidbridge/brokers/clave"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/saml"
@@ -58,6 +60,7 @@ func BenchmarkLoginThroughSAML(b *testing.B) {
 		b.Fatal(err)
 	}
 	p := samlProvider(b, keys)
+	defer ballast.Load()()
 	const batch = 64
 	var used time.Duration
 	for done := 0; done < b.N; done += batch {
@@ -176,7 +179,12 @@ func serve(p *provider.Provider, r *http.Request, cookies []*http.Cookie) *http.
 	return w.Result()
 }
 
-var hidden = regexp.MustCompile(`name="(SAMLRequest|RelayState)" value="([^"]+)"`)
+// hidden reads a field of a page's form. What the benchmark spends counts.
+func hidden(page []byte, name string) string {
+	_, after, _ := bytes.Cut(page, []byte(`name="`+name+`" value="`))
+	value, _, _ := bytes.Cut(after, []byte(`"`))
+	return strings.ReplaceAll(string(value), "&#43;", "+")
+}
 
 func beginSAML(p *provider.Provider) (*samlLogin, error) {
 	q := url.Values{
@@ -188,11 +196,8 @@ func beginSAML(p *provider.Provider) (*samlLogin, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &samlLogin{cookies: response.Cookies(), fields: map[string]string{}}
-	for _, m := range hidden.FindAllSubmatch(page, -1) {
-		l.fields[string(m[1])] = strings.ReplaceAll(string(m[2]), "&#43;", "+")
-	}
-	if len(l.fields) != 2 {
+	l := &samlLogin{cookies: response.Cookies(), fields: map[string]string{"SAMLRequest": hidden(page, "SAMLRequest"), "RelayState": hidden(page, "RelayState")}}
+	if l.fields["SAMLRequest"] == "" || l.fields["RelayState"] == "" {
 		return nil, fmt.Errorf("authorize: %s without a form to the gateway: %.400s", response.Status, page)
 	}
 	return l, nil

@@ -21,6 +21,7 @@ type batches struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	log        *checkpoints
 	queue      chan *batched
 	closing    chan struct{}
 	ended      chan struct{}
@@ -33,8 +34,9 @@ type batched struct {
 	done    chan error
 }
 
-// startBatches takes the pool's only connection for itself.
-func startBatches(ctx context.Context, db *sql.DB, d dialect) (*batches, error) {
+// startBatches takes the pool's only connection for itself, and what works beside it
+// for checkpoints.
+func startBatches(ctx context.Context, db, beside *sql.DB, d dialect) (*batches, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
@@ -49,6 +51,7 @@ func startBatches(ctx context.Context, db *sql.DB, d dialect) (*batches, error) 
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
+	b.log = startCheckpoints(ctx, beside)
 	go b.run(context.WithoutCancel(ctx))
 	return b, nil
 }
@@ -83,7 +86,7 @@ func (b *batches) close() (err error) {
 	b.once.Do(func() {
 		close(b.closing)
 		<-b.ended
-		err = errors.Join(closeAll(b.statements), b.conn.Close(), b.db.Close())
+		err = errors.Join(b.log.close(), closeAll(b.statements), b.conn.Close(), b.db.Close())
 	})
 	return err
 }
@@ -117,6 +120,7 @@ func (b *batches) run(ctx context.Context) {
 			}
 		}
 		b.perform(ctx, batch)
+		b.log.wrote(ctx, b.conn, len(batch))
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 type SQLite struct {
 	// SQLite has one writer at a time, so writes queue for the one connection of
 	// the writer instead of polling for the file lock, and share commits (batches).
+	// The log is copied beside it (checkpoints).
 	*database
 	files files
 }
@@ -59,15 +60,20 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err := migrateSQLite(ctx, writer); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), s.Close())
 	}
-	if s.reader, err = sql.Open("sqlite", dataSource(path, "_pragma", "query_only(1)", "_pragma", "cache_size(-1024)")); err != nil {
+	if s.reader, err = sql.Open("sqlite", dataSource(path, "_pragma", "query_only(1)", "_pragma", "cache_size(-512)")); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
 	}
 	readers := max(2, runtime.GOMAXPROCS(0))
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	b, err := startBatches(ctx, writer, s.dialect)
+	beside, err := sql.Open("sqlite", dataSource(path, "_pragma", "cache_size(-256)"))
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
+	}
+	beside.SetMaxOpenConns(1)
+	b, err := startBatches(ctx, writer, beside, s.dialect)
+	if err != nil {
+		return nil, errors.Join(err, beside.Close(), s.Close())
 	}
 	s.write, s.close = b.write, func() error { return errors.Join(b.close(), release()) }
 	if err := s.dialect.prepare(ctx, s.reader, reads(), s.statements); err != nil {
@@ -84,7 +90,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 
 func dataSource(path string, extra ...string) string {
 	q := url.Values{"_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "trusted_schema(0)", "foreign_keys(1)", "cache_size(-4096)", "wal_autocheckpoint(4000)",
+		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(NORMAL)", "trusted_schema(0)", "foreign_keys(1)", "cache_size(-2048)", "wal_autocheckpoint(16000)",
 	}}
 	for i := 0; i+1 < len(extra); i += 2 {
 		q.Add(extra[i], extra[i+1])

@@ -47,6 +47,7 @@ type loadTargetCommand struct {
 	Key         string        `help:"The key of the certificate." placeholder:"FILE" type:"existingfile"`
 	Code        time.Duration `name:"code-lifetime" help:"Life of an authorization code." default:"30s"`
 	AccessToken time.Duration `name:"access-token-lifetime" help:"Life of an access token." default:"5m"`
+	Session     time.Duration `name:"session-lifetime" help:"Life of a single sign-on session." default:"8h"`
 	Audit       bool          `help:"Print the audit log to the standard error."`
 }
 
@@ -149,7 +150,7 @@ func (c *loadTargetCommand) target(state provider.Store, secrets *loadtarget.Sec
 		RedirectURIs: c.RedirectURI, PostLogoutURIs: c.PostLogout, BackChannelLogoutURI: c.BackChannel, FrontChannelLogoutURI: c.FrontChan,
 		SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), Ask: c.Ask, Redirect: c.Redirect, PKCE: c.PKCE,
 		Outgoing:  forgivingClient(),
-		Lifetimes: provider.Lifetimes{Code: c.Code, AccessToken: c.AccessToken},
+		Lifetimes: provider.Lifetimes{Code: c.Code, AccessToken: c.AccessToken, Session: c.Session},
 	}
 	if c.Audit {
 		o.Log = slog.New(slog.NewJSONHandler(s.err, nil))
