@@ -2,30 +2,28 @@ package ballast_test
 
 import (
 	"runtime"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/eidbridge/eidbridge/brokers/ballast"
 )
 
-// With the ballast the collector runs less often over the same garbage.
+// With the ballast the collector waits for that much more.
 func TestBallastDelaysCollections(t *testing.T) {
-	collections := func() uint32 {
-		var before, after runtime.MemStats
+	goal := func() uint64 {
 		runtime.GC()
-		runtime.ReadMemStats(&before)
-		var garbage []byte
-		for range 64 << 10 {
-			garbage = make([]byte, 1<<10)
-		}
-		runtime.KeepAlive(garbage)
-		runtime.ReadMemStats(&after)
-		return after.NumGC - before.NumGC
+		sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
 	}
-	without := collections()
+	without := goal()
 	drop := ballast.Load()
-	with := collections()
+	with := goal()
 	drop()
-	if with == 0 || 2*with > without {
-		t.Errorf("%d collections without ballast, %d with it", without, with)
+	if with < without+(6<<20) {
+		t.Errorf("the collector waits for %d bytes without ballast, for %d with it", without, with)
+	}
+	if after := goal(); after >= with {
+		t.Errorf("the ballast stays: %d bytes", after)
 	}
 }

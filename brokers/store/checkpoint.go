@@ -22,11 +22,22 @@ type checkpoints struct {
 	db    *sql.DB
 	due   chan struct{}
 	ended chan struct{}
-	// copied is set when all but the latest pages are in the database.
-	copied atomic.Bool
+	// state is whose turn it is: never both work at once, for then SQLite lets neither
+	// finish.
+	state atomic.Int32
 	// written counts since the last checkpoint, by the writer alone.
 	written int
 }
+
+// Whose turn it is.
+const (
+	// idle is the writer's until enough was written.
+	idle = iota
+	// copying is beside the writer.
+	copying
+	// copied is the writer's: all but the latest pages are in the database.
+	copied
+)
 
 func startCheckpoints(ctx context.Context, db *sql.DB) *checkpoints {
 	c := &checkpoints{db: db, due: make(chan struct{}, 1), ended: make(chan struct{})}
@@ -37,22 +48,26 @@ func startCheckpoints(ctx context.Context, db *sql.DB) *checkpoints {
 func (c *checkpoints) run(ctx context.Context) {
 	defer close(c.ended)
 	for range c.due {
-		if _, err := c.db.ExecContext(ctx, checkpoint); err == nil {
-			c.copied.Store(true)
+		if _, err := c.db.ExecContext(ctx, checkpoint); err != nil {
+			c.state.Store(idle)
+			continue
 		}
+		c.state.Store(copied)
 	}
 }
 
 // wrote is for the writer, between two transactions.
 func (c *checkpoints) wrote(ctx context.Context, writer *sql.Conn, writings int) {
-	if c.copied.CompareAndSwap(true, false) {
+	c.written += writings
+	switch c.state.Load() {
+	case copied:
 		_, _ = writer.ExecContext(ctx, checkpoint) // see above
-	}
-	if c.written += writings; c.written >= checkpointEvery {
-		c.written = 0
-		select {
-		case c.due <- struct{}{}:
-		default: // one is under way
+		c.state.Store(idle)
+	case idle:
+		if c.written >= checkpointEvery {
+			c.written = 0
+			c.state.Store(copying)
+			c.due <- struct{}{} // has room: nobody else asks
 		}
 	}
 }
