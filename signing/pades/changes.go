@@ -392,7 +392,7 @@ func (c *comparison) compareForms(before, after pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	if !extends(oldFields.Items(), newFields.Items()) {
+	if !keeps(oldFields.Items(), newFields.Items()) {
 		c.set.raise(ChangesOther, "form fields were removed or reordered")
 	}
 	return nil
@@ -453,15 +453,13 @@ func (c *comparison) compareResources(old, now pdf.Object) error {
 	return nil
 }
 
-// extends tells whether a list begins with all of another.
-func extends(old, now []pdf.Object) bool {
-	if len(now) < len(old) {
-		return false
-	}
-	for i := range old {
-		if !pdf.Equal(old[i], now[i]) {
-			return false
+// keeps tells whether a list holds all of another in its order. What came in between
+// is judged for itself; some producers put new fields first.
+func keeps(old, now []pdf.Object) bool {
+	for _, o := range now {
+		if len(old) > 0 && pdf.Equal(old[0], o) {
+			old = old[1:]
 		}
 	}
-	return true
+	return len(old) == 0
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/verapdf"
 	"github.com/eidbridge/eidbridge/signing/appearance"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
@@ -61,53 +61,27 @@ func TestInteropConformanceIsKept(t *testing.T) {
 			source[name] = f.path
 		}
 	}
-	verdicts := veraPDF(t, paths)
+	var claims []verapdf.Claim
+	for _, path := range paths {
+		claims = append(claims, verapdf.Claim{Flavour: verapdf.Claimed, Path: path})
+	}
+	verdicts := make(map[string]verapdf.Verdict)
+	for i, v := range verapdf.Judge(t, claims...) {
+		verdicts[paths[i]] = v
+	}
 	kept := make(map[string]int)
 	for name, path := range source {
 		before, after := verdicts[path], verdicts[name]
-		if before[1] != "pass" {
+		if !before.Conforms {
 			continue
 		}
-		if after[0] != before[0] || after[1] != "pass" {
-			t.Errorf("%s (%s): %s became %s %s: %s", filepath.Base(path), filepath.Base(name), before[0], after[0], after[1], after[2])
+		if after.Flavour != before.Flavour || !after.Conforms {
+			t.Errorf("%s (%s): %s became %s %s", filepath.Base(path), filepath.Base(name), before.Flavour, after.Flavour, after.Broken)
 			continue
 		}
-		kept[after[0]]++
+		kept[after.Flavour]++
 	}
 	for _, flavour := range slices.Sorted(maps.Keys(kept)) {
 		t.Logf("%-3s kept by %d signatures", flavour, kept[flavour])
 	}
-}
-
-// veraPDF returns flavour, verdict and broken rules of each path.
-func veraPDF(t *testing.T, paths []string) map[string][3]string {
-	t.Helper()
-	pom, err := filepath.Abs(filepath.Join("testdata", "verapdf", "pom.xml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(t.TempDir(), "classpath")
-	if out, err := exec.CommandContext(t.Context(), "mvn", "--quiet", "--batch-mode", "--file", pom, "dependency:build-classpath", "-Dmdep.outputFile="+list).CombinedOutput(); err != nil {
-		t.Fatalf("mvn: %v\n%s", err, out)
-	}
-	classpath, err := os.ReadFile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.CommandContext(t.Context(), "java", "-cp", strings.TrimSpace(string(classpath)), filepath.Join("testdata", "verapdf", "Judge.java"))
-	command.Stdin = strings.NewReader(strings.Join(paths, "\n") + "\n")
-	out, err := command.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	verdicts := make(map[string][3]string)
-	for line := range strings.SplitSeq(string(out), "\n") {
-		if cells := strings.Split(line, "\t"); len(cells) == 4 {
-			verdicts[cells[0]] = [3]string(cells[1:])
-		}
-	}
-	if len(verdicts) != len(paths) {
-		t.Fatalf("%d verdicts for %d documents", len(verdicts), len(paths))
-	}
-	return verdicts
 }

@@ -6,12 +6,15 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -437,6 +440,85 @@ func TestToolsOfOthersReadLTA(t *testing.T) {
 		out, err := judge(t, signed, "pdfsig", "-nocert")
 		if err != nil || strings.Count(out, "Signature is Valid") != 1 || !strings.Contains(out, "Timestamp1") || !strings.Contains(out, "Total document signed") {
 			t.Errorf("%s: pdfsig: %v\n%s", sample.Name, err, out)
+		}
+	}
+}
+
+// TestLevelOutlivesLaterData: what an archive time-stamp covers stays covered when the
+// store grows behind it, as it does before the next one; and what is only added behind
+// it is not covered.
+func TestLevelOutlivesLaterData(t *testing.T) {
+	s := newState(t)
+	grow := func(file []byte) []byte {
+		t.Helper()
+		m := regexp.MustCompile(`/DSS (\d+) 0 R`).FindAllSubmatch(file, -1)
+		if len(m) == 0 {
+			t.Fatal("no store")
+		}
+		number, err := strconv.Atoi(string(m[len(m)-1][1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := regexp.MustCompile(`/Root (\d+) 0 R`).FindSubmatch(file)
+		catalog, err := strconv.Atoi(string(root[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pdfs.Revise(file, map[int]string{number: with(t, file, number, "/Later true")}, catalog)
+	}
+	for _, level := range []signing.Baseline{signing.BaselineLT, signing.BaselineLTA} {
+		signed, _ := s.sign(t, pdfs.Classic(), level)
+		got := s.verify(t, grow(signed)).Signatures[0]
+		if got.Baseline != level || got.Indication != pades.TotalPassed || got.ChangesAfter != pades.ChangesLTVOnly {
+			t.Errorf("%s became %s: %s/%s %s %v", level, got.Baseline, got.Indication, got.SubIndication, got.ChangesAfter, got.Findings)
+		}
+	}
+	// Another signature with data of its own, and a time-stamp over that alone.
+	first, _ := s.sign(t, pdfs.Classic(), signing.BaselineT)
+	stamped, _ := s.extend(t, first, signing.BaselineLTA)
+	second, _ := s.sign(t, stamped, signing.BaselineB)
+	report := s.verify(t, second)
+	if levels := []signing.Baseline{report.Signatures[0].Baseline, report.Signatures[1].Baseline}; levels[0] != signing.BaselineLTA || levels[1] != signing.BaselineB {
+		t.Errorf("levels %v", levels)
+	}
+}
+
+// TestFieldsMayStandFirst: producers put new fields where they like in the list of the
+// form. Every former one has to be there, in its order.
+func TestFieldsMayStandFirst(t *testing.T) {
+	signed := pdfs.Classic()
+	for range 3 {
+		signed, _ = sign(t, signed, citizen(t), pades.Options{})
+	}
+	list := regexp.MustCompile(`/Fields \[(\d+ 0 R)[ \n]+(\d+ 0 R)[ \n]+(\d+ 0 R)[ \n]*\]`).FindSubmatchIndex(signed)
+	if list == nil {
+		t.Fatal("no list of three fields")
+	}
+	from, to := list[2], list[7]
+	field := func(n int) string { return string(signed[list[2*n]:list[2*n+1]]) }
+	for _, row := range []struct {
+		name  string
+		order []int
+		want  pades.Changes
+	}{
+		{"new one last", []int{1, 2, 3}, pades.ChangesFormFill},
+		{"new one first", []int{3, 1, 2}, pades.ChangesFormFill},
+		{"new one between", []int{1, 3, 2}, pades.ChangesFormFill},
+		{"old ones exchanged", []int{2, 1, 3}, pades.ChangesOther},
+	} {
+		file := bytes.Clone(signed)
+		copy(file[from:to], fmt.Sprintf("%-*s", to-from, field(row.order[0])+" "+field(row.order[1])+" "+field(row.order[2])))
+		judged := 0
+		for _, got := range verify(t, file, trusted()).Signatures {
+			if got.Field != "Signature2" {
+				continue
+			}
+			if judged++; got.ChangesAfter != row.want {
+				t.Errorf("%s: %s %v", row.name, got.ChangesAfter, got.Findings)
+			}
+		}
+		if judged != 1 {
+			t.Errorf("%s: the second signature is judged %d times", row.name, judged)
 		}
 	}
 }

@@ -25,7 +25,8 @@ type structure struct {
 const maxStructureDepth = 32
 
 // openStructure returns nil for a document that is not tagged, and for one that is
-// signed: a change of the structure would count as a change of what was signed. A
+// signed: validators count any change of the structure as a change of what was signed,
+// also one that adds nothing but an element. A hidden signature needs none. A
 // structure of an unexpected shape is left alone, too.
 func (l *layout) openStructure() (*structure, error) {
 	// ISO 14289-2 8.10.2.3: a widget without size is no content, but an artifact.

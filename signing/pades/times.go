@@ -153,69 +153,85 @@ func (e *examination) checkTimes(ctx context.Context, si *cms.SignerInfo) {
 }
 
 // level finds the baseline level from what is in the file (EN 319 142-1 6.3). It
-// says what the file carries, not whether that is relied on.
+// says what the file carries, not whether that is relied on. A document time-stamp
+// before any validation data proves the time of the signature, like a time-stamp in
+// it; one that covers validation data for the signature is an archive time-stamp,
+// whatever was added to the data later.
 func (e *examination) level(ctx context.Context, message *cms.SignedData, signer *x509.Certificate) {
 	if e.out.Baseline != signing.BaselineB {
 		return
 	}
 	tokens := slices.Clone(e.tokens)
-	var archive bool
+	var archives []stampedRevision
 	for _, s := range e.v.stamps {
 		if s.index <= e.index || s.token == nil || s.out.Integrity == Broken {
 			continue
 		}
-		if s.index > e.v.stored && e.v.stored >= 0 {
-			archive = true
+		// The data may be in the revision of the time-stamp itself, which covers it.
+		if slices.ContainsFunc(e.v.stored, func(r int) bool { return r >= e.index && r <= s.index }) {
+			archives = append(archives, s)
 		} else {
 			tokens = append(tokens, s.token)
 		}
 	}
-	if len(tokens) == 0 && !archive {
+	if len(tokens) == 0 && len(archives) == 0 {
 		return
 	}
 	e.out.Baseline = signing.BaselineT
+	if len(tokens) == 0 || len(e.v.stored) == 0 || slices.Max(e.v.stored) < e.index {
+		return
+	}
 	at := e.v.opts.Now()
 	for _, t := range tokens {
 		if t.Time.Before(at) {
 			at = t.Time
 		}
 	}
-	known := len(tokens) > 0 && e.v.stored >= e.index && e.v.judge.Documented(ctx, signer, validation.Certificates(message.Certificates), at)
-	for _, t := range tokens {
-		known = known && t.Certificate != nil && e.v.judge.Documented(ctx, t.Certificate, t.Certificates, t.Time)
+	documented := func(j *validation.Judge) bool {
+		if !j.Documented(ctx, signer, validation.Certificates(message.Certificates), at) {
+			return false
+		}
+		return !slices.ContainsFunc(tokens, func(t *tsp.Token) bool {
+			return t.Certificate == nil || !j.Documented(ctx, t.Certificate, t.Certificates, t.Time)
+		})
 	}
-	if !known {
+	if !documented(e.v.judge) {
 		return
 	}
 	e.out.Baseline = signing.BaselineLT
-	if archive {
-		e.out.Baseline = signing.BaselineLTA
+	for _, s := range archives {
+		covered, err := readStore(e.v.doc.At(s.index))
+		if err == nil && documented(validation.New(e.v.opts, covered)) {
+			e.out.Baseline = signing.BaselineLTA
+			return
+		}
 	}
 }
 
-// storedAt returns the newest revision that changed the document security store,
-// -1 without a store.
-func (v *verifier) storedAt() int {
-	store := func(d *pdf.Document) []byte {
-		_, catalog, err := d.Root()
+// storedAt returns the revisions that made or changed the document security store.
+func (v *verifier) storedAt() []int {
+	var changed []int
+	var before []byte
+	for i, r := range v.doc.Revisions() {
+		view := v.doc.At(i)
+		_, catalog, err := view.Root()
 		if err != nil {
-			return nil
+			continue
 		}
-		value, err := d.Value(catalog, "DSS")
-		if err != nil || value.IsNull() {
-			return nil
+		store, err := view.Value(catalog, "DSS")
+		if err != nil || store.IsNull() {
+			before = nil
+			continue
 		}
-		return value.Raw()
+		// Its lists can be objects of their own, and grow there.
+		grown := false
+		pdf.Walk(store, func(_ string, ref pdf.Ref) { grown = grown || slices.Contains(r.Objects, ref.Number) })
+		if grown || !bytes.Equal(store.Raw(), before) {
+			changed = append(changed, i)
+		}
+		before = store.Raw()
 	}
-	last := len(v.doc.Revisions()) - 1
-	newest := store(v.doc)
-	if newest == nil {
-		return -1
-	}
-	for last > 0 && bytes.Equal(store(v.doc.At(last-1)), newest) {
-		last--
-	}
-	return last
+	return changed
 }
 
 // chains lists the certificates of all signers and time-stamping authorities.

@@ -103,7 +103,7 @@ type verifier struct {
 	ambiguous bool              // the file has second versions of objects
 	loaded    bool
 	judge     *validation.Judge
-	stored    int // newest revision with validation data, -1
+	stored    []int // revisions that put validation data into the document
 	stamps    []stampedRevision
 }
 
