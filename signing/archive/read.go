@@ -51,16 +51,17 @@ type File struct {
 
 // Signatures and sizes of records (APPNOTE 4.3).
 const (
-	localSignature     = 0x04034b50
-	directorySignature = 0x02014b50
-	endSignature       = 0x06054b50
-	end64Signature     = 0x06064b50
-	locator64Signature = 0x07064b50
-	localSize          = 30
-	directorySize      = 46
-	endSize            = 22
-	end64Size          = 56
-	locator64Size      = 20
+	localSignature      = 0x04034b50
+	descriptorSignature = 0x08074b50
+	directorySignature  = 0x02014b50
+	endSignature        = 0x06054b50
+	end64Signature      = 0x06064b50
+	locator64Signature  = 0x07064b50
+	localSize           = 30
+	directorySize       = 46
+	endSize             = 22
+	end64Size           = 56
+	locator64Size       = 20
 )
 
 // Bits of the general purpose flags (APPNOTE 4.4.4).
@@ -382,6 +383,10 @@ func checkPlaces(src io.ReaderAt, all []*File, directory int64) error {
 			return ambiguous("something stands before the first file")
 		case i > 0 && (gap > maxGap || gap > 0 && !all[i-1].HasDescriptor):
 			return ambiguous("something unlisted stands before %s", quoted(f.Name))
+		case i > 0 && gap > 0:
+			if err := all[i-1].readDescriptor(src, gap); err != nil {
+				return err
+			}
 		}
 		if err := f.readLocal(src); err != nil {
 			return err
@@ -392,6 +397,36 @@ func checkPlaces(src io.ReaderAt, all []*File, directory int64) error {
 	}
 	if gap := directory - at; gap > maxGap || gap > 0 && (len(all) == 0 || !all[len(all)-1].HasDescriptor) {
 		return ambiguous("something unlisted stands before the directory")
+	} else if gap > 0 {
+		return all[len(all)-1].readDescriptor(src, gap)
+	}
+	return nil
+}
+
+// readDescriptor compares what stands behind a file with the directory (APPNOTE
+// 4.3.9): checksum and sizes of 4 or 8 bytes, with a signature before them or not.
+func (f *File) readDescriptor(src io.ReaderAt, length int64) error {
+	b := make([]byte, length) // at most maxGap
+	if err := readFull(src, b, f.at+f.Compressed); err != nil {
+		return err
+	}
+	if length == 16 || length == 24 {
+		if binary.LittleEndian.Uint32(b) != descriptorSignature {
+			return ambiguous("something unlisted stands behind %s", quoted(f.Name))
+		}
+		b = b[4:]
+	}
+	var packed, size uint64
+	switch len(b) {
+	case 12:
+		packed, size = uint64(binary.LittleEndian.Uint32(b[4:])), uint64(binary.LittleEndian.Uint32(b[8:]))
+	case 20:
+		packed, size = binary.LittleEndian.Uint64(b[4:]), binary.LittleEndian.Uint64(b[12:])
+	default:
+		return ambiguous("something unlisted stands behind %s", quoted(f.Name))
+	}
+	if binary.LittleEndian.Uint32(b) != f.CRC32 || packed != uint64(f.Compressed) || size != uint64(f.Size) {
+		return ambiguous("what stands behind %s and the directory differ about it", quoted(f.Name))
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func TestContentIsChecked(t *testing.T) {
 	damaged[45] ^= 0xFF
 	for name, bent := range map[string][]byte{
 		"longer than said": short, "damaged": damaged,
-		"wrong checksum": patched(data, at(data, directory, 0)+16, 1, 2, 3, 4),
+		"wrong checksum": patched(patched(data, at(data, directory, 0)+16, 1, 2, 3, 4), at(data, 0x08074b50, 0)+4, 1, 2, 3, 4),
 	} {
 		r, err := open(bent, archive.Limits{})
 		if err != nil {
@@ -197,6 +197,24 @@ func TestContentIsChecked(t *testing.T) {
 		if !errors.Is(err, archive.ErrCorrupt) || n > 1<<20 {
 			t.Errorf("%s: %d bytes, %v", name, n, err)
 		}
+	}
+}
+
+// TestDescriptorsAreCompared: what stands behind a file says the same as the
+// directory, since programs read one or the other (APPNOTE 4.3.9).
+func TestDescriptorsAreCompared(t *testing.T) {
+	data := made(t, entry{name: "a", data: strings.Repeat("hello ", 1000), method: zip.Deflate}, entry{name: "b", data: "x", method: zip.Deflate})
+	for name, offset := range map[string]int{"signature": 0, "checksum": 4, "packed size": 8, "size": 12} {
+		for i := range 2 {
+			bent := bytes.Clone(data)
+			bent[at(data, 0x08074b50, i)+offset] ^= 1
+			if _, err := open(bent, archive.Limits{}); !errors.Is(err, archive.ErrAmbiguous) {
+				t.Errorf("%s of file %d: %v", name, i+1, err)
+			}
+		}
+	}
+	if _, err := open(data, archive.Limits{}); err != nil {
+		t.Error(err)
 	}
 }
 
