@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/beevik/etree"
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/saml"
@@ -75,12 +77,25 @@ func methodsOf(c *Config) ([]brokers.Method, error) {
 	var offered []brokers.Method
 	for _, country := range c.Countries {
 		named := make(map[string]string, len(names))
-		for language, name := range names {
-			named[language] = name + " (" + country + ")"
+		for tag, name := range names {
+			named[tag] = name + " – " + countryName(country, tag)
 		}
 		offered = append(offered, brokers.Method{ID: c.ID + "-" + strings.ToLower(country), Level: most, Name: named})
 	}
 	return offered, nil
+}
+
+// countryName is what a country is called in a language; one that has no name there
+// is called by its code.
+func countryName(country, tag string) string {
+	if region, err := language.ParseRegion(country); err == nil {
+		if namer := display.Regions(language.Make(tag)); namer != nil {
+			if name := namer.Name(region); name != "" {
+				return name
+			}
+		}
+	}
+	return country
 }
 
 // ID implements brokers.Upstream.

@@ -123,8 +123,11 @@ func TestRequestVariants(t *testing.T) {
 func TestCountries(t *testing.T) {
 	u := newUpstream(t, func(c *Config) { c.Countries = []string{"EE", "NL"} })
 	methods := u.Methods()
-	if len(methods) != 2 || methods[1].ID != "eidas-nl" || !strings.HasSuffix(methods[1].Name["en"], "(NL)") {
+	if len(methods) != 2 || methods[1].ID != "eidas-nl" || !strings.HasSuffix(methods[1].Name["en"], "– Netherlands") || !strings.HasSuffix(methods[1].Name["es"], "– Países Bajos") || !strings.HasSuffix(methods[0].Name["et"], "– Eesti") {
 		t.Errorf("methods = %+v", methods)
+	}
+	if name := countryName("XA", "en"); name == "" {
+		t.Error("a country of the laboratory has no name at all")
 	}
 	d := start(t, u, "eidas-ee", levels.Low)
 	if d.Form["country"] != "EE" {

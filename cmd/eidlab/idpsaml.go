@@ -201,6 +201,6 @@ func (c *idpCommand) eidas(country *pki.Country, base string, random io.Reader) 
 	if err := os.WriteFile(metadata, service.Metadata(), 0o600); err != nil {
 		return nil, err
 	}
-	return &emulator{handler: service.Handler(), snippet: fmt.Sprintf("[eidas]\ncountry = \"ES\"\nsigning_key = %q\ncertificate = %q\ndecryption_key = %q\ndecryption_certificate = %q\nmetadata_file = %q\n",
+	return &emulator{handler: service.Handler(), snippet: fmt.Sprintf("[eidas]\nservice_name = \"eidbroker\"\ncountry = \"ES\"\nsigning_key = %q\ncertificate = %q\ndecryption_key = %q\ndecryption_certificate = %q\nmetadata_file = %q\n",
 		key, certificate, decryptionKey, decryptionCertificate, metadata)}, nil
 }
