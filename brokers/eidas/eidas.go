@@ -1,6 +1,7 @@
 package eidas
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"crypto/x509"
@@ -15,8 +16,6 @@ import (
 	"time"
 
 	"github.com/beevik/etree"
-	"golang.org/x/text/language"
-	"golang.org/x/text/language/display"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/saml"
@@ -28,6 +27,9 @@ const metadataLifetime = 30 * 24 * time.Hour
 
 //go:embed methods.json
 var methodNames []byte
+
+//go:embed countries.json
+var countryNames []byte // of the European Economic Area
 
 // Upstream is one connection to a node. It is safe for concurrent use.
 type Upstream struct {
@@ -74,28 +76,20 @@ func methodsOf(c *Config) ([]brokers.Method, error) {
 	if len(c.Countries) == 0 {
 		return []brokers.Method{{ID: c.ID, Level: most, Name: names}}, nil
 	}
+	var countries map[string]map[string]string
+	if err := json.Unmarshal(countryNames, &countries); err != nil {
+		return nil, fmt.Errorf("names of countries: %w", err)
+	}
 	var offered []brokers.Method
 	for _, country := range c.Countries {
 		named := make(map[string]string, len(names))
 		for tag, name := range names {
-			named[tag] = name + " – " + countryName(country, tag)
+			// One that is not of the European Economic Area is called by its code.
+			named[tag] = name + " – " + cmp.Or(countries[country][tag], country)
 		}
 		offered = append(offered, brokers.Method{ID: c.ID + "-" + strings.ToLower(country), Level: most, Name: named})
 	}
 	return offered, nil
-}
-
-// countryName is what a country is called in a language; one that has no name there
-// is called by its code.
-func countryName(country, tag string) string {
-	if region, err := language.ParseRegion(country); err == nil {
-		if namer := display.Regions(language.Make(tag)); namer != nil {
-			if name := namer.Name(region); name != "" {
-				return name
-			}
-		}
-	}
-	return country
 }
 
 // ID implements brokers.Upstream.
