@@ -78,7 +78,7 @@ func (c *Canonicalizer) Token(t *xmltext.Token) error {
 		if len(f.w.buf) >= buffer {
 			f.w.flush()
 		}
-		done = done || f.err != nil || f.w.err != nil || f.root == 0 && f.partial()
+		done = done || f.err != nil || f.w.err != nil || f.root == 0 && f.part
 	}
 	if done {
 		if err := c.retire(); err != nil {
@@ -120,7 +120,7 @@ func (c *Canonicalizer) begin(t *xmltext.Token) error {
 func (c *Canonicalizer) retire() error {
 	kept := c.active[:0]
 	for _, f := range c.active {
-		if f.err == nil && f.w.err == nil && (f.root > 0 || !f.partial()) {
+		if f.err == nil && f.w.err == nil && (f.root > 0 || !f.part) {
 			kept = append(kept, f)
 			continue
 		}

@@ -13,6 +13,7 @@ type form struct {
 	out Output
 	// What the method is, asked for at every token.
 	exclusive, comments bool
+	part                bool // the form is that of an element and not of the document
 	w                   writer
 	matches             int // elements Select agreed to
 	root                int // depth of the selected element while inside it
@@ -38,7 +39,7 @@ const (
 )
 
 func newForm(o Output) *form {
-	f := &form{out: o, exclusive: o.Method.Exclusive(), comments: o.Method.Comments(), w: writer{to: o.To}, shown: []bool{false}, listed: make(map[string]bool)}
+	f := &form{out: o, exclusive: o.Method.Exclusive(), comments: o.Method.Comments(), part: o.Manual || o.Select != nil, w: writer{to: o.To}, shown: []bool{false}, listed: make(map[string]bool)}
 	for _, p := range o.Prefixes {
 		if p == "#default" {
 			p = ""
@@ -54,9 +55,6 @@ func (f *form) activate() {
 		f.w.buf = make([]byte, 0, firstBuffer)
 	}
 }
-
-// partial says that the form is that of an element and not of the document.
-func (f *form) partial() bool { return f.out.Manual || f.out.Select != nil }
 
 // token writes what a token contributes to the form.
 func (f *form) token(c *Canonicalizer, t *xmltext.Token) {
@@ -85,7 +83,7 @@ func (f *form) token(c *Canonicalizer, t *xmltext.Token) {
 }
 
 // inside says whether the place in the document is one that is written.
-func (f *form) inside() bool { return f.omitted == 0 && (f.root > 0 || !f.partial()) }
+func (f *form) inside() bool { return f.omitted == 0 && (f.root > 0 || !f.part) }
 
 func (f *form) keeps(n Node) bool { return f.out.Filter == nil || f.out.Filter(n) }
 

@@ -73,10 +73,10 @@ func (f *form) namespaces(c *Canonicalizer, t *xmltext.Token) error {
 		}
 	}
 	if shown && f.exclusive {
-		f.utilized(c, t, t.Name.Slot)
+		f.utilized(c, t, &t.Name)
 		for _, a := range f.attrs {
 			if a.Name.Slot > xmltext.XMLSlot {
-				f.utilized(c, t, a.Name.Slot)
+				f.utilized(c, t, &a.Name)
 			}
 		}
 	}
@@ -137,9 +137,13 @@ func (f *form) filtered(c *Canonicalizer, t *xmltext.Token) {
 	}
 }
 
-// utilized writes the declaration of a prefix that an element of the node-set
-// visibly utilizes, Exclusive XML Canonicalization section 3.
-func (f *form) utilized(c *Canonicalizer, t *xmltext.Token, slot int) {
+// utilized writes the declaration of the prefix of a name that an element of the
+// node-set visibly utilizes, Exclusive XML Canonicalization section 3.
+func (f *form) utilized(c *Canonicalizer, t *xmltext.Token, name *xmltext.Name) {
+	slot := name.Slot
+	if f.out.Filter == nil && bytes.Equal(f.current(slot), name.Space) {
+		return // in effect already, as for nearly every element
+	}
 	n := c.reader.Lookup(slot)
 	if slot == xmltext.XMLSlot || f.inclusive(n.Prefix) {
 		return
