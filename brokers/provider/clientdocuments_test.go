@@ -28,7 +28,7 @@ type site struct {
 	fetched int
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{status: http.StatusOK}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -57,7 +57,7 @@ func (s *site) count() int {
 	return s.fetched
 }
 
-func keySet(t *testing.T, keys ...any) string {
+func keySet(t testing.TB, keys ...any) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"keys": keys})
 	if err != nil {

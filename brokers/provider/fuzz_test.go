@@ -1,15 +1,18 @@
 package provider_test
 
 import (
+	"crypto"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
@@ -82,7 +85,24 @@ func FuzzToken(f *testing.F) {
 // key signed gets through, and every refusal is one of ours (O-82).
 func FuzzStatements(f *testing.F) {
 	k := newClientKey(f, jose.ES256)
-	r := newRig(f, options{client: keyedClient(k), config: undelayed(f)})
+	ours := newClientKey(f, jose.ES256)
+	r := newRig(f, options{client: keyedClient(k), config: func(c *provider.Config) {
+		undelayed(f)(c)
+		c.DecryptionKeys = []crypto.PrivateKey{ours.key}
+	}})
+	encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.ECDH_ES, Key: ours.key.Public()}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	jwe, err := encrypter.Encrypt([]byte(newClientKey(f, jose.ES256).sign(r.requestClaims(), nil)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	encrypted, err := jwe.CompactSerialize()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(encrypted)
 	for _, header := range []map[jose.HeaderKey]any{nil, {"typ": "JWT"}, {"crit": []string{"b64"}, "b64": false}, {"kid": "x"}} {
 		f.Add(newClientKey(f, jose.ES256).sign(r.assertionClaims(), header))
 	}
@@ -103,11 +123,40 @@ func FuzzStatements(f *testing.F) {
 				t.Errorf("%s: %d %s", path, a.Code, a.Body)
 			}
 		}
+		if strings.Contains(text, ".") { // as an access token
+			req := httptest.NewRequest(http.MethodGet, r.server.URL+"/userinfo", nil)
+			req.Header = http.Header{"Authorization": {"Bearer " + text}}
+			a := httptest.NewRecorder()
+			r.provider.ServeHTTP(a, req)
+			if a.Code != http.StatusUnauthorized {
+				t.Errorf("userinfo: %d %s", a.Code, a.Body)
+			}
+		}
 		q := url.Values{"client_id": {"portal"}, "redirect_uri": {redirectURI}, "request": {text}}
 		a := httptest.NewRecorder()
 		r.provider.ServeHTTP(a, httptest.NewRequest(http.MethodGet, r.server.URL+"/authorize?"+q.Encode(), nil))
 		if to := a.Header().Get("Location"); text != "" && a.Code != http.StatusBadRequest && !strings.Contains(to, "error=") {
 			t.Errorf("authorize: %d %s", a.Code, to)
+		}
+	})
+}
+
+// Whatever a client has at its address, nobody but the holder of a key there gets
+// through, and what is no key set changes nothing.
+func FuzzClientKeys(f *testing.F) {
+	k, keys := newClientKey(f, jose.ES256), newSite(f)
+	r := newRig(f, options{client: func(c *provider.Client) {
+		c.Auth, c.SecretHash, c.JWKSURI = provider.AuthPrivateKeyJWT, brokers.Hash{}, keys.URL
+	}, config: undelayed(f)})
+	f.Add(keySet(f, newClientKey(f, jose.ES256).public()))
+	f.Add(keySet(f, newClientKey(f, jose.RS256).public(), map[string]any{"kty": "oct", "k": "AA"}))
+	f.Add(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		keys.serve(http.StatusOK, text)
+		r.clock.Add(time.Hour)
+		k, r := &clientKey{t, k.key, k.algorithm}, &rig{t: t, server: r.server, clock: r.clock}
+		if a := r.call("/introspect", url.Values{"token": {"x"}}, assertion(k.sign(r.assertionClaims(), nil))...); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
 	})
 }

@@ -11,7 +11,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/audit"
@@ -286,6 +289,9 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	}
 	if len(registrations) == 0 || len(upstreams) == 0 {
 		log.Warn("nobody can log in yet: the configuration has no client or no upstream")
+	}
+	if !slices.Contains(s.keys.Algorithms(time.Now()), jose.RS256) {
+		log.Warn("no key signs by RS256, which OpenID Connect wants every provider to know")
 	}
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots, DecryptionKeys: decryption,
