@@ -72,7 +72,7 @@ func TestFormsAreAnsweredWithSeeOther(t *testing.T) {
 	}
 }
 
-// O-12, I-5: no code, token, state or cookie leaves by log, referrer or page.
+// O-12, S-16, I-5: no code, token, state or cookie leaves by log, referrer or page.
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	r := newRig(t, options{upstream: &brokertest.Upstream{Offered: twoMethods()}, client: func(c *provider.Client) {
 		c.SingleSignOn, c.RefreshTokens, c.LevelReceipts = true, true, true
