@@ -12,9 +12,17 @@ import (
 // maxChanges is how many changes are shown.
 const maxChanges = 200
 
+// listed makes of no list an empty one, which JSON writes as such.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 func (a *api) listOutages(_ http.ResponseWriter, r *http.Request, _ string) (int, any, error) {
 	err := a.Outages.Learn(r.Context()) // what another replica added a moment ago
-	return http.StatusOK, map[string][]brokers.Outage{"outages": a.Outages.At(a.Registry.Now())}, err
+	return http.StatusOK, map[string][]brokers.Outage{"outages": listed(a.Outages.At(a.Registry.Now()))}, err
 }
 
 func (a *api) addOutage(_ http.ResponseWriter, r *http.Request, actor string) (int, any, error) {
@@ -35,7 +43,7 @@ func (a *api) liftOutage(_ http.ResponseWriter, r *http.Request, actor string) (
 
 func (a *api) listBans(_ http.ResponseWriter, r *http.Request, _ string) (int, any, error) {
 	list, err := a.Bans.Bans(r.Context())
-	return http.StatusOK, map[string][]brokers.Ban{"bans": list}, err
+	return http.StatusOK, map[string][]brokers.Ban{"bans": listed(list)}, err
 }
 
 func (a *api) liftBan(_ http.ResponseWriter, r *http.Request, actor string) (int, any, error) {
@@ -61,5 +69,5 @@ func (a *api) endPerson(_ http.ResponseWriter, r *http.Request, actor string) (i
 
 func (a *api) changes(_ http.ResponseWriter, _ *http.Request, _ string) (int, any, error) {
 	list, err := a.Changes(maxChanges)
-	return http.StatusOK, map[string][]audit.Line{"changes": list}, err
+	return http.StatusOK, map[string][]audit.Line{"changes": listed(list)}, err
 }

@@ -112,6 +112,11 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 	all["choice-out"] = func(w io.Writer) error {
 		return p.Choice(w, pages.Choice{
 			Language: lang, Client: "Portal", Level: levels.High, Notice: pages.Unavailable, Failed: map[string]string{"en": "Card" + hostile},
+			Out: []pages.Disruption{
+				{Name: map[string]string{"en": "A" + hostile}, Instead: []map[string]string{{"en": "D" + hostile}}},
+				{Name: map[string]string{"en": "B"}, Until: until},
+				{Name: map[string]string{"en": "C"}, Planned: true, Until: until, Instead: []map[string]string{{"en": "D"}}},
+			},
 			Soon: []pages.Maintenance{{Name: map[string]string{"en": "App" + hostile}, From: until, Until: until.Add(time.Hour)}},
 			Methods: []pages.Method{
 				{Value: "x/a", Name: map[string]string{"en": "A"}, Out: true},

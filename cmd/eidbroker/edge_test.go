@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -125,5 +128,50 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 			t.Errorf("cut off after %v", took)
 		}
 	}
+	b.stop()
+}
+
+// W-44: the broker speaks no HTTP/2, which a proxy in front does: who sends its frames
+// by the thousand, resets, continuations or pings, loses the connection at once, and
+// others are served.
+func TestHTTP2FloodsFindNobody(t *testing.T) {
+	dir := t.TempDir()
+	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
+	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
+	b := start(t, "--config", config)
+	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	frames := map[string]string{
+		"W-44 rapid reset":   "\x00\x00\x01\x01\x04\x00\x00\x00\x01\x82\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08",
+		"W-44 continuations": "\x00\x00\x01\x09\x00\x00\x00\x00\x01\x82",
+		"W-44 settings":      "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64",
+		"W-44 pings":         "\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678",
+	}
+	var all sync.WaitGroup
+	for name, frame := range frames {
+		for range 10 {
+			all.Go(func() {
+				conn, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+				_, _ = io.WriteString(conn, preface+strings.Repeat(frame, 10_000)) // it may not be read to its end
+				answer, err := io.ReadAll(conn)
+				if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+					t.Errorf("%s: the connection is still there", name)
+				}
+				if len(answer) > 4096 || len(answer) > 0 && !bytes.HasPrefix(answer, []byte("HTTP/1.1 ")) {
+					t.Errorf("%s: %q", name, answer[:min(len(answer), 80)])
+				}
+			})
+		}
+	}
+	begun := time.Now()
+	if code, _ := get(t, "http://"+address+"/jwks"); code != http.StatusOK || time.Since(begun) > 2*time.Second {
+		t.Errorf("others are served with %d after %s", code, time.Since(begun))
+	}
+	all.Wait()
 	b.stop()
 }
