@@ -224,7 +224,7 @@ func (c *console) switched(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	http.SetCookie(w, &http.Cookie{Name: consoleLanguage, Value: chosen, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // G124: plain http on this machine alone
-	http.Redirect(w, r, r.URL.Path, http.StatusSeeOther)
+	http.Redirect(w, r, r.URL.Path, http.StatusSeeOther)                                                                                                         //nolint:gosec // G710: a path that matched one of ours
 	return true
 }
 

@@ -80,8 +80,11 @@ func TestConsoleSwitchesMethodsOff(t *testing.T) {
 		t.Errorf("page: %s", page)
 	}
 	for _, bad := range []url.Values{
-		{"what": {"other"}}, {"what": {"fake/other"}}, {"what": {"fake"}, "until": {"tomorrow"}},
-		{"what": {"fake"}, "planned": {"yes"}}, {"what": {"fake"}, "until": {"2026-01-01T00:00"}},
+		{"what": {"other"}},
+		{"what": {"fake/other"}},
+		{"what": {"fake"}, "until": {"tomorrow"}},
+		{"what": {"fake"}, "planned": {"yes"}},
+		{"what": {"fake"}, "until": {"2026-01-01T00:00"}},
 	} {
 		if status, page := c.send("/outages", bad); status != http.StatusBadRequest || !strings.Contains(page, `role="alert"`) {
 			t.Errorf("%v: %d", bad, status)

@@ -292,7 +292,7 @@ func (r *Registry) load(ctx context.Context, id string) (*brokers.Registration, 
 
 func (r *Registry) save(ctx context.Context, record *brokers.Registration, s *provider.ClientSettings, save func(context.Context, *brokers.Registration) error) error {
 	var err error
-	if record.Metadata, err = json.Marshal(s); err != nil {
+	if record.Metadata, err = json.Marshal(s); err != nil { //nolint:gosec // G117: access_token is a kind of token, none itself
 		return &InvalidError{err}
 	}
 	if save == nil {

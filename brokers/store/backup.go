@@ -23,7 +23,7 @@ func (s *SQLite) BackUp(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
 		return errors.Join(fmt.Errorf("copying database: %w", err), os.Remove(path))
 	}
@@ -51,7 +51,7 @@ func Inspect(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	db.SetMaxOpenConns(1)
 	if err := inspect(ctx, db); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -102,7 +102,7 @@ func schemaAt(ctx context.Context, version int) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	db.SetMaxOpenConns(1)
 	names, err := pending("sqlite", 0)
 	if err != nil {

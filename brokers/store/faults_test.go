@@ -93,7 +93,7 @@ func TestBusyDatabaseFailsInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // the test is over
 	holder, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestLongReadersStarveNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // the test is over
 	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestEqualPersonsLookDifferent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // the test is over
 	for _, table := range []string{"transactions", "grants", "sessions", "participants"} {
 		seen := map[string]int{}
 		rows, err := db.QueryContext(ctx, "SELECT * FROM "+table)

@@ -159,7 +159,7 @@ func (c *restoreCommand) bring(ctx context.Context, settings config, dir directo
 	if err != nil {
 		return "", err
 	}
-	signed, err := jose.ParseSigned(string(trimNewline(text)), []jose.SignatureAlgorithm{jose.EdDSA})
+	signed, err := jose.ParseSignedCompact(string(trimNewline(text)), []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil {
 		return "", errors.New("its statement is no JWS")
 	}
