@@ -277,11 +277,11 @@ func (c *comparison) explain(o pdf.Object, class Changes, allowed func(referrer)
 	}
 }
 
-// under returns a condition: referred to by the catalog, or an already explained
-// object, below a key.
+// under returns a condition: referred to by the catalog, or one that was the catalog
+// before and means nothing now, or an already explained object, below a key.
 func (c *comparison) under(keys ...string) func(referrer) bool {
 	return func(r referrer) bool {
-		return slices.Contains(keys, r.key) && (r.number == c.root.Number || c.explained[r.number])
+		return slices.Contains(keys, r.key) && (r.number == c.root.Number || r.kind == "Catalog" || c.explained[r.number])
 	}
 }
 

@@ -522,3 +522,17 @@ func TestFieldsMayStandFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestFormerCatalogs: some producers give every revision a catalog of a new number. The
+// former ones still refer to the form, and mean nothing.
+func TestFormerCatalogs(t *testing.T) {
+	first, _ := sign(t, pdfs.Classic(), citizen(t), pades.Options{})
+	moved := pdfs.Revise(first, map[int]string{60: body(t, first, 1)}, 60)
+	second, _ := sign(t, moved, citizen(t), pades.Options{})
+	third, _ := sign(t, second, citizen(t), pades.Options{})
+	for _, got := range verify(t, third, trusted()).Signatures {
+		if got.Indication != pades.TotalPassed || !got.ChangesAfter.Harmless() {
+			t.Errorf("%s: %s/%s %s %v", got.Field, got.Indication, got.SubIndication, got.ChangesAfter, got.Findings)
+		}
+	}
+}
