@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/cms"
 )
 
 // altered is a document that was made or changed by other hands.
@@ -52,45 +53,50 @@ func strangers() map[string][2]string {
 		packed = "a program that reads the container otherwise sees other files (EN 319 162-1 A.1)"
 	)
 	return map[string][2]string{
-		"method unknown.xml":                                 {"REFUSED", unread},
-		"no references.xml":                                  {"REFUSED", unread},
-		"digest unknown.xml":                                 {hashFailure, "the value does not verify either, since SignedInfo was changed"},
-		"time-stamp of another.xml":                          {"TOTAL_PASSED B-T", "a time-stamp of another signature makes no level (threats X-58)"},
-		"properties not covered.xml":                         {constraints, "properties that nothing covers may be anybody's (threats X-55)"},
-		"certificate not named.xml":                          {"TOTAL_PASSED", "DSS's default policy does without the reference of EN 319 132-1 5.2.2"},
-		"certificate named with another's serial number.xml": {"TOTAL_PASSED B-B", "EN 319 102-1 5.2.3.4 asks for a warning; RFC 5035 5 demands that it matches"},
-		"certificate named with a wrong digest.xml":          {noSigner + " B-B", "no certificate is that of the signature"},
-		"no signing time.xml":                                {constraints, "DSS's default policy demands the time; it is a claim, and its absence costs the level"},
-		"transform unknown.xml":                              {hashFailure, "what is not done is not digested"},
-		"stylesheet as transform.xml":                        {hashFailure, "what is not done is not digested"},
-		"openssl, PSS, another mask.p7m":                     {cryptoFails + "", "RFC 4055 3.1 recommends one digest for both; another one is not verified here"},
-		"openssl, RSA, MD5.p7m":                              {weak + " B-B", "it is not verified at all"},
-		"openssl, RSA, RIPEMD-160.p7m":                       {weak + " B-B", "it is not verified at all"},
-		"data behind.p7m":                                    {passedB, "what stands behind is signed by nobody"},
-		"another certificate in place of the signer's.p7m":   {"REFUSED", unread},
-		"text behind the end.pdf":                            {passedB, "what stands behind is signed by nobody"},
-		"cut.pdf":                                            {format + " B-B", "nothing says where the newest revision begins"},
-		"gap begins earlier.pdf":                             {format + " B-B", "the content of what has no shape is not looked at"},
-		"gap ends later.pdf":                                 {format + " B-B", "the content of what has no shape is not looked at"},
-		"range ends behind the file.pdf":                     {format + " B-B", "the content of what has no shape is not looked at"},
-		"LTA, content changed.pdf":                           {"TOTAL_FAILED/HASH_FAILURE B-LTA", "no time-stamp is about what is there now (threats X-58)"},
-		"LTA, cut to its signature.pdf":                      {format + " B-T", "the content of what has no shape is not looked at"},
-		"file renamed.asice":                                 {passedB, "a signature names its files (EN 319 162-1 4.4.3)"},
-		"mimetype of something else.asice":                   {passedB, packed},
-		"mimetype of something else.sce":                     {passedB, packed},
-		"mimetype of something else.scs":                     {passedB, packed},
-		"path upwards.asice":                                 {passedB, packed},
-		"path upwards.sce":                                   {passedB, packed},
-		"path upwards.scs":                                   {passedB, packed},
-		"file twice.asice":                                   {hashFailure, packed},
-		"file twice.sce":                                     {hashFailure, packed},
-		"file twice.scs":                                     {format + " B-B", packed},
-		"signature empty.asice":                              {"REFUSED", unread},
-		"signature empty.sce":                                {"REFUSED", unread},
-		"signature empty.scs":                                {"REFUSED", unread},
-		"no manifest.sce":                                    {format + " B-B", "the signature is about an unknown manifest"},
-		"no signature.scs":                                   {"REFUSED", unread},
-		"file removed.scs":                                   {format + " B-B", "what is signed is missing, the signature is in order"},
+		"method unknown.xml":                                                 {"REFUSED", unread},
+		"no references.xml":                                                  {"REFUSED", unread},
+		"digest unknown.xml":                                                 {hashFailure, "the value does not verify either, since SignedInfo was changed"},
+		"time-stamp of another.xml":                                          {"TOTAL_PASSED B-T", "a time-stamp of another signature makes no level (threats X-58)"},
+		"properties not covered.xml":                                         {constraints, "properties that nothing covers may be anybody's (threats X-55)"},
+		"certificate not named.xml":                                          {"TOTAL_PASSED", "DSS's default policy does without the reference of EN 319 132-1 5.2.2"},
+		"certificate named with another's serial number.xml":                 {"TOTAL_PASSED B-B", "EN 319 102-1 5.2.3.4 asks for a warning; RFC 5035 5 demands that it matches"},
+		"certificate named with a wrong digest.xml":                          {noSigner + " B-B", "no certificate is that of the signature"},
+		"no signing time.xml":                                                {constraints, "DSS's default policy demands the time; it is a claim, and its absence costs the level"},
+		"transform unknown.xml":                                              {hashFailure, "what is not done is not digested"},
+		"stylesheet as transform.xml":                                        {hashFailure, "what is not done is not digested"},
+		"openssl, PSS, another mask (P-26).p7m":                              {cryptoFails + "", "RFC 4055 3.1 recommends one digest for both; another one is not verified here"},
+		"openssl, RSA, MD5 (P-26).p7m":                                       {weak + " B-B", "it is not verified at all"},
+		"openssl, RSA, RIPEMD-160.p7m":                                       {weak + " B-B", "it is not verified at all"},
+		"data behind.p7m":                                                    {passedB, "what stands behind is signed by nobody"},
+		"another certificate in place of the signer's.p7m":                   {"REFUSED", unread},
+		"text behind the end.pdf":                                            {passedB, "what stands behind is signed by nobody"},
+		"openssl, P-192 (P-26).p7m":                                          {"INDETERMINATE/NO_CERTIFICATE_CHAIN_FOUND B-B", "the curve is not known here"},
+		"another digest named (P-26).p7m":                                    {cryptoFails, "the digest that is named is the one that is compared"},
+		"certificate of the same name and number first (P-20).p7m":           {noSigner + " B-B", "the digest chooses among them (EN 319 102-1 5.2.3.4), not the place"},
+		"certificate of the same name and number only (P-20).p7m":            {noSigner + " B-B", "no certificate is that of the signature"},
+		"unnamed, with a certificate of the same name and number (P-20).p7m": {"TOTAL_FAILED/SIG_CRYPTO_FAILURE", "nothing says which of the two it is"},
+		"cut.pdf":                          {format + " B-B", "nothing says where the newest revision begins"},
+		"gap begins earlier.pdf":           {format + " B-B", "the content of what has no shape is not looked at"},
+		"gap ends later.pdf":               {format + " B-B", "the content of what has no shape is not looked at"},
+		"range ends behind the file.pdf":   {format + " B-B", "the content of what has no shape is not looked at"},
+		"LTA, content changed.pdf":         {"TOTAL_FAILED/HASH_FAILURE B-LTA", "no time-stamp is about what is there now (threats X-58)"},
+		"LTA, cut to its signature.pdf":    {format + " B-T", "the content of what has no shape is not looked at"},
+		"file renamed.asice":               {passedB, "a signature names its files (EN 319 162-1 4.4.3)"},
+		"mimetype of something else.asice": {passedB, packed},
+		"mimetype of something else.sce":   {passedB, packed},
+		"mimetype of something else.scs":   {passedB, packed},
+		"path upwards.asice":               {passedB, packed},
+		"path upwards.sce":                 {passedB, packed},
+		"path upwards.scs":                 {passedB, packed},
+		"file twice.asice":                 {hashFailure, packed},
+		"file twice.sce":                   {hashFailure, packed},
+		"file twice.scs":                   {format + " B-B", packed},
+		"signature empty.asice":            {"REFUSED", unread},
+		"signature empty.sce":              {"REFUSED", unread},
+		"signature empty.scs":              {"REFUSED", unread},
+		"no manifest.sce":                  {format + " B-B", "the signature is about an unknown manifest"},
+		"no signature.scs":                 {"REFUSED", unread},
+		"file removed.scs":                 {format + " B-B", "what is signed is missing, the signature is in order"},
 	}
 }
 
@@ -289,7 +295,7 @@ func (w *workshop) cms() {
 	add("openssl, no attributes", with(ec, "-noattr"), constraints)
 	add("openssl, no certificates", with(ec, "-cades", "-nocerts"), noSigner)
 	add("openssl, key identifier", with(ec, "-cades", "-keyid"), passedB)
-	add("openssl, SHA-1", with(ec, "-cades", "-md", "sha1"), weak+" B-B")
+	add("openssl, SHA-1 (P-26)", with(ec, "-cades", "-md", "sha1"), weak+" B-B")
 	add("openssl, SHA-224", with(ec, "-cades", "-md", "sha224"), passedB)
 	add("openssl, SHA-384", with(ec, "-cades", "-md", "sha384"), passedB)
 	add("openssl, SHA-512", with(ec, "-cades", "-md", "sha512"), passedB)
@@ -297,9 +303,16 @@ func (w *workshop) cms() {
 	add("openssl, PSS", with(rsaArgs, "-cades", "-keyopt", "rsa_padding_mode:pss"), passedB)
 	add("openssl, PSS, long salt", with(rsaArgs, "-cades", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:max"), passedB)
 	add("openssl, PSS, no salt", with(rsaArgs, "-cades", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:0"), passedB)
-	add("openssl, PSS, another mask", with(rsaArgs, "-cades", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_mgf1_md:sha512"), weak)
-	add("openssl, RSA, MD5", with(rsaArgs, "-cades", "-md", "md5"), weak)
+	add("openssl, PSS, another mask (P-26)", with(rsaArgs, "-cades", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_mgf1_md:sha512"), weak)
+	add("openssl, RSA, MD5 (P-26)", with(rsaArgs, "-cades", "-md", "md5"), weak)
 	add("openssl, RSA, RIPEMD-160", with(rsaArgs, "-cades", "-md", "rmd160"), weak)
+	short := w.l.issue(w.t, "signer with a short key", &w.r.between, 1024, x509.Certificate{KeyUsage: x509.KeyUsageContentCommitment},
+		func(c *x509.Certificate, _ time.Time) { c.OCSPServer = []string{w.r.address + "/ocsp"} })
+	shortKey, shortCertificate := w.keyFile(short, "short")
+	add("openssl, RSA-1024 (P-26)", with([]string{"-signer", shortCertificate, "-inkey", shortKey, "-nodetach"}, "-cades"), weak+" B-B")
+	old := w.dir + "/old"
+	w.run(nil, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime192v1", "-nodes", "-keyout", old+".key", "-out", old+".pem", "-subj", "/CN=old curve")
+	add("openssl, P-192 (P-26)", with([]string{"-signer", old + ".pem", "-inkey", old + ".key", "-nodetach"}, "-cades"), weak+" B-B")
 	two := append(slices.Clone(ec), "-cades", "-signer", rsaCertificate, "-inkey", rsaKey)
 	add("openssl, two signers", sign(two...), "TOTAL_PASSED B-B; TOTAL_PASSED B-B")
 	add("openssl, indefinite lengths", with(ec, "-cades", "-indef", "-stream"), passedB)
@@ -309,6 +322,16 @@ func (w *workshop) cms() {
 	damaged := slices.Clone(plain)
 	damaged[len(damaged)-3] ^= 1
 	add("value changed", damaged, cryptoFails)
+	// The digest that SignerInfo names is another than the one that was used.
+	sha256OID, sha512OID := []byte{0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1}, []byte{0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3}
+	named := slices.Clone(plain)
+	copy(named[bytes.LastIndex(named, sha256OID):], sha512OID)
+	add("another digest named (P-26)", named, hashFailure)
+	twin := w.twin()
+	add("certificate of the same name and number first (P-20)", w.withCertificates(plain, twin, w.r.signer.certificate.Raw), passedB)
+	add("certificate of the same name and number only (P-20)", w.withCertificates(plain, twin), noSigner)
+	add("unnamed, with a certificate of the same name and number (P-20)", w.withCertificates(with(ec), twin, w.r.signer.certificate.Raw), noSigner)
+	add("certificate of somebody else first (P-21)", w.withCertificates(plain, w.r.responder.certificate.Raw, w.r.signer.certificate.Raw), passedB)
 	add("cut", plain[:len(plain)-40], "REFUSED")
 	add("data behind", append(slices.Clone(plain), 0), "REFUSED")
 	detached := w.run(nil, "openssl", "cms", "-sign", "-binary", "-in", content, "-outform", "DER", "-certfile", issuer, "-signer", certificate, "-inkey", key, "-cades")
@@ -318,6 +341,28 @@ func (w *workshop) cms() {
 		altered{name: "detached from nothing", form: ".p7s", document: detached, want: notFound},
 	)
 	add("another certificate in place of the signer's", replaceAll(plain, w.r.signer.certificate.Raw, w.r.responder.certificate.Raw), noSigner)
+}
+
+// twin is a certificate with issuer and serial number of the signer's and another key.
+func (w *workshop) twin() []byte {
+	w.t.Helper()
+	number := func(c *x509.Certificate, _ time.Time) { c.SerialNumber = w.r.signer.certificate.SerialNumber }
+	return w.l.issue(w.t, "twin", &w.r.between, 0, x509.Certificate{KeyUsage: x509.KeyUsageContentCommitment}, number).certificate.Raw
+}
+
+// withCertificates has a message carry these certificates in this order.
+func (w *workshop) withCertificates(message []byte, certificates ...[]byte) []byte {
+	w.t.Helper()
+	d, err := cms.Parse(message)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	d.Certificates = certificates
+	out, err := d.Append(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
 }
 
 // replaceAll replaces where lengths agree, and gives the document unchanged where

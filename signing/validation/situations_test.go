@@ -98,12 +98,12 @@ func situations() []judgedSituation {
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "what is trusted is a key and a name, not the validity of their certificate (RFC 5280 6.1.1 d)",
 		},
 
-		{situation: situation{name: "revoked", signedAgo: week, signerRevoked: &revoked{ago: 2 * week, reason: 1}}, want: "INDETERMINATE/REVOKED_NO_POE"},
+		{situation: situation{name: "revoked (P-25)", signedAgo: week, signerRevoked: &revoked{ago: 2 * week, reason: 1}}, want: "INDETERMINATE/REVOKED_NO_POE"},
 		{situation: situation{name: "revoked, by list", signedAgo: week, lists: true, signerRevoked: &revoked{ago: 2 * week, reason: 1}}, want: "INDETERMINATE/REVOKED_NO_POE"},
-		{situation: situation{name: "revoked since", signedAgo: 3 * week, signerRevoked: &revoked{ago: 2 * week}}, want: "INDETERMINATE/REVOKED_NO_POE"},
-		{situation: situation{name: "revoked before, T", level: signing.BaselineT, signedAgo: week, signerRevoked: &revoked{ago: 2 * week, reason: 1}}, want: "INDETERMINATE/REVOKED_NO_POE"},
+		{situation: situation{name: "revoked since (P-25)", signedAgo: 3 * week, signerRevoked: &revoked{ago: 2 * week}}, want: "INDETERMINATE/REVOKED_NO_POE"},
+		{situation: situation{name: "revoked before, T (P-25)", level: signing.BaselineT, signedAgo: week, signerRevoked: &revoked{ago: 2 * week, reason: 1}}, want: "INDETERMINATE/REVOKED_NO_POE"},
 		{situation: situation{name: "revoked before, by list, T", lists: true, level: signing.BaselineT, signedAgo: week, signerRevoked: &revoked{ago: 2 * week, reason: 1}}, want: "INDETERMINATE/REVOKED_NO_POE"},
-		{situation: situation{name: "revoked since, T", level: signing.BaselineT, signedAgo: 3 * week, signerRevoked: &revoked{ago: 2 * week, reason: 4}}, want: "TOTAL_PASSED"},
+		{situation: situation{name: "revoked since, T (P-25)", level: signing.BaselineT, signedAgo: 3 * week, signerRevoked: &revoked{ago: 2 * week, reason: 4}}, want: "TOTAL_PASSED"},
 		{situation: situation{name: "revoked since, LT", level: signing.BaselineLT, signedAgo: 3 * week, signerRevoked: &revoked{ago: 2 * week, reason: 4}}, want: "TOTAL_PASSED"},
 		{situation: situation{name: "revoked since, LTA", level: signing.BaselineLTA, signedAgo: 3 * week, signerRevoked: &revoked{ago: 2 * week, reason: 4}}, want: "TOTAL_PASSED"},
 		{
@@ -126,32 +126,32 @@ func situations() []judgedSituation {
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{
-			situation: situation{name: "status unknown", answer: answerUnknown}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "status unknown (P-24)", answer: answerUnknown}, want: "INDETERMINATE/TRY_LATER",
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{
-			situation: situation{name: "answer of a stranger", answer: answerStranger}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "answer of a stranger (P-24)", answer: answerStranger}, want: "INDETERMINATE/TRY_LATER",
 			dss: "TOTAL_PASSED", why: "DSS's default policy takes any certificate below a trusted one for a responder; RFC 6960 4.2.2.2 demands its extended key usage",
 		},
 		{
-			situation: situation{name: "answer damaged", answer: answerDamaged}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "answer damaged (P-24)", answer: answerDamaged}, want: "INDETERMINATE/TRY_LATER",
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{
-			situation: situation{name: "answer about another", answer: answerOther}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "answer about another (P-24)", answer: answerOther}, want: "INDETERMINATE/TRY_LATER",
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{situation: situation{name: "answer by the issuer", answer: answerByIssuer}, want: "TOTAL_PASSED"},
 		{
-			situation: situation{name: "answer from last month", answered: 30 * day}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "answer from last month (P-24)", answered: 30 * day}, want: "INDETERMINATE/TRY_LATER",
 			dss: "TOTAL_PASSED", why: "DSS's default policy takes answers of any age; this one ended before the signature is known to exist (EN 319 102-1 5.2.5)",
 		},
 		{
-			situation: situation{name: "responder expired", responder: validity(-year, -week)}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "responder expired (P-24)", responder: validity(-year, -week)}, want: "INDETERMINATE/TRY_LATER",
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{
-			situation: situation{name: "responder for something else", responder: func(c *x509.Certificate, _ time.Time) { c.ExtKeyUsage = nil }}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "responder for something else (P-24)", responder: func(c *x509.Certificate, _ time.Time) { c.ExtKeyUsage = nil }}, want: "INDETERMINATE/TRY_LATER",
 			dss: "TOTAL_PASSED", why: "DSS's default policy takes any certificate below a trusted one for a responder; RFC 6960 4.2.2.2 demands its extended key usage",
 		},
 		{situation: situation{name: "short-lived", mute: true, signer: extension(false, []byte{5, 0}, 0, 4, 0, 194121, 2, 1)}, want: "TOTAL_PASSED"},
@@ -184,7 +184,7 @@ func situations() []judgedSituation {
 
 		{situation: situation{name: "stranger's time-stamp", level: signing.BaselineT, stranger: true}, want: "TOTAL_PASSED"},
 		{
-			situation: situation{name: "stranger's time-stamp, expired since", level: signing.BaselineT, stranger: true, signedAgo: 3 * week, signer: validity(-year, -2*week)}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "stranger's time-stamp, expired since (P-23)", level: signing.BaselineT, stranger: true, signedAgo: 3 * week, signer: validity(-year, -2*week)}, want: "INDETERMINATE/TRY_LATER",
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{situation: situation{name: "stranger's time-stamp, expired since, kept", kept: true, level: signing.BaselineT, stranger: true, signedAgo: 3 * week, signer: validity(-year, -2*week)}, want: "INDETERMINATE/OUT_OF_BOUNDS_NOT_REVOKED"},
@@ -196,7 +196,7 @@ func situations() []judgedSituation {
 		},
 		{situation: situation{name: "unit and signer expired since, T, kept", kept: true, level: signing.BaselineT, signedAgo: 3 * week, unit: validity(-year, -2*week), signer: validity(-year, -2*week)}, want: "INDETERMINATE/OUT_OF_BOUNDS_NOT_REVOKED"},
 		{
-			situation: situation{name: "unit was expired, T", level: signing.BaselineT, signedAgo: week, signer: validity(-year, -2*day), unit: validity(-year, -2*week)}, want: "INDETERMINATE/TRY_LATER",
+			situation: situation{name: "unit was expired, T (P-23)", level: signing.BaselineT, signedAgo: week, signer: validity(-year, -2*day), unit: validity(-year, -2*week)}, want: "INDETERMINATE/TRY_LATER",
 			dss: "INDETERMINATE/CERTIFICATE_CHAIN_GENERAL_FAILURE", why: "where no answer counts, DSS says that the path fails and not to come back later (EN 319 102-1 5.2.6.4 4)",
 		},
 		{situation: situation{name: "unit was expired, T, kept", kept: true, level: signing.BaselineT, signedAgo: week, signer: validity(-year, -2*day), unit: validity(-year, -2*week)}, want: "INDETERMINATE/OUT_OF_BOUNDS_NOT_REVOKED"},
@@ -206,7 +206,7 @@ func situations() []judgedSituation {
 		},
 		{situation: situation{name: "unit revoked before, signer expired since, T, kept", kept: true, level: signing.BaselineT, signedAgo: 3 * week, signer: validity(-year, -2*week), unitRevoked: &revoked{ago: 4 * week, reason: 1}}, want: "INDETERMINATE/OUT_OF_BOUNDS_NOT_REVOKED"},
 		{
-			situation: situation{name: "unit for something else too, signer expired since, T", level: signing.BaselineT, signedAgo: 3 * week, signer: validity(-year, -2*week), unit: func(c *x509.Certificate, _ time.Time) {
+			situation: situation{name: "unit for something else too, signer expired since, T (P-23)", level: signing.BaselineT, signedAgo: 3 * week, signer: validity(-year, -2*week), unit: func(c *x509.Certificate, _ time.Time) {
 				c.ExtraExtensions = nil
 				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping, x509.ExtKeyUsageServerAuth}
 			}}, want: "INDETERMINATE/TRY_LATER",
