@@ -2,13 +2,11 @@ package clave
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/fixtures/idps/badidp"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -60,20 +58,7 @@ func TestBattery(t *testing.T) {
 					}
 					event, err = u.Finish(context.Background(), delivered(t, out), d)
 				}
-				var rejected *brokers.RejectedError
-				switch {
-				case f.Valid && err != nil:
-					t.Errorf("control is refused: %v", err)
-				case f.Valid:
-				case err == nil || event != nil:
-					t.Errorf("accepted: %s", f.What)
-				case errors.Is(err, brokers.ErrCancelled), errors.As(err, &rejected) && rejected.Reason == reasonLogin:
-					if !slices.Contains(f.Checks(), "status") {
-						t.Errorf("refused for %v, want one of %v", err, f.Checks())
-					}
-				case rejected == nil || !slices.Contains(f.Checks(), strings.Replace(rejected.Reason, reasonLevel, "level", 1)):
-					t.Errorf("refused for %v, want one of %v", err, f.Checks())
-				}
+				brokertest.Fault{Valid: f.Valid, What: f.What, Checks: f.Checks()}.WantVerdict(t, event, err)
 			})
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -205,31 +206,12 @@ func post(to string, form url.Values) *http.Request {
 	return r
 }
 
-// memory is the simplest replay store.
-type memory struct {
-	mu   sync.Mutex
-	used map[string]bool
-}
-
-func (m *memory) UseAssertionID(_ context.Context, issuer, id string, _ time.Time) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.used[issuer+" "+id] {
-		return brokers.ErrReplayed
-	}
-	if m.used == nil {
-		m.used = map[string]bool{}
-	}
-	m.used[issuer+" "+id] = true
-	return nil
-}
-
 func testConfig() Config {
 	return Config{
 		ProviderName: "S0000000X_E00000001;PORTALDEMO", ACSURL: acs, LogoutURL: logoutURL,
 		SigningKey: pairs().sp.key, Certificate: pairs().sp.cert, GatewayURL: gatewayURL,
 		GatewayCertificates: []TrustedCertificate{{Certificate: pairs().gateway.cert}},
-		Replay:              &memory{}, Clock: func() time.Time { return testNow.Add(10 * time.Second) },
+		Replay:              &brokertest.Replay{}, Clock: func() time.Time { return testNow.Add(10 * time.Second) },
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/saml"
 	"github.com/eidbridge/eidbridge/levels"
 )
@@ -242,31 +243,12 @@ func (a *answer) callback(requestID string) *http.Request {
 	return r
 }
 
-// memory is the simplest replay store.
-type memory struct {
-	mu   sync.Mutex
-	used map[string]bool
-}
-
-func (m *memory) UseAssertionID(_ context.Context, issuer, id string, _ time.Time) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.used[issuer+" "+id] {
-		return brokers.ErrReplayed
-	}
-	if m.used == nil {
-		m.used = map[string]bool{}
-	}
-	m.used[issuer+" "+id] = true
-	return nil
-}
-
 func testConfig() Config {
 	return Config{
 		EntityID: spID, ACSURL: acs, ProviderName: "Portal de prueba", Country: "ES",
 		SigningKey: pairs().sp.key, Certificate: pairs().sp.cert, Metadata: nodeMetadata(),
 		DecryptionKeys: []saml.DecryptionKey{must(saml.NewDecryptionKey(pairs().decrypt.key, pairs().decrypt.cert))},
-		Replay:         &memory{}, Clock: func() time.Time { return testNow.Add(10 * time.Second) },
+		Replay:         &brokertest.Replay{}, Clock: func() time.Time { return testNow.Add(10 * time.Second) },
 	}
 }
 
