@@ -20,6 +20,9 @@
 //	                          notices.go     relying parties are told of it
 //	POST /introspect, /revoke introspect.go  what a token is; its end
 //
+// An upstream that is brokers.Immediate may know by the authorization request who is
+// there; then the answer to that request is the code.
+//
 // State lives in the store, so that each request may reach another replica.
 // Nothing is redirected before client and redirect URI are known good; after
 // that, errors go to the relying party.

@@ -18,9 +18,10 @@ import (
 // one machine may share it.
 //
 // It commits with synchronous=NORMAL: whatever was acknowledged survives the
-// death of the process at any moment. A power cut may undo the last commits, but
-// never half of one; codes and logins live shorter than a restart of the
-// machine takes.
+// death of the process at any moment. A power cut may undo the last commits, those
+// since the last checkpoint (512 writings) that the system had not written by itself,
+// but never half of one; codes and logins live shorter than a restart of the machine
+// takes.
 type SQLite struct {
 	// SQLite has one writer at a time, so writes queue for the one connection of
 	// the writer instead of polling for the file lock, and share commits (batches).
