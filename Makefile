@@ -109,9 +109,9 @@ demo: setup-demo build
 # only the corpus of foreign documents is not everybody's.
 test: setup-test
 	@mkdir -p .cache; \
-	$(GO) test -v $(TESTFLAGS) ./... 2>&1 | tee .cache/test.log | grep --line-buffered -E '^(ok|FAIL|panic)' && passed=1 || passed=; \
-	if [ -z "$$passed" ]; then grep -vE '^(=== |ok| *--- (PASS|SKIP)|\?)' .cache/test.log; exit 1; fi; \
-	if skipped=$$(grep -E '^ *--- SKIP' .cache/test.log | grep -v Corpus); then \
+	$(GO) test -v $(TESTFLAGS) ./... 2>&1 | tee .cache/test.log | grep -a --line-buffered -E '^(ok|FAIL|panic)' && passed=1 || passed=; \
+	if [ -z "$$passed" ]; then grep -avE '^(=== |ok| *--- (PASS|SKIP)|\?)' .cache/test.log; exit 1; fi; \
+	if skipped=$$(grep -aE '^ *--- SKIP' .cache/test.log | grep -av Corpus); then \
 		echo "Skipped, although all tools should be here:"; echo "$$skipped"; exit 1; \
 	fi
 
