@@ -41,6 +41,7 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"a session lives until it ends or expires", sessionLives},
 		{"a session is renewed under its ID", sessionRenewed},
 		{"the end of a session ends its grants and queues notices (O-44)", sessionEnds},
+		{"sessions end by the names that upstreams have for them", linkedEnd},
 		{"no code is issued in a session that ended", codeOfEndedSession},
 		{"a notice is handed out once until its lease ends", noticeLease},
 		{"a refresh token is used once (O-42, O-43)", refreshOnce},

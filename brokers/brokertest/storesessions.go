@@ -95,6 +95,50 @@ func sessionEnds(t *testing.T, s Store) {
 	}
 }
 
+func linkedEnd(t *testing.T, s Store) {
+	ctx := context.Background()
+	person, index, other := brokers.HashOf("person"), brokers.HashOf("index"), brokers.HashOf("other")
+	end := func(want int, links ...brokers.Hash) {
+		t.Helper()
+		if n, err := s.EndLinked(ctx, links, noon(), noon().Add(time.Hour)); err != nil || n != want {
+			t.Errorf("ended %d, %v, want %d", n, err, want)
+		}
+	}
+	must(t, s.LinkSession(ctx, []brokers.Hash{person, index}, "a", noon().Add(time.Hour)))
+	must(t, s.LinkSession(ctx, []brokers.Hash{person, index}, "a", noon().Add(2*time.Hour))) // renewed
+	must(t, s.LinkSession(ctx, []brokers.Hash{person}, "b", noon().Add(time.Hour)))
+	must(t, s.LinkSession(ctx, []brokers.Hash{other}, "c", noon().Add(time.Hour)))
+	end(0, person) // there are no sessions yet
+	for _, id := range []string{"a", "b", "c"} {
+		must(t, openSession(ctx, s, session(id, "cookie "+id)))
+	}
+	must(t, renewSession(ctx, s, brokers.HashOf("cookie b"), session("b", "new cookie b")))
+	must(t, issueIn(t, s, "1", "portal", "a"))
+	end(0, brokers.HashOf("nobody"))
+	end(0)
+	end(1, index, index)
+	if live(s, "1 a0", noon()) {
+		t.Error("a token outlives the session")
+	}
+	if notices, err := s.DueNotices(ctx, noon(), noon().Add(time.Minute), 10); err != nil || len(notices) != 1 {
+		t.Errorf("queued: %+v, %v", notices, err)
+	}
+	end(1, person, index)
+	end(0, person, index)
+	if _, err := s.Session(ctx, brokers.HashOf("cookie c"), noon()); err != nil {
+		t.Errorf("another session: %v", err)
+	}
+	_, err := s.EndSession(ctx, brokers.HashOf("cookie c"), noon(), noon())
+	must(t, err)
+	must(t, openSession(ctx, s, session("c", "again")))
+	end(0, other) // the names went with the session
+	must(t, s.LinkSession(ctx, []brokers.Hash{other}, "c", noon().Add(time.Hour)))
+	_, err = s.Purge(ctx, noon().Add(time.Hour), 10)
+	must(t, err)
+	must(t, openSession(ctx, s, session("c", "third")))
+	end(0, other)
+}
+
 func codeOfEndedSession(t *testing.T, s Store) {
 	ctx := context.Background()
 	must(t, openSession(ctx, s, session("a", "cookie")))

@@ -69,6 +69,13 @@ type Sessions interface {
 	// for each participant, who are returned: all or nothing. One that is not
 	// there is no error.
 	EndSession(ctx context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error)
+	// LinkSession notes names, hashed under a key, by which an upstream will tell of the
+	// end of a session, until a time. The session may be opened after it; its end
+	// removes the names.
+	LinkSession(ctx context.Context, links []brokers.Hash, session string, until time.Time) error
+	// EndLinked ends all sessions that have one of the names, each as EndSession does,
+	// and says how many: all or nothing.
+	EndLinked(ctx context.Context, links []brokers.Hash, now, noticesUntil time.Time) (int, error)
 	// DueNotices takes at most so many notices that are due. Nobody else gets them
 	// before the lease ends.
 	DueNotices(ctx context.Context, now, lease time.Time, most int) ([]brokers.Notice, error)

@@ -22,6 +22,7 @@ type Memory struct {
 	signing      map[int]brokers.SigningKey
 	sessions     map[brokers.Hash]*memorySession
 	sessionIDs   map[string]*memorySession
+	links        map[memoryLink]time.Time
 	notices      map[int64]*memoryNotice
 	lastNotice   int64
 	pushed       map[brokers.Hash]memoryBlob
@@ -59,6 +60,7 @@ func NewMemory() *Memory {
 		signing:      map[int]brokers.SigningKey{},
 		sessions:     map[brokers.Hash]*memorySession{},
 		sessionIDs:   map[string]*memorySession{},
+		links:        map[memoryLink]time.Time{},
 		notices:      map[int64]*memoryNotice{},
 		pushed:       map[brokers.Hash]memoryBlob{},
 		receipts:     map[string]memoryBlob{},
@@ -242,6 +244,7 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 	removed += purge(m.assertions, now, most, func(t time.Time) time.Time { return t }, nil)
 	removed += purge(m.sessions, now, most, func(s *memorySession) time.Time { return s.expiresAt },
 		func(_ brokers.Hash, s *memorySession) { delete(m.sessionIDs, s.id) })
+	removed += purge(m.links, now, most, func(t time.Time) time.Time { return t }, nil)
 	removed += purge(m.notices, now, most, func(n *memoryNotice) time.Time { return n.expiresAt }, nil)
 	removed += purge(m.pushed, now, most, blobEnd, nil)
 	removed += purge(m.receipts, now, most, blobEnd, nil)

@@ -18,6 +18,12 @@ type memorySession struct {
 	participants map[string]brokers.Participant
 }
 
+// memoryLink is a name that an upstream has for a session.
+type memoryLink struct {
+	hash    brokers.Hash
+	session string
+}
+
 type memoryNotice struct {
 	brokers.Notice
 	due, expiresAt time.Time
@@ -39,12 +45,21 @@ func (m *Memory) Session(_ context.Context, cookie brokers.Hash, now time.Time) 
 func (m *Memory) EndSession(_ context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.endSession(cookie, now, noticesUntil), nil
+}
+
+func (m *Memory) endSession(cookie brokers.Hash, now, noticesUntil time.Time) []brokers.Participant {
 	session, ok := m.sessions[cookie]
 	if !ok {
-		return nil, nil
+		return nil
 	}
 	delete(m.sessions, cookie)
 	delete(m.sessionIDs, session.id)
+	for link := range m.links {
+		if link.session == session.id {
+			delete(m.links, link)
+		}
+	}
 	for _, g := range session.grants {
 		g.revoked = true
 	}
@@ -55,7 +70,36 @@ func (m *Memory) EndSession(_ context.Context, cookie brokers.Hash, now, notices
 		m.notices[m.lastNotice] = &memoryNotice{brokers.Notice{ID: m.lastNotice, Participant: p}, now, noticesUntil}
 	}
 	slices.SortFunc(list, func(a, b brokers.Participant) int { return cmp.Compare(a.ClientID, b.ClientID) })
-	return list, nil
+	return list
+}
+
+// LinkSession notes by what an upstream names the session. A session need not be there
+// yet.
+func (m *Memory) LinkSession(_ context.Context, links []brokers.Hash, session string, until time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, link := range links {
+		m.links[memoryLink{link, session}] = until
+	}
+	return nil
+}
+
+// EndLinked ends the sessions that were linked to any of the names, each as EndSession
+// does, and says how many there were: all or nothing.
+func (m *Memory) EndLinked(_ context.Context, links []brokers.Hash, now, noticesUntil time.Time) (ended int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	named := map[string]bool{}
+	for link := range m.links {
+		named[link.session] = named[link.session] || slices.Contains(links, link.hash)
+	}
+	for cookie, session := range m.sessions {
+		if named[session.id] {
+			m.endSession(cookie, now, noticesUntil)
+			ended++
+		}
+	}
+	return ended, nil
 }
 
 // DueNotices takes notices whose time has come. Until the lease ends nobody else

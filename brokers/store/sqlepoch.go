@@ -46,7 +46,7 @@ func (d *database) BeginEpoch(ctx context.Context, least int, now time.Time) (nu
 // issuedTables hold what an epoch issued. Tokens go with their grants. What was used
 // once stays used: assertions are kept.
 func issuedTables() []string {
-	return []string{"transactions", "access_tokens", "refresh_tokens", "grants", "sessions", "participants", "notices", "pushed_requests", "devices"}
+	return []string{"transactions", "access_tokens", "refresh_tokens", "grants", "sessions", "session_links", "participants", "notices", "pushed_requests", "devices"}
 }
 
 // LiveSessions tells all sessions that have not ended, in no order. They are read a

@@ -18,36 +18,101 @@ func (d *database) Session(ctx context.Context, cookie brokers.Hash, now time.Ti
 // notice for everybody who took part into the outbox, all in one step.
 func (d *database) EndSession(ctx context.Context, cookie brokers.Hash, now, noticesUntil time.Time) ([]brokers.Participant, error) {
 	var list []brokers.Participant
-	err := d.write(ctx, several, func(ctx context.Context, statement statements) error {
-		session, err := one[brokers.Session](ctx, d, statement("end session").QueryRowContext(ctx, cookie[:]), "sessions.data", cookie[:])
-		if errors.Is(err, brokers.ErrNotFound) {
-			return nil
-		}
+	err := d.write(ctx, several, func(ctx context.Context, statement statements) (err error) {
+		list, _, err = d.endSession(ctx, statement, cookie[:], now, noticesUntil)
+		return err
+	})
+	return list, err
+}
+
+// endSession does it within a transaction, and reports whether the session was there.
+func (d *database) endSession(ctx context.Context, statement statements, cookie []byte, now, noticesUntil time.Time) ([]brokers.Participant, bool, error) {
+	session, err := one[brokers.Session](ctx, d, statement("end session").QueryRowContext(ctx, cookie), "sessions.data", cookie)
+	if errors.Is(err, brokers.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := statement("revoke of session").ExecContext(ctx, millis(now), session.ID); err != nil {
+		return nil, false, err
+	}
+	if _, err := statement("unlink session").ExecContext(ctx, session.ID); err != nil {
+		return nil, false, err
+	}
+	rows, err := statement("end participation").QueryContext(ctx, session.ID)
+	if err != nil {
+		return nil, false, err
+	}
+	list, err := d.participants(ctx, rows, session.ID)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, p := range list {
+		data, err := d.seal(p, "notices.data", nil)
 		if err != nil {
-			return err
+			return nil, false, err
 		}
-		if _, err := statement("revoke of session").ExecContext(ctx, millis(now), session.ID); err != nil {
-			return err
+		if _, err := statement("insert notice").ExecContext(ctx, data, millis(now), millis(noticesUntil)); err != nil {
+			return nil, false, err
 		}
-		rows, err := statement("end participation").QueryContext(ctx, session.ID)
-		if err != nil {
-			return err
-		}
-		if list, err = d.participants(ctx, rows, session.ID); err != nil {
-			return err
-		}
-		for _, p := range list {
-			data, err := d.seal(p, "notices.data", nil)
-			if err != nil {
-				return err
-			}
-			if _, err := statement("insert notice").ExecContext(ctx, data, millis(now), millis(noticesUntil)); err != nil {
+	}
+	return list, true, nil
+}
+
+// LinkSession notes by what an upstream names the session. A session need not be there
+// yet.
+func (d *database) LinkSession(ctx context.Context, links []brokers.Hash, session string, until time.Time) error {
+	return d.write(ctx, several, func(ctx context.Context, statement statements) error {
+		for _, link := range links {
+			if _, err := statement("link session").ExecContext(ctx, link[:], session, millis(until)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return list, err
+}
+
+// EndLinked ends the sessions that were linked to any of the names, each as EndSession
+// does, and says how many there were: all or nothing.
+func (d *database) EndLinked(ctx context.Context, links []brokers.Hash, now, noticesUntil time.Time) (ended int, err error) {
+	err = d.write(ctx, several, func(ctx context.Context, statement statements) error {
+		ended = 0
+		for _, link := range links {
+			rows, err := statement("linked sessions").QueryContext(ctx, link[:])
+			if err != nil {
+				return err
+			}
+			cookies, err := keysOf(rows)
+			if err != nil {
+				return err
+			}
+			for _, cookie := range cookies {
+				_, there, err := d.endSession(ctx, statement, cookie, now, noticesUntil)
+				if err != nil {
+					return err
+				}
+				if there {
+					ended++
+				}
+			}
+		}
+		return nil
+	})
+	return ended, err
+}
+
+// keysOf reads rows of one blob.
+func keysOf(rows *sql.Rows) (list [][]byte, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var key []byte
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		list = append(list, key)
+	}
+	return list, rows.Err()
 }
 
 // participantKey is the key of a participant's row. The separator cannot occur in

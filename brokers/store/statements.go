@@ -38,6 +38,10 @@ func writes() [][2]string {
 		{"save session", `INSERT INTO sessions (cookie_hash, id, data, expires_at) VALUES (?, ?, ?, ?)`},
 		{"leave session", `DELETE FROM sessions WHERE cookie_hash = ? AND id = ?`},
 		{"end session", `DELETE FROM sessions WHERE cookie_hash = ? RETURNING data`},
+		{"link session", `INSERT INTO session_links (hash, session_id, expires_at) VALUES (?, ?, ?)
+			ON CONFLICT (hash, session_id) DO UPDATE SET expires_at = excluded.expires_at`},
+		{"linked sessions", `SELECT s.cookie_hash FROM session_links l JOIN sessions s ON s.id = l.session_id WHERE l.hash = ?`},
+		{"unlink session", `DELETE FROM session_links WHERE session_id = ?`},
 		{"end participation", `DELETE FROM participants WHERE session_id = ? RETURNING client_id, data`},
 		{"insert notice", `INSERT INTO notices (data, due_at, expires_at) VALUES (?, ?, ?)`},
 		{"due notices", `UPDATE notices SET attempts = attempts + 1, due_at = ? WHERE id IN
@@ -183,6 +187,7 @@ func purgedTables() [][2]string {
 		{"strikes", "hash"},
 		{"sessions", "cookie_hash"},
 		{"participants", "session_id"},
+		{"session_links", "session_id"},
 		{"notices", "id"},
 		{"pushed_requests", "hash"},
 		{"receipts", "id"},
