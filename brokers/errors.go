@@ -57,6 +57,10 @@ const (
 	CategoryCard Category = "card"
 )
 
+// ErrNoLogout is an upstream at which nobody can log out: the scheme has no such thing,
+// or the configuration leaves it out.
+var ErrNoLogout = errors.New("upstream has no logout")
+
 // What a store answers when a verb finds nothing to act on.
 var (
 	// ErrNotFound is a record that never was or has expired.

@@ -35,6 +35,10 @@ const (
 	Returning State = "returning"
 	// Authenticated is a checked answer for which no code was issued yet.
 	Authenticated State = "authenticated"
+	// Leaving is no login: somebody logs out, and is away at the upstream to end the
+	// session there. Left is the end of it. No step of a login leads here or from here.
+	Leaving State = "leaving"
+	Left    State = "left"
 	// Completed is final: the code was issued.
 	Completed State = "completed"
 	// Abandoned is final: the relying party was told of an error.
@@ -52,14 +56,16 @@ func steps(from State) []State {
 		return []State{Authenticated, Completed, Choosing, Abandoned}
 	case Authenticated:
 		return []State{Completed, Choosing, Abandoned}
-	case Completed, Abandoned:
+	case Leaving:
+		return []State{Leaving, Left}
+	case Completed, Abandoned, Left:
 		return nil
 	}
 	return nil
 }
 
 // Final reports whether nothing can follow.
-func (s State) Final() bool { return s == Completed || s == Abandoned }
+func (s State) Final() bool { return s == Completed || s == Abandoned || s == Left }
 
 // CanBecome reports whether the machine has a step from s to next.
 func (s State) CanBecome(next State) bool { return slices.Contains(steps(s), next) }
@@ -176,6 +182,10 @@ type Transaction struct {
 	StepUp bool `json:"stepUp,omitempty"`
 	// Event is the proof, once there is one.
 	Event *AuthenticationEvent `json:"event,omitempty"`
+	// Pending are the proofs whose sessions are still to be ended at upstreams, after
+	// the one of Upstream, and Open says that one did not end (state Leaving).
+	Pending []AuthenticationEvent `json:"pending,omitempty"`
+	Open    bool                  `json:"open,omitempty"`
 	// Outcome and Reference tell of the last attempt that failed.
 	Outcome   Outcome `json:"outcome,omitempty"`
 	Reference string  `json:"reference,omitempty"`

@@ -10,7 +10,7 @@ import (
 )
 
 func states() []brokers.State {
-	return []brokers.State{brokers.Choosing, brokers.Departed, brokers.Returning, brokers.Authenticated, brokers.Completed, brokers.Abandoned}
+	return []brokers.State{brokers.Choosing, brokers.Departed, brokers.Returning, brokers.Authenticated, brokers.Completed, brokers.Abandoned, brokers.Leaving, brokers.Left}
 }
 
 // The machine of the package comment, written out.
@@ -20,6 +20,7 @@ func TestLoginTakesOnlyTheStepsOfItsMachine(t *testing.T) {
 		brokers.Departed:      {brokers.Departed, brokers.Returning, brokers.Abandoned},
 		brokers.Returning:     {brokers.Authenticated, brokers.Completed, brokers.Choosing, brokers.Abandoned},
 		brokers.Authenticated: {brokers.Completed, brokers.Choosing, brokers.Abandoned},
+		brokers.Leaving:       {brokers.Leaving, brokers.Left},
 	}
 	now := time.Unix(1, 0)
 	for _, from := range append(states(), "unheard of") {

@@ -153,13 +153,34 @@ func (l Limit) Applies(method string, now time.Time) bool {
 
 // Leaver is an optional power of an upstream: to end the session that it keeps
 // itself (single logout). It goes as a login does: StartLogout → browser at the
-// scheme → callback → FinishLogout.
+// scheme → callback → FinishLogout. Correlate reads the RelayState of such answers,
+// too.
 type Leaver interface {
 	// StartLogout begins the logout of an event's session. It sends nothing itself.
+	// Where the scheme or the configuration has no logout it is an ErrNoLogout.
 	StartLogout(ctx context.Context, e *AuthenticationEvent, relayState string) (*Departure, error)
 	// FinishLogout judges the answer. A session that did not end everywhere is an
-	// error.
+	// error; a citizen who kept it is ErrCancelled.
 	FinishLogout(ctx context.Context, r *http.Request, d *Departure) error
+}
+
+// Notified is an optional power of an upstream: it is told, by a message from machine
+// to machine, that a session ended at the scheme.
+type Notified interface {
+	// LogoutNames are the names by which a notice can mean the session of an event.
+	// They are personal data; none means that no notice will come.
+	LogoutNames(e *AuthenticationEvent) []string
+	// ReceiveLogout checks a notice, once. Whatever is wrong with it is a
+	// *RejectedError; an ErrNoLogout expects none.
+	ReceiveLogout(ctx context.Context, r *http.Request) (*LogoutNotice, error)
+}
+
+// LogoutNotice is a checked notice of a logout.
+type LogoutNotice struct {
+	// Names are those of the sessions that have to end: each that has any of them.
+	Names []string
+	// Answer makes the answer and its media type: whether they ended.
+	Answer func(done bool) (body []byte, mediaType string, err error)
 }
 
 // Destined is an optional power of an upstream: the origins

@@ -584,7 +584,7 @@ func TestSelectorTakesWhatIsNotDisabled(t *testing.T) {
 
 func TestLogout(t *testing.T) { // broker.md 3.5
 	u := newUpstream(t, nil)
-	d, err := u.StartLogout(context.Background(), state)
+	d, err := u.StartLogout(context.Background(), nil, state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -627,7 +627,7 @@ func TestLogout(t *testing.T) { // broker.md 3.5
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := newUpstream(t, func(c *Config) { c.LogoutURL = "" }).StartLogout(context.Background(), state); !errors.Is(err, ErrNoLogout) {
+	if _, err := newUpstream(t, func(c *Config) { c.LogoutURL = "" }).StartLogout(context.Background(), nil, state); !errors.Is(err, ErrNoLogout) {
 		t.Errorf("logout without address = %v", err)
 	}
 }

@@ -314,7 +314,7 @@ func TestEmulatorScripts(t *testing.T) {
 
 func TestLogoutAtTheEmulator(t *testing.T) {
 	l := newLab(t)
-	d, err := l.u.StartLogout(context.Background(), "handle")
+	d, err := l.u.StartLogout(context.Background(), nil, "handle")
 	if err != nil {
 		t.Fatal(err)
 	}

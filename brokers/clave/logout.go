@@ -3,6 +3,7 @@ package clave
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -22,13 +23,13 @@ const (
 const logoutLifetime = 5 * time.Minute
 
 // ErrNoLogout is a connection without a return address for logouts.
-var ErrNoLogout = errors.New("clave: logout is not configured")
+var ErrNoLogout = fmt.Errorf("clave: %w", brokers.ErrNoLogout)
 
-// StartLogout makes the form that ends the browser's session at the gateway. It
+// StartLogout implements brokers.Leaver: the form that ends the browser's session at the gateway. It
 // does not name the citizen: the gateway goes by its own cookie. After a login
 // with a certificate the citizen has to close the browser, too, since the browser
 // remembers the choice of the certificate.
-func (u *Upstream) StartLogout(_ context.Context, relayState string) (*brokers.Departure, error) {
+func (u *Upstream) StartLogout(_ context.Context, _ *brokers.AuthenticationEvent, relayState string) (*brokers.Departure, error) {
 	if u.config.LogoutURL == "" {
 		return nil, ErrNoLogout
 	}
@@ -58,7 +59,7 @@ func (u *Upstream) StartLogout(_ context.Context, relayState string) (*brokers.D
 	}, nil
 }
 
-// FinishLogout judges the answer to StartLogout. A session that did not end
+// FinishLogout implements brokers.Leaver. A session that did not end
 // everywhere is a *saml.StatusError with Second saml.StatusPartialLogout.
 func (u *Upstream) FinishLogout(_ context.Context, r *http.Request, d *brokers.Departure) error {
 	message, relayState, err := saml.ReadForm(r, fieldLogoutResponse)

@@ -9,7 +9,7 @@
 // identifiers come encrypted, and somebody may act for another.
 //
 // Both can log out at DigiD (brokers.Leaver); Upstream is also told of logouts at
-// other services of its federation (ReceiveLogout).
+// other services of its federation (brokers.Notified).
 //
 // Left out: polymorphic identifiers, service clusters.
 package digid

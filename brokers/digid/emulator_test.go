@@ -30,8 +30,9 @@ const (
 )
 
 var (
-	_ brokers.Leaver = (*Upstream)(nil)
-	_ brokers.Leaver = (*Routed)(nil)
+	_ brokers.Leaver   = (*Upstream)(nil)
+	_ brokers.Leaver   = (*Routed)(nil)
+	_ brokers.Notified = (*Upstream)(nil)
 )
 
 // laboratory is the lab's DigiD, which shares no code with this package, and one
@@ -156,12 +157,12 @@ func (l *laboratory) notice(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "refused", http.StatusBadRequest)
 		return
 	}
-	l.noticed = append(l.noticed, n.Subject)
-	answer, err := l.second.AnswerLogout(n, true)
+	l.noticed = append(l.noticed, n.Names...)
+	answer, mediaType, err := n.Answer(true)
 	if err != nil {
 		l.t.Error(err)
 	}
-	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	w.Header().Set("Content-Type", mediaType)
 	_, _ = w.Write(answer)
 }
 
@@ -402,7 +403,7 @@ func TestLogoutAtTheEmulator(t *testing.T) {
 	if err := leave(l.direct, first, "no"); !errors.Is(err, brokers.ErrCancelled) || len(l.noticed) > 0 {
 		t.Errorf("logout that was declined: %v, noticed %v", err, l.noticed)
 	}
-	if err := leave(l.direct, first, "yes"); err != nil || !slices.Equal(l.noticed, []string{first.Subject.Key}) {
+	if err := leave(l.direct, first, "yes"); err != nil || !slices.ContainsFunc(l.second.LogoutNames(second), func(name string) bool { return slices.Contains(l.noticed, name) }) {
 		t.Errorf("logout: %v, noticed %v", err, l.noticed)
 	}
 	l.depart(b, l.second, brokers.AuthenticationRequest{Method: "digid-midden", Level: levels.Low})

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNoLogout is a connection, or a DigiD, without an address for logouts.
-var ErrNoLogout = errors.New("digid: logout is not configured")
+var ErrNoLogout = fmt.Errorf("digid: %w", brokers.ErrNoLogout)
 
 // maxNotice bounds a logout notice, in bytes; it is a LogoutRequest in an envelope.
 const maxNotice = 64 << 10
@@ -143,21 +143,42 @@ func (u *Upstream) FinishLogout(ctx context.Context, r *http.Request, d *brokers
 	return err
 }
 
-// LogoutNotice is what DigiD told of a logout at another service.
-type LogoutNotice struct {
-	// Subject is the key of the person whose sessions that came from this upstream
-	// have to end.
-	Subject string
-	// SessionIndexes name the sessions; none is all of the person.
-	SessionIndexes []string
-
-	request *saml.LogoutRequest
+// LogoutNames implements brokers.Notified: the person, and the session as far as DigiD
+// gave it a name. One without a name ends with any session of the person.
+func (u *Upstream) LogoutNames(e *brokers.AuthenticationEvent) []string {
+	var s session
+	if u.noticeURL() == "" || len(e.Departure) > 0 && json.Unmarshal(e.Departure, &s) != nil {
+		return nil
+	}
+	return []string{personName(e.Subject.Key), sessionName(e.Subject.Key, s.SessionIndex)}
 }
 
-// ReceiveLogout reads a logout notice over SOAP (DigiD 3.x), once. The caller ends
-// the sessions and answers with AnswerLogout. Mutual TLS is the listener's affair;
-// what counts is the signature of the message.
-func (u *Upstream) ReceiveLogout(ctx context.Context, r *http.Request) (*LogoutNotice, error) {
+// LogoutNames is empty: nobody tells of logouts in this generation.
+func (*Routed) LogoutNames(*brokers.AuthenticationEvent) []string { return nil }
+
+// ReceiveLogout is ErrNoLogout: nobody tells of logouts in this generation.
+func (*Routed) ReceiveLogout(context.Context, *http.Request) (*brokers.LogoutNotice, error) {
+	return nil, ErrNoLogout
+}
+
+func personName(key string) string { return "person " + key }
+
+func sessionName(key, index string) string { return "session " + index + " " + key }
+
+// noticeURL is where DigiD tells of logouts; empty is nowhere.
+func (u *Upstream) noticeURL() string {
+	for _, service := range u.provider.Logout {
+		if service.Binding == saml.BindingSOAP {
+			return service.Location
+		}
+	}
+	return ""
+}
+
+// ReceiveLogout implements brokers.Notified: a logout notice over SOAP (DigiD 3.x),
+// once. One that names no sessions means all of the person. Mutual TLS is the
+// listener's affair; what counts is the signature of the message.
+func (u *Upstream) ReceiveLogout(ctx context.Context, r *http.Request) (*brokers.LogoutNotice, error) {
 	entity, err := u.source.Entity(ctx)
 	if err != nil {
 		return nil, err
@@ -166,12 +187,7 @@ func (u *Upstream) ReceiveLogout(ctx context.Context, r *http.Request) (*LogoutN
 	if err != nil || len(body) > maxNotice {
 		return nil, &brokers.RejectedError{Reason: string(saml.ReasonTooLarge), Err: errors.New("logout notice is too long, or broke off")}
 	}
-	location := ""
-	for _, service := range u.provider.Logout {
-		if service.Binding == saml.BindingSOAP {
-			location = service.Location
-		}
-	}
+	location := u.noticeURL()
 	if location == "" {
 		return nil, ErrNoLogout
 	}
@@ -188,17 +204,28 @@ func (u *Upstream) ReceiveLogout(ctx context.Context, r *http.Request) (*LogoutN
 	if err != nil {
 		return nil, &brokers.RejectedError{Reason: reasonSubject, Err: err}
 	}
-	return &LogoutNotice{Subject: "nl-bsn:" + bsn, SessionIndexes: request.SessionIndexes, request: request}, nil
+	key := "nl-bsn:" + bsn
+	names := []string{personName(key)}
+	if len(request.SessionIndexes) > 0 {
+		names = []string{sessionName(key, "")}
+		for _, index := range request.SessionIndexes {
+			names = append(names, sessionName(key, index))
+		}
+	}
+	return &brokers.LogoutNotice{Names: names, Answer: func(done bool) ([]byte, string, error) {
+		answer, err := u.answerLogout(request, done)
+		return answer, "text/xml; charset=utf-8", err
+	}}, nil
 }
 
-// AnswerLogout is the signed answer to a notice, for the SOAP channel.
-func (u *Upstream) AnswerLogout(n *LogoutNotice, done bool) ([]byte, error) {
+// answerLogout is the signed answer to a notice, for the SOAP channel.
+func (u *Upstream) answerLogout(request *saml.LogoutRequest, done bool) ([]byte, error) {
 	id, err := saml.NewID(u.rand)
 	if err != nil {
 		return nil, err
 	}
 	response := saml.LogoutResponse{
-		ID: id, IssueInstant: u.clock(), Destination: n.request.Issuer, Issuer: u.provider.EntityID, InResponseTo: n.request.ID, Top: saml.StatusSuccess,
+		ID: id, IssueInstant: u.clock(), Destination: request.Issuer, Issuer: u.provider.EntityID, InResponseTo: request.ID, Top: saml.StatusSuccess,
 	}
 	if !done {
 		response.Top, response.Second = saml.StatusResponder, saml.StatusRequestDenied

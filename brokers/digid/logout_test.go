@@ -34,7 +34,7 @@ func TestReceiveLogoutRefuses(t *testing.T) {
 		}
 		return u
 	}
-	receive := func(u *Upstream, body string) (*LogoutNotice, error) {
+	receive := func(u *Upstream, body string) (*brokers.LogoutNotice, error) {
 		return u.ReceiveLogout(t.Context(), httptest.NewRequest(http.MethodPost, notices, strings.NewReader(body)))
 	}
 	var right string
@@ -58,7 +58,7 @@ func TestReceiveLogoutRefuses(t *testing.T) {
 			notice, err = receive(u, envelopeOf(string(message)))
 		}
 		if f.Valid {
-			if err != nil || notice.Subject != "nl-bsn:900029365" || !slices.Equal(notice.SessionIndexes, []string{"_s1"}) {
+			if err != nil || !slices.Equal(notice.Names, []string{"session  nl-bsn:900029365", "session _s1 nl-bsn:900029365"}) {
 				t.Errorf("%s: %+v, %v", f.Name, notice, err)
 			}
 			right = string(message)

@@ -102,4 +102,4 @@ func awaits(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAw
 // passing are pages that lead on by themselves after some seconds, and have to (WCAG
 // 2.2, 2.2.1: essential). One says only that an answer is being checked; the other
 // waits for services to end their own logins and has a link that does the same.
-func passing() []string { return []string{"waiting", "logged-out"} }
+func passing() []string { return []string{"waiting", "logged-out", "logged-out-onward"} }

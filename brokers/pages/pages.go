@@ -140,8 +140,8 @@ type Onward struct {
 	Location string
 	// Fields, if not nil, are posted; otherwise the page leads there by itself.
 	Fields map[string]string
-	// Back is set on the way back to the service.
-	Back bool
+	// Back is set on the way back to the service, Leaving on the way to log out.
+	Back, Leaving bool
 }
 
 // Dialog is a page of a login that happens on our own pages. One of Questions,
@@ -211,8 +211,13 @@ type Logout struct {
 // LoggedOut is shown after logging out.
 type LoggedOut struct {
 	Language string
-	// Location, if not empty, leads back to the service.
+	// Location, if not empty, leads back to the service, or with Onward to where the
+	// login at the upstream is ended.
 	Location string
+	Onward   bool
+	// Open says that the login at an upstream may not have ended. Then nothing moves on
+	// before that was read.
+	Open bool
 	// Frames are addresses of services that end their own logins when the browser
 	// loads them (front-channel logout).
 	Frames []string

@@ -66,6 +66,15 @@ func samples(p *pages.Pages, lang string) map[string]func(io.Writer) error {
 		"logged-out": func(w io.Writer) error {
 			return p.LoggedOut(w, pages.LoggedOut{Language: lang, Location: "https://rp.example/bye?a=1&b=" + "2", Frames: []string{"https://rp.example/logout?iss=x&sid=y"}})
 		},
+		"logged-out-open": func(w io.Writer) error {
+			return p.LoggedOut(w, pages.LoggedOut{Language: lang, Location: "https://rp.example/bye?a=" + hostile, Open: true})
+		},
+		"logged-out-onward": func(w io.Writer) error {
+			return p.LoggedOut(w, pages.LoggedOut{Language: lang, Location: "https://op.example/logout/1", Onward: true, Frames: []string{"https://rp.example/logout?iss=x&sid=y"}})
+		},
+		"leaving": func(w io.Writer) error {
+			return p.Onward(w, pages.Onward{Language: lang, Location: "https://idp.example/slo", Fields: map[string]string{"SAMLRequest": hostile}, Leaving: true})
+		},
 		"device": func(w io.Writer) error {
 			return p.UserCode(w, pages.UserCode{Language: lang, Action: "https://op.example/device", Wrong: true})
 		},

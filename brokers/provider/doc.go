@@ -18,6 +18,9 @@
 //	GET /receipts/{id}        receipt.go     how a level was reached
 //	GET /logout               logout.go      the end of the session
 //	                          notices.go     relying parties are told of it
+//	GET /logout/{id}          leave.go       off to the upstream's logout, and back
+//	… /upstream/{u}/logout    leave.go       the upstream's answer
+//	POST /upstream/{u}/notice leave.go       it tells of logouts elsewhere
 //	POST /introspect, /revoke introspect.go  what a token is; its end
 //
 // An upstream that is brokers.Immediate may know by the authorization request who is

@@ -65,6 +65,8 @@ const (
 	startTimeout = 10 * time.Second
 	// finishTimeout bounds the checking of an answer, back channel included.
 	finishTimeout = 30 * time.Second
+	// logoutLife is how long somebody may be away to log out at upstreams.
+	logoutLife = time.Hour
 	// noticeLife is how long a logout notice is tried to be delivered.
 	noticeLife = 10 * time.Minute
 	// noticeLease is how long one replica has for a delivery, noticeTimeout how

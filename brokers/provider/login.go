@@ -275,7 +275,7 @@ func (p *Provider) onward(w http.ResponseWriter, r *http.Request, t *brokers.Tra
 		return
 	}
 	w.Header().Set("Content-Security-Policy", policy(d.Form != nil, origin(d.Location)))
-	view := pages.Onward{Language: d.Request.Locale, Location: d.Location, Fields: d.Form}
+	view := pages.Onward{Language: d.Request.Locale, Location: d.Location, Fields: d.Form, Leaving: t.State == brokers.Leaving}
 	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.Onward(out, view) })
 }
 

@@ -38,7 +38,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
 	session := p.session(r)
 	switch {
 	case session == nil:
-		p.left(w, r, params, l, nil)
+		p.left(w, r, params, l, nil, nil)
 	case l.hint != nil && l.hint.SessionID != "" && l.hint.SessionID == p.sessionID(l.client, session.ID):
 		p.leave(w, r, params, l, session)
 	default:
@@ -70,7 +70,7 @@ func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request) {
 	session := p.session(r)
 	switch {
 	case session == nil:
-		p.left(w, r, params, l, nil)
+		p.left(w, r, params, l, nil, nil)
 	case !brokers.HashOf(p.logoutToken(r)).Matches(params["token"]):
 		p.problem(w, r, http.StatusForbidden, pages.BadRequest, "logout.refused", "form_token", nil)
 	case params["answer"] != "end":
@@ -134,12 +134,13 @@ func (p *Provider) leave(w http.ResponseWriter, r *http.Request, params paramete
 	}
 	p.record(r.Context(), "session.ended", "logout", slog.Int("participants", len(list)))
 	p.wakeNotices()
-	p.left(w, r, params, l, list)
+	p.left(w, r, params, l, list, p.leaveUpstreams(w, r, p.leavingLanguage(r, params), l, session))
 }
 
-// left shows that the session has ended, or goes straight back to the relying
-// party. Clients that are told by the browser are loaded in frames.
-func (p *Provider) left(w http.ResponseWriter, r *http.Request, params parameters, l leaving, list []brokers.Participant) {
+// left shows that the session has ended, or goes straight back to the relying party,
+// by way of an upstream if there is one to leave. Clients that are told by the browser
+// are loaded in frames.
+func (p *Provider) left(w http.ResponseWriter, r *http.Request, params parameters, l leaving, list []brokers.Participant, away *brokers.Transaction) {
 	if _, ok := p.cookie(r, sessionCookie); ok {
 		p.setCookie(w, sessionCookie, "", -1)
 	}
@@ -154,12 +155,19 @@ func (p *Provider) left(w http.ResponseWriter, r *http.Request, params parameter
 		view.Frames = append(view.Frames, responseURL(client.FrontChannelLogoutURI, url.Values{"iss": {p.cfg.Issuer}, "sid": {part.SessionID}}))
 		origins = append(origins, origin(client.FrontChannelLogoutURI))
 	}
-	if l.location != "" && len(view.Frames) == 0 {
+	switch {
+	case away != nil && away.State == brokers.Leaving && len(view.Frames) == 0:
+		p.onward(w, r, away, r.Method == http.MethodGet) // after a form a page in between
+		return
+	case away != nil && away.State == brokers.Leaving:
+		view.Location, view.Onward = p.url("logout", away.ID), true
+	case away != nil:
+		view.Open = away.Open
+	case l.location != "" && len(view.Frames) == 0:
 		seeOther(w, r, l.location)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", framing(origins))
-	p.page(w, http.StatusOK, func(out io.Writer) error { return p.pages.LoggedOut(out, view) })
+	p.loggedOut(w, view, origins)
 }
 
 func (p *Provider) leavingLanguage(r *http.Request, params parameters) string {

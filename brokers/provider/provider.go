@@ -241,6 +241,8 @@ type Provider struct {
 	headers http.Header
 	// tokenKey derives the tokens that take the place of others.
 	tokenKey []byte
+	// linkKey hides the names that upstreams have for sessions.
+	linkKey []byte
 	// patient are the requests that may wait long for a device, at most half of those
 	// that are served at once.
 	patient chan struct{}
@@ -334,6 +336,7 @@ func New(cfg Config) (*Provider, error) {
 		notices:  make(chan struct{}, 1),
 		patient:  make(chan struct{}, max(1, cfg.InFlight/2)),
 		tokenKey: keyed(cfg.PairwiseSecret, "", "", "", "token key"),
+		linkKey:  keyed(cfg.PairwiseSecret, "", "", "", "session links"),
 	}
 	if p.decryption, err = decryptionKeys(cfg.DecryptionKeys); err != nil {
 		return nil, err
@@ -421,6 +424,8 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/login/{id}/qr", p.showQR},
 		{"GET POST", base + "/upstream/{upstream}/callback", p.callback},
 		{"GET", base + "/upstream/{upstream}/metadata", p.metadata},
+		{"GET POST", base + "/upstream/{upstream}/logout", p.logoutAnswer},
+		{"POST", base + "/upstream/{upstream}/notice", p.logoutNotice},
 		{"GET", base + "/resume/{id}", p.resume},
 		{"POST", base + "/token", p.forClients("token", p.token)},
 		{"POST", base + "/par", p.forClients("push", p.push)},
@@ -430,6 +435,7 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET", base + "/receipts/{id}", p.showReceipt},
 		{"GET POST", base + "/logout", p.logout},
 		{"POST", base + "/logout/confirm", p.confirmLogout},
+		{"GET", base + "/logout/{id}", p.showLeaving},
 		{"POST", base + "/introspect", p.forClients("introspection", p.introspect)},
 		{"POST", base + "/revoke", p.forClients("revocation", p.revoke)},
 		{"GET POST", base + "/userinfo", p.userinfo},

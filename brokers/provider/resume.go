@@ -126,7 +126,12 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		if fresh != nil {
 			issuing.Session, issuing.Renews = fresh.Session, fresh.renews
 		}
-		err = p.cfg.Store.IssueCode(r.Context(), issuing)
+		if fresh != nil {
+			err = p.linkSession(r.Context(), fresh.Session) // before it is there: no notice finds it missing
+		}
+		if err == nil {
+			err = p.cfg.Store.IssueCode(r.Context(), issuing)
+		}
 	}
 	if err != nil {
 		p.fault(w, r, "issuing code", err, nil)
