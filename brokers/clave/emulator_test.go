@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/fixtures/demo"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/clave"
 	"github.com/eidbridge/eidbridge/fixtures/idps/labcontrol"
@@ -26,6 +27,37 @@ type lab struct {
 	d       *brokers.Departure
 	browser *demo.Browser
 	page    *demo.Page
+}
+
+// TestLogoutThroughTheBroker: from the portal's question to the gateway's logout and
+// back to the portal, over HTTP.
+func TestLogoutThroughTheBroker(t *testing.T) {
+	var l *lab
+	desk := brokertest.NewDesk(t, func(issuer string) []brokers.Upstream {
+		l = newLabAt(t, issuer+"/upstream/clave/")
+		return []brokers.Upstream{l.u}
+	})
+	desk.Authorize()
+	desk.Submit("method", "method", "clave/clave-permanente")
+	desk.Onward()
+	l.browser, l.page = desk.Browser, desk.Page
+	l.step(t, "method", "method", "permanente")
+	l.step(t, "permanente", "number", "99999018D", "password", emulator.Password)
+	desk.Page = l.page
+	desk.Submit("SAMLResponse")
+	if !desk.LoggedIn() {
+		t.Fatalf("no session: %s", desk.Log())
+	}
+	desk.LogOut()
+	if desk.Page.URL.Host != "" && !desk.Back() {
+		desk.Submit(fieldLogoutResponse)
+	}
+	if !desk.Back() || desk.LoggedIn() || !strings.Contains(desk.Log(), `"event":"upstream.logout_done"`) {
+		t.Errorf("at %s: %s\n%s", desk.Page.URL, desk.Page.Text(), desk.Log())
+	}
+	if strings.Contains(desk.Log(), "99999018D") {
+		t.Error("the log names a person")
+	}
 }
 
 func newLab(t *testing.T) *lab {

@@ -47,9 +47,17 @@ type laboratory struct {
 	second  *Upstream // of the same federation
 	notices *httptest.Server
 	noticed []string
+	// broker, if not nil, gets the notices for the direct connection.
+	broker http.Handler
 }
 
 func newLaboratory(t *testing.T) *laboratory {
+	t.Helper()
+	return newLaboratoryAt(t, local, local)
+}
+
+// newLaboratoryAt connects with addresses below two URLs, one for each generation.
+func newLaboratoryAt(t *testing.T, local, routed string) *laboratory {
 	t.Helper()
 	l := &laboratory{t: t, persons: map[string]emulator.Person{}}
 	front, back := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
@@ -90,10 +98,10 @@ func newLaboratory(t *testing.T) *laboratory {
 	t.Cleanup(front.Close)
 	t.Cleanup(back.Close)
 
-	notices := strings.Replace(l.notices.URL, "127.0.0.1", "localhost", 1) + "/notice"
+	notices := strings.Replace(l.notices.URL, "127.0.0.1", "localhost", 1) + "/notice/"
 	connect := func(entity string) *Upstream {
 		c := testConfig(newTestIdP(t))
-		c.EntityID, c.ACSURL, c.LogoutURL, c.LogoutNoticeURL, c.Clock = local+entity, local+"callback", local+"logout", notices, time.Now
+		c.EntityID, c.ACSURL, c.LogoutURL, c.LogoutNoticeURL, c.Clock = local+entity, local+"callback", local+"logout", notices+entity, time.Now
 		c.Metadata, c.MetadataURL = nil, l.home+emulator.PathMetadata
 		c.MetadataCertificates = []*x509.Certificate{pairs().idp.cert}
 		u, err := New(c)
@@ -105,7 +113,7 @@ func newLaboratory(t *testing.T) *laboratory {
 	}
 	l.direct, l.second = connect("metadata"), connect("second")
 	c := routedConfig(newTestIdP(t))
-	c.EntityID, c.ACSURL, c.LogoutURL, c.Clock, c.Representation = routedL, local+"routed", local+"logout", time.Now, true
+	c.EntityID, c.ACSURL, c.LogoutURL, c.Clock, c.Representation = routedL, routed+"callback", routed+"logout", time.Now, true
 	c.Metadata, c.MetadataURL = nil, l.home+emulator.PathRoutedMetadata
 	c.MetadataCertificates = []*x509.Certificate{pairs().idp.cert}
 	c.Services = nil
@@ -151,6 +159,10 @@ func (l *laboratory) services() []labService {
 
 // notice is the second service provider's side of a logout over SOAP.
 func (l *laboratory) notice(w http.ResponseWriter, r *http.Request) {
+	if l.broker != nil && r.URL.Path == "/notice/metadata" {
+		l.broker.ServeHTTP(w, r)
+		return
+	}
 	n, err := l.second.ReceiveLogout(r.Context(), r)
 	if err != nil {
 		l.t.Errorf("notice: %v", err)

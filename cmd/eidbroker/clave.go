@@ -33,6 +33,7 @@ type claveConfig struct {
 	Selector         bool              `toml:"selector"`
 	DisabledIdPs     []clave.IdP       `toml:"disabled_idps"`
 	SelectedIdPs     map[string]string `toml:"selected_idps"`
+	WithoutLogout    bool              `toml:"without_logout"`
 	MaxLevel         levels.Level      `toml:"max_level"`
 }
 
@@ -62,6 +63,9 @@ func (c *claveConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 		SignedAssertions: c.SignedAssertions, Private: c.Private, WithoutSPType: c.WithoutSPType,
 		PersistentNameID: c.PersistentNameID, Methods: c.Methods, Selector: c.Selector,
 		DisabledIdPs: c.DisabledIdPs, SelectedIdPs: map[string]clave.IdP{}, MaxLevel: c.MaxLevel, Replay: replay,
+	}
+	if !c.WithoutLogout {
+		settings.LogoutURL = issuer + "/upstream/" + id + "/logout"
 	}
 	if c.SHA256 {
 		settings.Hash = crypto.SHA256

@@ -146,6 +146,8 @@ type digidConfig struct {
 	BackChannelKey         string       `toml:"back_channel_key"`
 	BackChannelCertificate string       `toml:"back_channel_certificate"`
 	BackChannelRoots       string       `toml:"back_channel_roots"`
+	WithoutLogout          bool         `toml:"without_logout"`
+	LogoutNoticeURL        string       `toml:"logout_notice_url"`
 	MaxLevel               levels.Level `toml:"max_level"`
 }
 

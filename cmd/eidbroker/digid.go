@@ -20,6 +20,14 @@ func (c *digidConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 	if err != nil {
 		return nil, err
 	}
+	if !c.WithoutLogout {
+		settings.LogoutNoticeURL = c.LogoutNoticeURL
+		if settings.LogoutNoticeURL == "" {
+			settings.LogoutNoticeURL = issuer + "/upstream/digid/notice"
+		}
+	} else if c.LogoutNoticeURL != "" {
+		return nil, errors.New("digid: logout_notice_url without logout")
+	}
 	return digid.New(*settings)
 }
 
@@ -50,6 +58,9 @@ func (c *digid4Config) connect(issuer string, dir directory, replay saml.ReplayS
 	if c.EntityID == "" {
 		return nil, errors.New("digid4: entity_id is missing: urn:nl-eid-gdi:1.0:DV:<OIN>:entities:<nnnn>")
 	}
+	if c.LogoutNoticeURL != "" {
+		return nil, errors.New("digid4: nobody tells of logouts: logout_notice_url is for [digid]")
+	}
 	shared, err := c.settings("digid4", issuer, dir, replay)
 	if err != nil {
 		return nil, err
@@ -59,7 +70,7 @@ func (c *digid4Config) connect(issuer string, dir directory, replay saml.ReplayS
 		return nil, fmt.Errorf("digid4: %w", err)
 	}
 	settings := digid.RoutedConfig{
-		ID: shared.ID, EntityID: shared.EntityID, ACSURL: shared.ACSURL, SigningKey: shared.SigningKey, Certificate: shared.Certificate,
+		ID: shared.ID, EntityID: shared.EntityID, ACSURL: shared.ACSURL, LogoutURL: shared.LogoutURL, SigningKey: shared.SigningKey, Certificate: shared.Certificate,
 		DecryptionKeys: keys, Preselect: c.Preselect, Representation: c.Represents,
 		IdPEntityID: shared.IdPEntityID, Metadata: shared.Metadata, MetadataURL: shared.MetadataURL, MetadataCertificates: shared.MetadataCertificates,
 		BackChannel: shared.BackChannel, MaxLevel: shared.MaxLevel, Replay: shared.Replay,
@@ -108,6 +119,9 @@ func (c *digidConfig) settings(id, issuer string, dir directory, replay saml.Rep
 		IdPEntityID: c.IdPEntityID, MetadataURL: c.MetadataURL,
 		BackChannel: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: []tls.Certificate{client}},
 		MaxLevel:    c.MaxLevel, Replay: replay,
+	}
+	if !c.WithoutLogout {
+		settings.LogoutURL = base + "/logout"
 	}
 	if c.MetadataFile != "" {
 		if settings.Metadata, err = os.ReadFile(dir.file(c.MetadataFile)); err != nil {
