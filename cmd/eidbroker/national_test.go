@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -124,6 +125,85 @@ func TestNationalSectionsAreRefusedWhereTheyAreWrong(t *testing.T) {
 		}
 		if _, err := connect(t, dir, text); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %q", name, err, row.want)
+		}
+	}
+}
+
+const digidSection = `[digid]
+signing_key = "key.pem"
+certificate = "cert.pem"
+metadata_file = "node.xml"
+back_channel_roots = "cert.pem"
+`
+
+const digid4Section = `[digid4]
+entity_id = "urn:nl-eid-gdi:1.0:DV:00000000000000000000:entities:0001"
+signing_key = "key.pem"
+certificate = "cert.pem"
+decryption_key = "key.pem"
+decryption_certificate = "cert.pem"
+metadata_file = "node.xml"
+back_channel_roots = "cert.pem"
+[[digid4.services]]
+method = "digid4-midden"
+uuid = "00000000-0000-4000-8000-000000000000"
+level = "low"
+name = { en = "DigiD" }
+`
+
+// Our metadata say where people come back to after logging out, and where we are told of
+// logouts, unless the configuration leaves logouts out.
+func TestLogoutAddresses(t *testing.T) {
+	dir := nationalFiles(t)
+	const here = "http://localhost:8181/upstream/"
+	for name, c := range map[string]struct {
+		text             string
+		addresses, wrong []string
+	}{
+		"3.x":                    {digidSection, []string{here + "digid/logout", here + "digid/notice"}, nil},
+		"3.x, notices elsewhere": {digidSection + `logout_notice_url = "https://notices.example/x"`, []string{here + "digid/logout", "https://notices.example/x"}, []string{"digid/notice"}},
+		"3.x without":            {digidSection + "without_logout = true", nil, []string{"SingleLogoutService"}},
+		"4.x":                    {digid4Section, []string{here + "digid4/logout"}, []string{"notice"}},
+		"4.x without":            {strings.Replace(digid4Section, "signing_key", "without_logout = true\nsigning_key", 1), nil, []string{"SingleLogoutService"}},
+	} {
+		list, err := connect(t, dir, c.text)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		document, err := list[0].(brokers.Describer).Metadata()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, address := range c.addresses {
+			if !strings.Contains(string(document), `Location="`+address+`"`) {
+				t.Errorf("%s: no %s in %s", name, address, document)
+			}
+		}
+		for _, wrong := range c.wrong {
+			if strings.Contains(string(document), wrong) {
+				t.Errorf("%s: %s in %s", name, wrong, document)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		text string
+		err  error
+	}{"with": {claveSection, nil}, "without": {strings.Replace(claveSection, "gateway_url", "without_logout = true\ngateway_url", 1), brokers.ErrNoLogout}} {
+		list, err := connect(t, dir, c.text)
+		if err != nil {
+			t.Fatalf("Cl@ve %s: %v", name, err)
+		}
+		d, err := list[0].(brokers.Leaver).StartLogout(t.Context(), nil, "relay")
+		if !errors.Is(err, c.err) || err == nil && d.Location == "" {
+			t.Errorf("Cl@ve %s: %+v, %v", name, d, err)
+		}
+	}
+	for text, want := range map[string]string{
+		digidSection + "without_logout = true\nlogout_notice_url = \"https://x.example/\"":                          "without logout",
+		strings.Replace(digid4Section, "signing_key", "logout_notice_url = \"https://x.example/\"\nsigning_key", 1): "nobody tells",
+	} {
+		if _, err := connect(t, dir, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }
