@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +20,6 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
-	"github.com/eidbridge/eidbridge/fixtures/demo"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -32,19 +29,15 @@ type Desk struct {
 	// Issuer is the broker's address, Portal the portal's.
 	Issuer, Portal string
 	Provider       *provider.Provider
-	// Browser stands on Page.
-	Browser *demo.Browser
-	Page    *demo.Page
-	t       *testing.T
-	mu      sync.Mutex
-	log     bytes.Buffer
+	mu             sync.Mutex
+	log            bytes.Buffer
 }
 
 // NewDesk starts one with the upstreams that a function makes for an issuer, and with
 // sessions that last.
 func NewDesk(t *testing.T, connect func(issuer string) []brokers.Upstream) *Desk {
 	t.Helper()
-	d := &Desk{t: t}
+	d := &Desk{}
 	broker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.Provider.ServeHTTP(w, r) }))
 	portal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }))
 	t.Cleanup(broker.Close)
@@ -65,8 +58,6 @@ func NewDesk(t *testing.T, connect func(issuer string) []brokers.Upstream) *Desk
 		Freshness: brokers.Freshness{Low: time.Hour, Substantial: time.Hour, High: time.Hour}, Log: slog.New(slog.NewJSONHandler(d, nil)),
 	})
 	must(t, err)
-	d.Browser, err = demo.NewBrowser()
-	must(t, err)
 	return d
 }
 
@@ -84,9 +75,8 @@ func (d *Desk) Log() string {
 	return d.log.String()
 }
 
-// Authorize asks for a login, and stands where that leads.
-func (d *Desk) Authorize(change ...string) {
-	d.t.Helper()
+// AuthorizeURL is where the portal sends a browser to log in.
+func (d *Desk) AuthorizeURL(change ...string) string {
 	q := url.Values{
 		"client_id": {"portal"}, "redirect_uri": {d.Portal + "/callback"}, "response_type": {"code"}, "scope": {"openid"}, "ui_locales": {"en"},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(rand.Text() + rand.Text())}, "code_challenge_method": {"S256"},
@@ -94,72 +84,25 @@ func (d *Desk) Authorize(change ...string) {
 	for i := 0; i+1 < len(change); i += 2 {
 		q.Set(change[i], change[i+1])
 	}
-	d.Open(d.Issuer + "/authorize?" + q.Encode())
+	return d.Issuer + "/authorize?" + q.Encode()
 }
 
-// LoggedIn asks whether the browser has a session.
-func (d *Desk) LoggedIn() bool {
-	d.t.Helper()
-	d.Authorize("prompt", "none")
-	return d.Page.URL.Path == "/callback" && d.Page.URL.Query().Get("code") != ""
+// SilentURL asks whether the browser has a session; IsLoggedIn reads where it leads.
+func (d *Desk) SilentURL() string { return d.AuthorizeURL("prompt", "none") }
+
+// IsLoggedIn reports whether a browser at this address brought a code to the portal.
+func (d *Desk) IsLoggedIn(at *url.URL) bool {
+	return strings.HasPrefix(at.String(), d.Portal+"/callback?") && at.Query().Get("code") != ""
 }
 
-// LogOut asks to log out, answers the question, and goes where that leads.
-func (d *Desk) LogOut() {
-	d.t.Helper()
+// LogoutURL is where the portal sends a browser to log out; the broker asks.
+func (d *Desk) LogoutURL() string {
 	q := url.Values{"client_id": {"portal"}, "post_logout_redirect_uri": {d.Portal + "/bye"}, "state": {"s"}, "ui_locales": {"en"}}
-	d.Open(d.Issuer + "/logout?" + q.Encode())
-	d.Submit("token", "answer", "end")
-	d.Onward()
+	return d.Issuer + "/logout?" + q.Encode()
 }
 
-// Back reports whether the browser is at the portal's page for those who logged out.
-func (d *Desk) Back() bool {
-	return strings.HasPrefix(d.Page.URL.String(), d.Portal+"/bye") && d.Page.URL.Query().Get("state") == "s"
-}
-
-// Open loads a page.
-func (d *Desk) Open(address string) {
-	d.t.Helper()
-	page, err := d.Browser.Open(d.t.Context(), address)
-	must(d.t, err)
-	d.Page = page
-}
-
-// Submit sends the form that has a field.
-func (d *Desk) Submit(field string, pairs ...string) {
-	d.t.Helper()
-	form, err := d.Page.FormWith(field)
-	if err != nil {
-		d.t.Fatalf("%v: %s", err, d.Page.Text())
-	}
-	set := map[string]string{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		set[pairs[i]] = pairs[i+1]
-	}
-	d.Page, err = d.Browser.Submit(d.t.Context(), form, set)
-	must(d.t, err)
-}
-
-var refresh = regexp.MustCompile(`http-equiv="refresh" content="[0-9]+; url=([^"]+)"`)
-
-// Onward follows pages that lead on by themselves.
-func (d *Desk) Onward() {
-	d.t.Helper()
-	for range 5 {
-		if to := refresh.FindSubmatch(d.Page.Body); to != nil {
-			d.Open(strings.ReplaceAll(string(to[1]), "&amp;", "&"))
-			continue
-		}
-		forms, err := d.Page.Forms()
-		if err != nil {
-			return // it is not one of these pages
-		}
-		auto := slices.IndexFunc(forms, func(f *demo.Form) bool { return f.ID == "onward" || f.Fields.Has("SAMLResponse") })
-		if auto < 0 {
-			return
-		}
-		d.Page, err = d.Browser.Submit(d.t.Context(), forms[auto], nil)
-		must(d.t, err)
-	}
+// IsBack reports whether a browser at this address is back at the portal from logging
+// out.
+func (d *Desk) IsBack(at *url.URL) bool {
+	return strings.HasPrefix(at.String(), d.Portal+"/bye?") && at.Query().Get("state") == "s"
 }

@@ -29,6 +29,8 @@ type lab struct {
 	page    *demo.Page
 }
 
+var _ brokers.Leaver = (*Upstream)(nil)
+
 // TestLogoutThroughTheBroker: from the portal's question to the gateway's logout and
 // back to the portal, over HTTP.
 func TestLogoutThroughTheBroker(t *testing.T) {
@@ -37,23 +39,38 @@ func TestLogoutThroughTheBroker(t *testing.T) {
 		l = newLabAt(t, issuer+"/upstream/clave/")
 		return []brokers.Upstream{l.u}
 	})
-	desk.Authorize()
-	desk.Submit("method", "method", "clave/clave-permanente")
-	desk.Onward()
-	l.browser, l.page = desk.Browser, desk.Page
+	stroll, err := demo.NewStroll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	loggedIn := func() bool {
+		t.Helper()
+		try(stroll.Open(t.Context(), desk.SilentURL()))
+		return desk.IsLoggedIn(stroll.Page.URL)
+	}
+	try(stroll.Open(t.Context(), desk.AuthorizeURL()))
+	try(stroll.Submit(t.Context(), "method", "method", "clave/clave-permanente"))
+	try(stroll.Onward(t.Context()))
+	l.browser, l.page = stroll.Browser, stroll.Page
 	l.step(t, "method", "method", "permanente")
 	l.step(t, "permanente", "number", "99999018D", "password", emulator.Password)
-	desk.Page = l.page
-	desk.Submit("SAMLResponse")
-	if !desk.LoggedIn() {
+	stroll.Page = l.page
+	try(stroll.Onward(t.Context()))
+	if !loggedIn() {
 		t.Fatalf("no session: %s", desk.Log())
 	}
-	desk.LogOut()
-	if desk.Page.URL.Host != "" && !desk.Back() {
-		desk.Submit(fieldLogoutResponse)
-	}
-	if !desk.Back() || desk.LoggedIn() || !strings.Contains(desk.Log(), `"event":"upstream.logout_done"`) {
-		t.Errorf("at %s: %s\n%s", desk.Page.URL, desk.Page.Text(), desk.Log())
+	try(stroll.Open(t.Context(), desk.LogoutURL()))
+	try(stroll.Submit(t.Context(), "token", "answer", "end"))
+	try(stroll.Onward(t.Context()))
+	try(stroll.Submit(t.Context(), fieldLogoutResponse))
+	if !desk.IsBack(stroll.Page.URL) || loggedIn() || !strings.Contains(desk.Log(), `"event":"upstream.logout_done"`) {
+		t.Errorf("at %s: %s\n%s", stroll.Page.URL, stroll.Page.Text(), desk.Log())
 	}
 	if strings.Contains(desk.Log(), "99999018D") {
 		t.Error("the log names a person")

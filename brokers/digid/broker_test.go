@@ -8,14 +8,59 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/brokertest"
+	"github.com/eidbridge/eidbridge/fixtures/demo"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/digid"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
+// visitor is somebody before a whole broker, in a browser.
+type visitor struct {
+	*brokertest.Desk
+	*demo.Stroll
+	t *testing.T
+}
+
+func (v *visitor) open(address string) {
+	v.t.Helper()
+	must(v.t, v.Open(v.t.Context(), address))
+}
+
+func (v *visitor) submit(field string, pairs ...string) {
+	v.t.Helper()
+	must(v.t, v.Submit(v.t.Context(), field, pairs...))
+}
+
+func (v *visitor) onward() {
+	v.t.Helper()
+	must(v.t, v.Onward(v.t.Context()))
+}
+
+func (v *visitor) loggedIn() bool {
+	v.t.Helper()
+	v.open(v.SilentURL())
+	return v.IsLoggedIn(v.Page.URL)
+}
+
+func (v *visitor) logOut() {
+	v.t.Helper()
+	v.open(v.LogoutURL())
+	v.submit("token", "answer", "end")
+	v.onward()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // atDesk is the laboratory with a whole broker in front of it.
-func atDesk(t *testing.T) (*laboratory, *brokertest.Desk) {
+func atDesk(t *testing.T) (*laboratory, *visitor) {
 	t.Helper()
 	var l *laboratory
+	stroll, err := demo.NewStroll()
+	must(t, err)
 	desk := brokertest.NewDesk(t, func(issuer string) []brokers.Upstream {
 		l = newLaboratoryAt(t, issuer+"/upstream/digid/", issuer+"/upstream/digid4/")
 		return []brokers.Upstream{l.direct, l.routed}
@@ -25,21 +70,21 @@ func atDesk(t *testing.T) (*laboratory, *brokertest.Desk) {
 		r.Host, r.URL.Path = strings.TrimPrefix(desk.Issuer, "http://"), "/upstream/digid/notice"
 		desk.Provider.ServeHTTP(w, r)
 	})
-	return l, desk
+	return l, &visitor{desk, stroll, t}
 }
 
 // logInAt logs a person in by a text message, by one of the generations.
-func (l *laboratory) logInAt(desk *brokertest.Desk, method string) {
+func (l *laboratory) logInAt(desk *visitor, method string) {
 	l.t.Helper()
-	desk.Authorize("prompt", "login")
-	desk.Submit("method", "method", method)
-	desk.Onward()
-	desk.Submit("method", "method", "password")
-	desk.Submit("password", "username", "lab-alles", "password", emulator.LabPassword)
+	desk.open(desk.AuthorizeURL("prompt", "login"))
+	desk.submit("method", "method", method)
+	desk.onward()
+	desk.submit("method", "method", "password")
+	desk.submit("password", "username", "lab-alles", "password", emulator.LabPassword)
 	sent := l.idp.Outbox()
-	desk.Submit("code", "code", sent[len(sent)-1].Code)
-	desk.Onward()
-	if !desk.LoggedIn() {
+	desk.submit("code", "code", sent[len(sent)-1].Code)
+	desk.onward()
+	if !desk.loggedIn() {
 		l.t.Fatalf("%s: no session at %s: %s", method, desk.Page.URL, desk.Log())
 	}
 }
@@ -51,8 +96,8 @@ func TestLogoutThroughTheBroker(t *testing.T) {
 	l, desk := atDesk(t)
 	for _, method := range []string{"digid/digid-midden", "digid4/digid4-midden"} {
 		l.logInAt(desk, method)
-		desk.LogOut()
-		if !desk.Back() || desk.LoggedIn() {
+		desk.logOut()
+		if !desk.IsBack(desk.Page.URL) || desk.loggedIn() {
 			t.Errorf("%s: at %s: %s", method, desk.Page.URL, desk.Page.Text())
 		}
 		if !strings.Contains(desk.Log(), `"event":"upstream.logout_done","reason":"ok","upstream":"`+strings.Split(method, "/")[0]+`"`) {
@@ -62,10 +107,10 @@ func TestLogoutThroughTheBroker(t *testing.T) {
 	// With a second service in the session DigiD asks.
 	l.logInAt(desk, "digid/digid-midden")
 	l.joinSecond(desk)
-	desk.LogOut()
-	desk.Submit("answer", "answer", "no")
-	desk.Onward()
-	if !strings.Contains(desk.Page.Text(), "may still be open") || desk.LoggedIn() {
+	desk.logOut()
+	desk.submit("answer", "answer", "no")
+	desk.onward()
+	if !strings.Contains(desk.Page.Text(), "may still be open") || desk.loggedIn() {
 		t.Errorf("kept at DigiD: %s: %s", desk.Page.URL, desk.Page.Text())
 	}
 	if !strings.Contains(desk.Log(), `"event":"upstream.logout_failed","reason":"cancelled"`) {
@@ -77,13 +122,13 @@ func TestLogoutThroughTheBroker(t *testing.T) {
 }
 
 // joinSecond logs in at the second service of the federation, from DigiD's session.
-func (l *laboratory) joinSecond(desk *brokertest.Desk) *brokers.AuthenticationEvent {
+func (l *laboratory) joinSecond(desk *visitor) *brokers.AuthenticationEvent {
 	l.t.Helper()
 	d, err := l.second.Start(l.t.Context(), brokers.AuthenticationRequest{Method: "digid-midden", Level: levels.Low, RelayState: "of the second"})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	desk.Open(d.Location)
+	desk.open(d.Location)
 	forms, err := desk.Page.Forms()
 	if err != nil {
 		l.t.Fatal(err)
@@ -124,20 +169,20 @@ func TestNoticeThroughTheBroker(t *testing.T) {
 			t.Errorf("%s: %d", name, response.StatusCode)
 		}
 	}
-	if !desk.LoggedIn() {
+	if !desk.loggedIn() {
 		t.Fatal("a wrong notice ended the session")
 	}
 	d, err := l.second.StartLogout(t.Context(), event, "of the second")
 	if err != nil {
 		t.Fatal(err)
 	}
-	desk.Open(d.Location)
-	desk.Submit("answer", "answer", "yes")
+	desk.open(d.Location)
+	desk.submit("answer", "answer", "yes")
 	answer := &http.Request{Method: http.MethodGet, URL: desk.Page.URL, Form: url.Values{}}
 	if err := l.second.FinishLogout(t.Context(), answer, stored(t, d)); err != nil {
 		t.Errorf("DigiD could not tell everybody: %v at %s\n%s", err, desk.Page.URL, desk.Log())
 	}
-	if desk.LoggedIn() {
+	if desk.loggedIn() {
 		t.Error("the session outlives DigiD's")
 	}
 	if !strings.Contains(desk.Log(), `"event":"session.ended","reason":"upstream","upstream":"digid","sessions":1`) || strings.Contains(desk.Log(), l.persons["lab-alles"].BSN) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers/digid"
 	"github.com/eidbridge/eidbridge/brokers/saml"
@@ -22,7 +23,7 @@ func (c *digidConfig) connect(issuer string, dir directory, replay saml.ReplaySt
 	}
 	if !c.WithoutLogout {
 		settings.LogoutNoticeURL = c.LogoutNoticeURL
-		if settings.LogoutNoticeURL == "" {
+		if settings.LogoutNoticeURL == "" && strings.HasPrefix(issuer, "https://") { // DigiD tells over TLS alone
 			settings.LogoutNoticeURL = issuer + "/upstream/digid/notice"
 		}
 	} else if c.LogoutNoticeURL != "" {

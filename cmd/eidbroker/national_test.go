@@ -160,7 +160,8 @@ func TestLogoutAddresses(t *testing.T) {
 		text             string
 		addresses, wrong []string
 	}{
-		"3.x":                    {digidSection, []string{here + "digid/logout", here + "digid/notice"}, nil},
+		"3.x":                    {digidSection, []string{here + "digid/logout"}, []string{"digid/notice"}},
+		"3.x over https":         {"issuer = \"https://broker.example\"\n" + digidSection, []string{"https://broker.example/upstream/digid/logout", "https://broker.example/upstream/digid/notice"}, nil},
 		"3.x, notices elsewhere": {digidSection + `logout_notice_url = "https://notices.example/x"`, []string{here + "digid/logout", "https://notices.example/x"}, []string{"digid/notice"}},
 		"3.x without":            {digidSection + "without_logout = true", nil, []string{"SingleLogoutService"}},
 		"4.x":                    {digid4Section, []string{here + "digid4/logout"}, []string{"notice"}},
