@@ -137,6 +137,16 @@ func linkedEnd(t *testing.T, s Store) {
 	must(t, err)
 	must(t, openSession(ctx, s, session("c", "third")))
 	end(0, other)
+	// A name that has had its time takes no other with it.
+	long := session("d", "cookie d")
+	long.ExpiresAt = noon().Add(3 * time.Hour)
+	must(t, openSession(ctx, s, long))
+	must(t, s.LinkSession(ctx, []brokers.Hash{person}, "d", noon().Add(time.Hour)))
+	must(t, s.LinkSession(ctx, []brokers.Hash{index}, "d", noon().Add(3*time.Hour)))
+	_, err = s.Purge(ctx, noon().Add(2*time.Hour), 10)
+	must(t, err)
+	end(0, person)
+	end(1, index)
 }
 
 func codeOfEndedSession(t *testing.T, s Store) {

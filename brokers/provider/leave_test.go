@@ -266,7 +266,7 @@ func (r *rig) login2(b *browser, upstream string, answers ...string) string {
 }
 
 // The upstream's own word ends the sessions that it means, at every store; a wrong one
-// ends nothing.
+// ends nothing.
 func TestLogoutNotice(t *testing.T) {
 	for name, s := range map[string]provider.Store{"memory": store.NewMemory(), "sqlite": sqliteStore(t)} {
 		t.Run(name, func(t *testing.T) {

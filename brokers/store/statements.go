@@ -97,7 +97,7 @@ func writes() [][2]string {
 	}
 	for i, table := range purgedTables() {
 		key := table[1]
-		list = append(list, [2]string{purges()[i], `DELETE FROM ` + table[0] + ` WHERE ` + key + ` IN
+		list = append(list, [2]string{purges()[i], `DELETE FROM ` + table[0] + ` WHERE (` + key + `) IN
 			(SELECT ` + key + ` FROM ` + table[0] + ` WHERE expires_at <= ? LIMIT ? {skip locked})`})
 	}
 	return list
@@ -187,7 +187,7 @@ func purgedTables() [][2]string {
 		{"strikes", "hash"},
 		{"sessions", "cookie_hash"},
 		{"participants", "session_id"},
-		{"session_links", "session_id"},
+		{"session_links", "hash, session_id"},
 		{"notices", "id"},
 		{"pushed_requests", "hash"},
 		{"receipts", "id"},
