@@ -108,9 +108,13 @@ func (c *connection) Transmit(ctx context.Context, command []byte) ([]byte, erro
 
 // explain tells a card that left from a line that failed. pcscd 1.9 answers the
 // command during which a card is pulled with no bytes and no error, the next one
-// with "not transacted".
+// with "not transacted". Where another program's end resets the card while this one
+// connects, the service may forget the protocol that it has just told, and has no
+// event about the reset for a handle that was not there yet.
 func (c *connection) explain(answer []byte, err error) error {
 	switch code(err) {
+	case codeProtoMismatch:
+		return fmt.Errorf("%w: %w", cardreader.ErrCardReset, err)
 	case codeNotTransacted, codeCommError:
 		if c.removed() {
 			return fmt.Errorf("%w: %w", cardreader.ErrCardRemoved, &Error{Op: "transmit", Code: codeRemovedCard})

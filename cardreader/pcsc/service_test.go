@@ -378,6 +378,7 @@ func TestTransmitTellsWhyItFailed(t *testing.T) {
 		{"C-16 card removed", nil, codeRemovedCard, 0x22, cardreader.ErrCardRemoved},
 		{"C-16 not transacted, the slot is empty", nil, codeNotTransacted, 0x12, cardreader.ErrCardRemoved},
 		{"C-18 reset by another program", nil, codeResetCard, 0x22, cardreader.ErrCardReset},
+		{"C-18 reset while connecting, the protocol is forgotten", nil, codeProtoMismatch, 0x22, cardreader.ErrCardReset},
 		{"C-21 stale handle", nil, codeInvalidHandle, 0x22, cardreader.ErrNoService},
 	}
 	for _, test := range tests {
