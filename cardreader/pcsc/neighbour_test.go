@@ -234,21 +234,31 @@ func TestRestlessNeighbourOfEveryFamily(t *testing.T) {
 
 func triesLeft(t *testing.T, c *cardreader.Cards, reader, id string) int {
 	t.Helper()
+	slot := slotOf(t, c, reader)
+	// That a program is gone dawns on pcscd only after a while.
+	for deadline := time.Now().Add(5 * time.Second); errors.Is(slot.Err, cardreader.ErrCardBusy) && time.Now().Before(deadline); {
+		slot = slotOf(t, c, reader)
+	}
+	for _, status := range slot.PINs {
+		if status.ID == id {
+			return status.TriesLeft
+		}
+	}
+	t.Fatalf("no %s: %v", id, slot.Err)
+	return 0
+}
+
+func slotOf(t *testing.T, c *cardreader.Cards, reader string) *cardreader.Inserted {
+	t.Helper()
 	slots, err := c.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, slot := range slots {
-		if slot.Reader.Name != reader {
-			continue
+	for i := range slots {
+		if slots[i].Reader.Name == reader {
+			return &slots[i]
 		}
-		for _, status := range slot.PINs {
-			if status.ID == id {
-				return status.TriesLeft
-			}
-		}
-		t.Fatalf("no %s: %v", id, slot.Err)
 	}
 	t.Fatalf("no reader %s", reader)
-	return 0
+	return nil
 }
