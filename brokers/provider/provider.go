@@ -262,72 +262,11 @@ func New(cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Clients == nil || cfg.Store == nil || cfg.Keys == nil {
-		return nil, errors.New("provider: clients, store and keys are required")
-	}
-	for _, secret := range cfg.pairwiseSecrets() {
-		if len(secret) < 32 {
-			return nil, errors.New("provider: a pairwise secret has at least 32 bytes")
-		}
-	}
-	if err := cfg.Registration.check(); err != nil {
+	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cfg.Lifetimes.complete()
-	if cfg.Lifetimes.Code > time.Minute {
-		return nil, errors.New("provider: a code lives 60 seconds at most")
-	}
-	if cfg.Lifetimes.Pushed > 10*time.Minute {
-		return nil, errors.New("provider: a pushed request lives ten minutes at most")
-	}
-	if cfg.Mapping == nil {
-		cfg.Mapping = levels.Default()
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	if cfg.Audit == nil {
-		cfg.Audit = cfg.Log
-	}
-	if cfg.Trace == nil {
-		cfg.Trace = func(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
-			return ctx, func(error) {}
-		}
-	}
-	if cfg.Halted == nil {
-		cfg.Halted = func() error { return nil }
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Rand == nil {
-		cfg.Rand = rand.Reader
-	}
-	if cfg.InFlight == 0 {
-		cfg.InFlight = 512
-	}
-	if cfg.UpstreamInFlight == 0 {
-		cfg.UpstreamInFlight = max(1, cfg.InFlight/4)
-	}
-	if cfg.Health == nil {
-		cfg.Health = unwatched{}
-	}
-	if cfg.Outgoing == nil {
-		cfg.Outgoing = guardedClient(IsLoopback(issuer.Hostname()))
-	}
-	if cfg.ClientCertificate == nil {
-		cfg.ClientCertificate = PeerCertificate
-	}
-	if cfg.ClientAddress == nil {
-		cfg.ClientAddress = PeerAddress
-	}
-	if cfg.Guard == nil {
-		cfg.Guard, err = abuse.New(abuse.Settings{}, abuse.Options{
-			Strikes: cfg.Store, Key: GuardKey(cfg.PairwiseSecret), Audit: cfg.Audit, Now: cfg.Now,
-		})
-		if err != nil {
-			return nil, err
-		}
+	if err := cfg.complete(issuer); err != nil {
+		return nil, err
 	}
 	p := &Provider{
 		cfg: cfg, issuer: issuer, secure: issuer.Scheme == "https",
@@ -344,11 +283,6 @@ func New(cfg Config) (*Provider, error) {
 	if p.pages, err = pages.New(issuer.Path); err != nil {
 		return nil, err
 	}
-	for _, rule := range cfg.Equivalences {
-		if err := rule.Check(); err != nil {
-			return nil, fmt.Errorf("provider: %w", err)
-		}
-	}
 	for _, u := range cfg.Upstreams {
 		if err := checkUpstream(u); err != nil {
 			return nil, err
@@ -361,6 +295,90 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p.handler = p.protect(p.routes())
 	return p, nil
+}
+
+// check refuses what no default could mend.
+func (c *Config) check() error {
+	if c.Clients == nil || c.Store == nil || c.Keys == nil {
+		return errors.New("provider: clients, store and keys are required")
+	}
+	for _, secret := range c.pairwiseSecrets() {
+		if len(secret) < 32 {
+			return errors.New("provider: a pairwise secret has at least 32 bytes")
+		}
+	}
+	if err := c.Registration.check(); err != nil {
+		return err
+	}
+	if c.Lifetimes.Code > time.Minute {
+		return errors.New("provider: a code lives 60 seconds at most")
+	}
+	if c.Lifetimes.Pushed > 10*time.Minute {
+		return errors.New("provider: a pushed request lives ten minutes at most")
+	}
+	for _, rule := range c.Equivalences {
+		if err := rule.Check(); err != nil {
+			return fmt.Errorf("provider: %w", err)
+		}
+	}
+	return nil
+}
+
+// complete puts in what the zero values of a checked configuration stand for.
+func (c *Config) complete(issuer *url.URL) (err error) {
+	c.Lifetimes.complete()
+	if c.Mapping == nil {
+		c.Mapping = levels.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 512
+	}
+	if c.UpstreamInFlight == 0 {
+		c.UpstreamInFlight = max(1, c.InFlight/4)
+	}
+	if c.Outgoing == nil {
+		c.Outgoing = guardedClient(IsLoopback(issuer.Hostname()))
+	}
+	if c.ClientCertificate == nil {
+		c.ClientCertificate = PeerCertificate
+	}
+	if c.ClientAddress == nil {
+		c.ClientAddress = PeerAddress
+	}
+	c.completeWatching()
+	if c.Guard == nil {
+		c.Guard, err = abuse.New(abuse.Settings{}, abuse.Options{
+			Strikes: c.Store, Key: GuardKey(c.PairwiseSecret), Audit: c.Audit, Now: c.Now,
+		})
+	}
+	return err
+}
+
+// completeWatching is for the part of the configuration that is told what happens.
+func (c *Config) completeWatching() {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Audit == nil {
+		c.Audit = c.Log
+	}
+	if c.Trace == nil {
+		c.Trace = func(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+			return ctx, func(error) {}
+		}
+	}
+	if c.Halted == nil {
+		c.Halted = func() error { return nil }
+	}
+	if c.Health == nil {
+		c.Health = unwatched{}
+	}
 }
 
 // pairwiseSecrets are all versions, the first first.

@@ -51,40 +51,17 @@ type signReport struct {
 }
 
 func (c *signCommand) Run(p *program) error {
-	level := baselineOf(c.Level)
-	services, err := c.services(level)
+	job, output, err := c.order()
 	if err != nil {
 		return err
 	}
-	job, err := c.job()
+	several, err := c.several(p, job)
 	if err != nil {
 		return err
-	}
-	claims, err := c.claims()
-	if err != nil {
-		return err
-	}
-	if err := c.check(claims, job.format, job.format == signing.CAdES || c.CAdES); err != nil {
-		return err
-	}
-	var several *batchRun
-	if job.batch && c.Preview == "" {
-		if several, err = c.newBatch(p); err != nil {
-			return err
-		}
-	}
-	if several != nil && len(several.todo) > prompt.MaxListed && c.Pinentry == "" {
-		c.terminal = true
 	}
 	ask := c.questions()
-	visible, err := c.visible(p, c.template)
-	if err != nil {
+	if output.Visible, err = c.visible(p, c.template); err != nil {
 		return err
-	}
-	output := desktop.Output{
-		Format: job.format, Packaging: job.packaging, CAdES: c.CAdES, Baseline: level, Services: services,
-		Reason: c.Reason, Location: c.Location, Visible: visible, Field: c.Field,
-		Claims: claims, Elements: c.Element, Parallel: c.Parallel, Manifest: c.SignManifest, Countersign: c.Countersign,
 	}
 	if err := c.apply(&output); err != nil {
 		return err
@@ -108,13 +85,12 @@ func (c *signCommand) Run(p *program) error {
 			"Leave out --certificate, or choose signature.",
 		}}
 	}
-	file := c.Files[0]
 	if c.Preview != "" {
-		password, err := open.of(p.ctx, file)
+		password, err := open.of(p.ctx, c.Files[0])
 		if err != nil {
 			return err
 		}
-		return c.preview(p, file, desktop.FileOptions{Password: password}, source, wanted, output)
+		return c.preview(p, c.Files[0], desktop.FileOptions{Password: password}, source, wanted, output)
 	}
 	service, _, closeAll, err := p.service(source, prompter, c.Active, slog.New(slog.NewTextHandler(p.stderr, nil)))
 	if err != nil {
@@ -124,15 +100,62 @@ func (c *signCommand) Run(p *program) error {
 	if several != nil {
 		return several.run(service, open, wanted, output)
 	}
+	return c.one(p, service, open, wanted, job, output)
+}
+
+// order is what was asked for, checked as far as that needs neither card nor file. A
+// mark and permissions are not in it yet.
+func (c *signCommand) order() (job, desktop.Output, error) {
+	level := baselineOf(c.Level)
+	services, err := c.services(level)
+	if err != nil {
+		return job{}, desktop.Output{}, err
+	}
+	j, err := c.job()
+	if err != nil {
+		return job{}, desktop.Output{}, err
+	}
+	claims, err := c.claims()
+	if err != nil {
+		return job{}, desktop.Output{}, err
+	}
+	if err := c.check(claims, j.format, j.format == signing.CAdES || c.CAdES); err != nil {
+		return job{}, desktop.Output{}, err
+	}
+	return j, desktop.Output{
+		Format: j.format, Packaging: j.packaging, CAdES: c.CAdES, Baseline: level, Services: services,
+		Reason: c.Reason, Location: c.Location, Field: c.Field,
+		Claims: claims, Elements: c.Element, Parallel: c.Parallel, Manifest: c.SignManifest, Countersign: c.Countersign,
+	}, nil
+}
+
+// several is the batch, or nil for one file. A list that is longer than a pinentry
+// shows is shown in the terminal.
+func (c *signCommand) several(p *program, j job) (*batchRun, error) {
+	if !j.batch || c.Preview != "" {
+		return nil, nil
+	}
+	run, err := c.newBatch(p)
+	if err != nil {
+		return nil, err
+	}
+	if len(run.todo) > prompt.MaxListed && c.Pinentry == "" {
+		c.terminal = true
+	}
+	return run, nil
+}
+
+// one signs a single file and tells about it.
+func (c *signCommand) one(p *program, service *desktop.Service, open *passwords, wanted cardreader.Selection, j job, output desktop.Output) (err error) {
 	var password []byte
-	if job.format == signing.PAdES {
-		if password, err = open.of(p.ctx, file); err != nil {
+	if j.format == signing.PAdES {
+		if password, err = open.of(p.ctx, c.Files[0]); err != nil {
 			return err
 		}
 	}
 	result, err := service.Do(p.ctx, desktop.Request{
 		Door: desktop.DoorCommandLine, Kind: desktop.KindSign,
-		Documents:  []desktop.Document{job.document(desktop.FileOptions{Overwrite: c.Force, Password: password})},
+		Documents:  []desktop.Document{j.document(desktop.FileOptions{Overwrite: c.Force, Password: password})},
 		Output:     output,
 		Credential: desktop.Wanted{Reader: wanted.Reader, CertificateSHA256: wanted.CertificateSHA256},
 		Locale:     c.Lang,
@@ -140,7 +163,7 @@ func (c *signCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	return c.print(p, result, job)
+	return c.print(p, result, j)
 }
 
 // template is what a mark says by default.

@@ -193,7 +193,7 @@ func (c *restoreCommand) judge(ctx context.Context, settings config, dir directo
 	if err := store.Inspect(ctx, fresh); err != nil {
 		return err
 	}
-	masters, err := readMasters(ctx, settings, dir, false)
+	masters, err := readMasters(ctx, settings, dir)
 	if err != nil {
 		return err
 	}

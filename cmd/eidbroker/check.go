@@ -87,14 +87,17 @@ func checkSecrets(ctx context.Context, c config, dir directory) (*secrets, error
 		_, err := os.Lstat(dir.file(c.Database))
 		fresh = errors.Is(err, fs.ErrNotExist)
 	}
-	return readSecretsAnd(ctx, c, dir, fresh, func(string, []byte) error { return nil }, slog.New(slog.DiscardHandler))
+	return (&secretsReader{c: c, dir: dir, fresh: fresh, keep: forget, log: slog.New(slog.DiscardHandler)}).read(ctx)
 }
 
 // passingSecrets are secrets that nobody keeps.
 func passingSecrets(ctx context.Context) (*secrets, error) {
 	nowhere := directory(filepath.Join(os.TempDir(), rand.Text()))
-	return readSecretsAnd(ctx, standard(), nowhere, true, func(string, []byte) error { return nil }, slog.New(slog.DiscardHandler))
+	return (&secretsReader{c: standard(), dir: nowhere, fresh: true, keep: forget, log: slog.New(slog.DiscardHandler)}).read(ctx)
 }
+
+// forget keeps nothing of what was made.
+func forget(string, []byte) error { return nil }
 
 // checkPlain checks the settings that nothing else looks at before they are used.
 func (c config) checkPlain() error {

@@ -60,7 +60,7 @@ func (d deployment) open(ctx context.Context) (closingStore, error) {
 		return nil, err
 	}
 	dir := directory(cmp.Or(d.Data, filepath.Dir(d.Config)))
-	masters, err := readMasters(ctx, settings, dir, false)
+	masters, err := readMasters(ctx, settings, dir)
 	if err != nil {
 		return nil, err
 	}

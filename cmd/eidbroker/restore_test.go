@@ -77,7 +77,7 @@ func (s *site) database() *store.SQLite {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	masters, err := readMasters(s.t.Context(), settings, directory(s.dir), false)
+	masters, err := readMasters(s.t.Context(), settings, directory(s.dir))
 	if err != nil {
 		s.t.Fatal(err)
 	}

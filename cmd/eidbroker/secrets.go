@@ -4,19 +4,14 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -64,149 +59,200 @@ func loadSecrets(ctx context.Context, c config, dir directory, log *slog.Logger)
 }
 
 func readSecrets(ctx context.Context, c config, dir directory, fresh bool, log *slog.Logger) (*secrets, error) {
-	return readSecretsAnd(ctx, c, dir, fresh, keepSecret, log)
+	return (&secretsReader{c: c, dir: dir, fresh: fresh, keep: keepSecret, log: log}).read(ctx)
 }
 
-// readSecretsAnd reads the secrets. What is made anew is kept by a function.
-func readSecretsAnd(ctx context.Context, c config, dir directory, fresh bool, keep func(path string, data []byte) error, log *slog.Logger) (_ *secrets, err error) {
+// secretsReader reads secrets one kind after the other, each with the setting that is
+// to blame when it cannot be read.
+type secretsReader struct {
+	c   config
+	dir directory
+	// fresh allows to make what is missing.
+	fresh bool
+	// keep keeps what is made.
+	keep func(path string, data []byte) error
+	log  *slog.Logger
+}
+
+func (r *secretsReader) read(ctx context.Context) (_ *secrets, err error) {
 	s := &secrets{}
-	setting := "signing_key"
 	defer func() {
-		if err = c.at(setting, err); err != nil {
+		if err != nil {
 			s.close()
 		}
 	}()
-	readSecret := func(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
-		return readSecretAnd(path, create, fresh, keep)
-	}
-	var keys []provider.Key
-	if c.SigningKeys == keysInFiles {
-		key, err := c.ownKey(c.SigningKey, func(path string) ([]byte, error) { return readSecret(dir.file(path), fresh, newSigningKey) })
-		if err != nil {
-			return nil, err
-		}
-		if ec, ok := key.(*ecdsa.PrivateKey); !ok || ec.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", c.SigningKey)
-		}
-		keys = append(keys, provider.Key{Signer: key})
-		setting = "rsa_signing_key"
-		if c.RSASigningKey != "" {
-			// Only a remote database has others who would have to know a new one too.
-			key, err := c.ownKey(c.RSASigningKey, func(path string) ([]byte, error) {
-				return readSecret(dir.file(path), fresh || !c.remoteDatabase(), newRSAKey)
-			})
-			if err != nil {
-				return nil, err
-			}
-			if _, ok := key.(*rsa.PrivateKey); !ok {
-				return nil, fmt.Errorf("signing key %s is not an RSA key", c.RSASigningKey)
-			}
-			keys = append(keys, provider.Key{Signer: key, Algorithm: jose.RS256})
-		}
-	}
-	setting = "published_keys"
-	for _, name := range c.PublishedKeys {
-		public, err := readPublicKey(dir.file(name))
-		if err != nil {
-			return nil, fmt.Errorf("published key %s: %w", name, err)
-		}
-		keys = append(keys, provider.Key{Public: public})
-	}
-	for i, k := range c.Keys {
-		if k.inToken() {
-			continue
-		}
-		setting = fmt.Sprintf("keys[%d]", i)
-		data, err := readSecret(dir.file(k.File), false, nil)
-		if err != nil {
-			return nil, fmt.Errorf("key: %w", err)
-		}
-		signer, err := parseSigningKey(data)
-		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", k.File, err)
-		}
-		keys = append(keys, k.key(signer))
-	}
-	setting = ""
-	inTokens, tokens, err := c.openTokens(ctx, dir, log)
-	if err != nil {
+	if err := r.signing(ctx, s); err != nil {
 		return nil, err
 	}
-	keys = append(keys, inTokens...)
-	s.further, s.tokens = keys, tokens
-	setting = "keys[0]"
-	if c.keysInDatabase() {
-		// Those of the database take its place before anything is served.
-		passing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, provider.Key{Signer: passing})
-	}
-	if s.keys, err = provider.NewKeys(keys...); err != nil {
+	if err := r.pairwise(s); err != nil {
 		return nil, err
 	}
-	setting = "pairwise_secret"
-	text, err := readSecret(dir.file(c.PairwiseSecret), fresh, newPairwiseSecret)
-	if err != nil {
-		return nil, fmt.Errorf("pairwise secret: %w", err)
+	if s.masters, err = r.masters(ctx); err != nil {
+		return nil, r.c.at("master_keys", err)
 	}
-	if s.pairwise, err = parsePairwise(c.PairwiseSecret, text); err != nil {
-		return nil, err
-	}
-	setting = "later_pairwise_secrets"
-	for _, name := range c.LaterPairwise {
-		if text, err = readSecret(dir.file(name), false, nil); err != nil {
-			return nil, fmt.Errorf("later pairwise secret: %w", err)
-		}
-		secret, err := parsePairwise(name, text)
-		if err != nil {
-			return nil, err
-		}
-		s.later = append(s.later, secret)
-	}
-	setting = "master_keys"
-	if s.masters, err = readMastersAnd(ctx, c, dir, fresh, keep); err != nil {
-		return nil, err
-	}
-	if c.AuditLog == "" {
+	if r.c.AuditLog == "" {
 		return s, nil
 	}
-	setting = "audit_key"
-	// A replica may come to a database that is there, with a log that is not.
-	_, err = os.Lstat(dir.file(c.AuditLog))
-	text, err = readSecret(dir.file(c.AuditKey), errors.Is(err, fs.ErrNotExist), newAuditKey)
-	if err != nil {
-		return nil, fmt.Errorf("audit key: %w", err)
-	}
-	if s.audit, err = parseSigningKey(text); err != nil {
-		return nil, fmt.Errorf("audit key %s: %w", c.AuditKey, err)
+	if s.audit, err = r.audit(); err != nil {
+		return nil, r.c.at("audit_key", err)
 	}
 	return s, nil
 }
 
-// readMasters reads the master keys. Only the first is made if it is missing: the
-// others exist, or there would be no reason to name them.
-func readMasters(ctx context.Context, c config, dir directory, fresh bool) ([]envelope.Master, error) {
-	return readMastersAnd(ctx, c, dir, fresh, keepSecret)
+func (r *secretsReader) secret(name string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
+	return readSecretAnd(r.dir.file(name), create, fresh, r.keep)
 }
 
-func readMastersAnd(ctx context.Context, c config, dir directory, fresh bool, keep func(path string, data []byte) error) ([]envelope.Master, error) {
-	if len(c.MasterKeys) == 0 {
+// signing reads the keys that sign tokens, wherever they are.
+func (r *secretsReader) signing(ctx context.Context, s *secrets) error {
+	keys, err := r.ownKeys()
+	if err != nil {
+		return err
+	}
+	named, err := r.namedKeys()
+	if err != nil {
+		return err
+	}
+	inTokens, tokens, err := r.c.openTokens(ctx, r.dir, r.log)
+	if err != nil {
+		return err
+	}
+	keys = append(append(keys, named...), inTokens...)
+	s.further, s.tokens = keys, tokens
+	if r.c.keysInDatabase() {
+		// Those of the database take its place before anything is served.
+		passing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, provider.Key{Signer: passing})
+	}
+	s.keys, err = provider.NewKeys(keys...)
+	return r.c.at("keys[0]", err)
+}
+
+// ownKeys are those that the broker makes for itself.
+func (r *secretsReader) ownKeys() ([]provider.Key, error) {
+	if r.c.SigningKeys != keysInFiles {
+		return nil, nil
+	}
+	key, err := r.ownKey(r.c.SigningKey, r.fresh, newSigningKey)
+	if err != nil {
+		return nil, r.c.at("signing_key", err)
+	}
+	if ec, ok := key.(*ecdsa.PrivateKey); !ok || ec.Curve != elliptic.P256() {
+		return nil, r.c.at("signing_key", fmt.Errorf("signing key %s is not an EC key on P-256; list keys of other kinds under [[keys]]", r.c.SigningKey))
+	}
+	keys := []provider.Key{{Signer: key}}
+	if r.c.RSASigningKey == "" {
+		return keys, nil
+	}
+	// Only a remote database has others who would have to know a new one too.
+	key, err = r.ownKey(r.c.RSASigningKey, r.fresh || !r.c.remoteDatabase(), newRSAKey)
+	if err != nil {
+		return nil, r.c.at("rsa_signing_key", err)
+	}
+	if _, ok := key.(*rsa.PrivateKey); !ok {
+		return nil, r.c.at("rsa_signing_key", fmt.Errorf("signing key %s is not an RSA key", r.c.RSASigningKey))
+	}
+	return append(keys, provider.Key{Signer: key, Algorithm: jose.RS256}), nil
+}
+
+func (r *secretsReader) ownKey(name string, create bool, fresh func() ([]byte, error)) (crypto.Signer, error) {
+	text, err := r.secret(name, create, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	defer clear(text)
+	key, err := parseSigningKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("signing key %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// namedKeys are those that operators made: published ones, and those of [[keys]] that
+// are in files.
+func (r *secretsReader) namedKeys() ([]provider.Key, error) {
+	var keys []provider.Key
+	for _, name := range r.c.PublishedKeys {
+		public, err := readPublicKey(r.dir.file(name))
+		if err != nil {
+			return nil, r.c.at("published_keys", fmt.Errorf("published key %s: %w", name, err))
+		}
+		keys = append(keys, provider.Key{Public: public})
+	}
+	for i, k := range r.c.Keys {
+		if k.inToken() {
+			continue
+		}
+		key, err := r.namedKey(k)
+		if err != nil {
+			return nil, r.c.at(fmt.Sprintf("keys[%d]", i), err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func (r *secretsReader) namedKey(k keyConfig) (provider.Key, error) {
+	text, err := r.secret(k.File, false, nil)
+	if err != nil {
+		return provider.Key{}, fmt.Errorf("key: %w", err)
+	}
+	defer clear(text)
+	signer, err := parseSigningKey(text)
+	if err != nil {
+		return provider.Key{}, fmt.Errorf("key %s: %w", k.File, err)
+	}
+	return k.key(signer), nil
+}
+
+// pairwise reads all versions of the secret that subjects are derived from.
+func (r *secretsReader) pairwise(s *secrets) error {
+	text, err := r.secret(r.c.PairwiseSecret, r.fresh, newPairwiseSecret)
+	if err != nil {
+		return r.c.at("pairwise_secret", fmt.Errorf("pairwise secret: %w", err))
+	}
+	if s.pairwise, err = parsePairwise(r.c.PairwiseSecret, text); err != nil {
+		return r.c.at("pairwise_secret", err)
+	}
+	for _, name := range r.c.LaterPairwise {
+		if text, err = r.secret(name, false, nil); err != nil {
+			return r.c.at("later_pairwise_secrets", fmt.Errorf("later pairwise secret: %w", err))
+		}
+		secret, err := parsePairwise(name, text)
+		if err != nil {
+			return r.c.at("later_pairwise_secrets", err)
+		}
+		s.later = append(s.later, secret)
+	}
+	return nil
+}
+
+// readMasters reads the master keys of a database that is there.
+func readMasters(ctx context.Context, c config, dir directory) ([]envelope.Master, error) {
+	return (&secretsReader{c: c, dir: dir, keep: keepSecret}).masters(ctx)
+}
+
+// masters reads the master keys. Only the first is made if it is missing: the others
+// exist, or there would be no reason to name them.
+func (r *secretsReader) masters(ctx context.Context) ([]envelope.Master, error) {
+	if len(r.c.MasterKeys) == 0 {
 		return nil, errors.New("master_keys: at least one is required")
 	}
 	var masters []envelope.Master
-	for i, name := range c.MasterKeys {
+	for i, name := range r.c.MasterKeys {
 		if arn, remote := strings.CutPrefix(name, kms.Prefix); remote {
 			// It reads files and the environment, and asks nobody yet.
-			m, err := kms.New(ctx, arn, kms.Options{Endpoint: c.KMSEndpoint})
+			m, err := kms.New(ctx, arn, kms.Options{Endpoint: r.c.KMSEndpoint})
 			if err != nil {
 				return nil, fmt.Errorf("master key: %w", err)
 			}
 			masters = append(masters, m)
 			continue
 		}
-		text, err := readSecretAnd(dir.file(name), fresh && i == 0, envelope.NewLocal, keep)
+		text, err := r.secret(name, r.fresh && i == 0, envelope.NewLocal)
 		if err != nil {
 			return nil, fmt.Errorf("master key: %w", err)
 		}
@@ -220,162 +266,18 @@ func readMastersAnd(ctx context.Context, c config, dir directory, fresh bool, ke
 	return masters, nil
 }
 
-// readSecret reads a file that nobody else may read; a link could lead anywhere.
-func readSecret(path string, create bool, fresh func() ([]byte, error)) ([]byte, error) {
-	return readSecretAnd(path, create, fresh, keepSecret)
-}
-
-// keepSecret writes a secret that was made.
-func keepSecret(path string, data []byte) error { return writeNew(path, data, 0o600) }
-
-// readSecretAnd is readSecret with another way to keep what is made.
-func readSecretAnd(path string, create bool, fresh func() ([]byte, error), keep func(path string, data []byte) error) ([]byte, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && create:
-		data, err := fresh()
-		if err != nil {
-			return nil, err
-		}
-		return data, keep(path, data)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s is missing although there is a database; restore it from a backup, copy it from another replica, or for a new deployment make it with eidbroker keys init", path)
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s can be read by others (mode %04o); chmod 600 it", path, info.Mode().Perm())
-	case info.Size() > 64<<10:
-		return nil, fmt.Errorf("%s is too large", path)
-	}
-	return os.ReadFile(path)
-}
-
-// writeNew writes a file that must not exist: whole or not at all.
-func writeNew(path string, data []byte, mode fs.FileMode) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+// audit reads the key that signs checkpoints of the audit log. A replica may come to a
+// database that is there, with a log that is not.
+func (r *secretsReader) audit() (crypto.Signer, error) {
+	_, err := os.Lstat(r.dir.file(r.c.AuditLog))
+	text, err := r.secret(r.c.AuditKey, errors.Is(err, fs.ErrNotExist), newAuditKey)
 	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(temporary.Name()) }() // a leftover harms nobody
-	defer temporary.Close()
-	if _, err := temporary.Write(data); err != nil {
-		return err
-	}
-	if err := temporary.Chmod(mode); err != nil {
-		return err
-	}
-	if err := temporary.Sync(); err != nil {
-		return err
-	}
-	return os.Link(temporary.Name(), path) // fails if somebody was faster
-}
-
-func newSigningKey() ([]byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	return encodeKey(key)
-}
-
-func newRSAKey() ([]byte, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return nil, err
-	}
-	return encodeKey(key)
-}
-
-// ownKey is a signing key that the broker makes for itself.
-func (c config) ownKey(name string, read func(path string) ([]byte, error)) (crypto.Signer, error) {
-	text, err := read(name)
-	if err != nil {
-		return nil, fmt.Errorf("signing key: %w", err)
+		return nil, fmt.Errorf("audit key: %w", err)
 	}
 	defer clear(text)
 	key, err := parseSigningKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", name, err)
+		return nil, fmt.Errorf("audit key %s: %w", r.c.AuditKey, err)
 	}
 	return key, nil
-}
-
-func newAuditKey() ([]byte, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	return encodeKey(key)
-}
-
-func encodeKey(key crypto.Signer) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-}
-
-func parseSigningKey(data []byte) (crypto.Signer, error) {
-	block, _ := pem.Decode(data)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, errors.New("no PEM block PRIVATE KEY")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("a key that cannot sign")
-	}
-	return signer, nil
-}
-
-// decryptionKeys are those for what portals encrypt for us.
-func (c config) decryptionKeys(dir directory) ([]crypto.PrivateKey, error) {
-	var keys []crypto.PrivateKey
-	for _, name := range c.DecryptionKeys {
-		text, err := readSecret(dir.file(name), false, nil)
-		if err != nil {
-			return nil, fmt.Errorf("decryption key: %w", err)
-		}
-		key, err := parseSigningKey(text) // of a kind that could sign too
-		clear(text)
-		if err != nil {
-			return nil, fmt.Errorf("decryption key %s: %w", name, err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
-}
-
-func readPublicKey(path string) (crypto.PublicKey, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, errors.New("no PEM block PUBLIC KEY")
-	}
-	return x509.ParsePKIXPublicKey(block.Bytes)
-}
-
-func parsePairwise(name string, text []byte) ([]byte, error) {
-	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(secret) < 32 {
-		return nil, fmt.Errorf("pairwise secret %s is not at least 32 bytes in base64", name)
-	}
-	return secret, nil
-}
-
-func newPairwiseSecret() ([]byte, error) {
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, err
-	}
-	return []byte(base64.StdEncoding.EncodeToString(secret) + "\n"), nil
 }
