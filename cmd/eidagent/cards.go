@@ -180,7 +180,7 @@ func (c cardsReport) writeTable(w io.Writer) error {
 			fmt.Fprintf(t, "  issuer\t%s\n", prompt.Quote(k.Issuer, 100))
 			fmt.Fprintf(t, "  valid\t%s to %s%s\n", k.NotBefore.Format(time.DateOnly), k.NotAfter.Format(time.DateOnly), validity(k))
 			if k.PIN != "" {
-				fmt.Fprintf(t, "  PIN\t%s\n", k.PIN)
+				fmt.Fprintf(t, "  PIN\t%s\n", prompt.Quote(k.PIN, 40))
 			}
 			fmt.Fprintf(t, "  SHA-256\t%s\n", k.SHA256)
 			for _, warning := range k.Warnings {
@@ -188,7 +188,7 @@ func (c cardsReport) writeTable(w io.Writer) error {
 			}
 		}
 		for _, s := range r.PINs {
-			fmt.Fprintf(t, "%s\t%s\n", s.ID, tries(s))
+			fmt.Fprintf(t, "%s\t%s\n", prompt.Quote(s.ID, 40), tries(s))
 		}
 	}
 	return t.Flush()

@@ -148,7 +148,7 @@ func writeCertificates(w io.Writer, reports []chainReport) error {
 		fmt.Fprintf(t, "  key\t%s\n", r.Key)
 		fmt.Fprintf(t, "  valid\t%s to %s%s\n", r.NotBefore.Format(time.DateOnly), r.NotAfter.Format(time.DateOnly), validity(r.certificateReport))
 		if r.PIN != "" {
-			fmt.Fprintf(t, "  PIN\t%s\n", r.PIN)
+			fmt.Fprintf(t, "  PIN\t%s\n", prompt.Quote(r.PIN, 40))
 		}
 		fmt.Fprintf(t, "  SHA-256\t%s\n", r.SHA256)
 	}

@@ -173,6 +173,11 @@ type containerExtract struct {
 }
 
 func (c *containerExtract) Run(p *program) error {
+	if info, err := os.Stat(c.Folder); err != nil || !info.IsDir() {
+		return &problem{exit: exitUsage, message: "there is no folder " + printable(c.Folder), hints: []string{
+			"Make it first, or name another one with -C.",
+		}}
+	}
 	opened, f, err := openContainer(p, c.Container)
 	if err != nil {
 		return err

@@ -17,7 +17,9 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -92,12 +94,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (p *program) fail(err error) int {
 	e := explain(err)
 	if e.message != "" {
-		fmt.Fprintf(p.stderr, "eidagent: %s\n", e.message)
+		fmt.Fprintf(p.stderr, "eidagent: %s\n", harmless(e.message))
 	}
 	for _, hint := range e.hints {
-		fmt.Fprintf(p.stderr, "eidagent: hint: %s\n", hint)
+		fmt.Fprintf(p.stderr, "eidagent: hint: %s\n", harmless(hint))
 	}
 	return e.exit
+}
+
+// harmless keeps what documents, cards and services wrote into an error from steering
+// the terminal.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 type versionCommand struct {

@@ -31,15 +31,21 @@ func Collect(ctx context.Context, s *signing.Services, chains []Chain) (revocati
 			Fetch:      s.Fetch,
 		})
 		if err != nil {
-			return all, fmt.Errorf("%w: validation data about %q: %w", signing.ErrUnreached, c.Certificate.Subject.CommonName, err)
+			return all, unreached(c.Certificate, err)
 		}
 		found, err := collector.Collect(ctx, path)
 		if err != nil {
-			return all, fmt.Errorf("%w: validation data about %q: %w", signing.ErrUnreached, c.Certificate.Subject.CommonName, err)
+			return all, unreached(c.Certificate, err)
 		}
 		all.Add(found)
 	}
 	return all, nil
+}
+
+// unreached names a certificate without the personal number that its common name may
+// repeat.
+func unreached(c *x509.Certificate, err error) error {
+	return fmt.Errorf("%w: validation data about %q: %w", signing.ErrUnreached, signing.NewSigner(c, false).CommonName, err)
 }
 
 // CheckRevoked asks about a certificate before its key is used, for levels that

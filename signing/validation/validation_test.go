@@ -5,8 +5,12 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
+	"errors"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +56,20 @@ func TestKeyUsageIsJudged(t *testing.T) {
 	Accept(&out, &x509.Certificate{KeyUsage: x509.KeyUsageKeyEncipherment}, Proof{Best: year(2026)})
 	if out.SubIndication != signing.ChainConstraintsFailure {
 		t.Errorf("%s/%s", out.Indication, out.SubIndication)
+	}
+}
+
+// What could not be collected is told to portals and in logs: whose it is, without the
+// number that Estonian common names end with (I-5).
+func TestMissingValidationDataNamesNoNumber(t *testing.T) {
+	const number = "60001019906"
+	c := &x509.Certificate{Subject: pkix.Name{
+		CommonName: "MÄNNIK,MARI-LIIS," + number,
+		Names:      []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 5}, Value: "PNOEE-" + number}},
+	}}
+	_, err := Collect(t.Context(), &signing.Services{}, []Chain{{Certificate: c}})
+	if !errors.Is(err, signing.ErrUnreached) || !strings.Contains(err.Error(), "MARI-LIIS") || strings.Contains(err.Error(), number) {
+		t.Errorf("Collect = %v", err)
 	}
 }
 
