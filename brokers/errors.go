@@ -69,4 +69,6 @@ var (
 	ErrConflict = errors.New("changed by another request")
 	// ErrReplayed is a second use of what may be used once.
 	ErrReplayed = errors.New("used before")
+	// ErrFull is a record for which there is no room now.
+	ErrFull = errors.New("the store is full")
 )

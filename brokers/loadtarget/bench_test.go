@@ -234,15 +234,8 @@ func (s *peerServer) start(b *testing.B) {
 func (s *peerServer) target(b *testing.B, out io.Reader) load.Target {
 	b.Helper()
 	if s.fixed != nil {
-		for range 200 {
-			resp, err := http.Get(s.fixed.Issuer + "/.well-known/openid-configuration")
-			if err == nil {
-				resp.Body.Close()
-				return *s.fixed
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		b.Fatal("the server does not answer")
+		s.answers(b)
+		return *s.fixed
 	}
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil {
@@ -258,6 +251,25 @@ func (s *peerServer) target(b *testing.B, out io.Reader) load.Target {
 		b.Fatal(err)
 	}
 	return load.Target{Issuer: d.Issuer, ClientID: d.ID, ClientSecret: d.Secret, RedirectURI: d.RedirectURI}
+}
+
+// answers waits until the server does: it says nothing when it is ready.
+func (s *peerServer) answers(b *testing.B) {
+	b.Helper()
+	begun := time.Now()
+	ask := time.NewTicker(50 * time.Millisecond)
+	defer ask.Stop()
+	for {
+		resp, err := http.Get(s.fixed.Issuer + "/.well-known/openid-configuration")
+		if err == nil {
+			resp.Body.Close()
+			return
+		}
+		if time.Since(begun) > time.Minute {
+			b.Fatalf("the server does not answer: %v", err)
+		}
+		<-ask.C
+	}
 }
 
 // resident is the resident memory of the server, in megabytes.

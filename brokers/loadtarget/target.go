@@ -71,6 +71,7 @@ type Options struct {
 type Target struct {
 	*provider.Provider
 	description Description
+	figures     http.Handler
 }
 
 // Client is what a tool has to know of a client.
@@ -158,7 +159,11 @@ func New(o Options) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Target{Provider: p, description: o.describe()}, nil
+	figures, err := figures(o.Store)
+	if err != nil {
+		return nil, err
+	}
+	return &Target{Provider: p, description: o.describe(), figures: figures}, nil
 }
 
 // scopes are all that clients may ask for, beside openid and offline_access.
@@ -229,12 +234,15 @@ func (o *Options) describe() Description {
 // Describe says what a tool has to know.
 func (t *Target) Describe() Description { return t.description }
 
-// ServeHTTP is the provider, with the page to which browsers come back.
+// ServeHTTP is the provider, with the page to which browsers come back, and figures.
 func (t *Target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == callbackPath {
+	switch r.URL.Path {
+	case callbackPath:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "back at the load tool\n") // the tool may be gone
-		return
+	case figuresPath:
+		t.figures.ServeHTTP(w, r)
+	default:
+		t.Provider.ServeHTTP(w, r)
 	}
-	t.Provider.ServeHTTP(w, r)
 }

@@ -10,6 +10,7 @@
 // Codes, tokens and cookies are known here only as SHA-256. Records are opaque
 // blobs beside the few columns that verbs compare, encrypted where the database is
 // opened WithMasters. There are three
-// implementations: Memory, for tests and load targets, SQLite for one machine,
-// and Postgres for several replicas. The last two share their statements.
+// implementations: Memory, for tests and load targets, which keeps within a bound by
+// ending the sessions that were unused the longest, SQLite for one machine, and Postgres
+// for several replicas. The last two share their statements.
 package store

@@ -1,19 +1,35 @@
 package store
 
 import (
+	"container/list"
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
-// Memory keeps everything in the process and forgets it at exit. It may be used
-// by several goroutines.
+// Memory keeps everything in the process, within a bound (WithBound), and forgets it
+// at exit. It may be used by several goroutines.
 type Memory struct {
-	mu           sync.Mutex
+	mu sync.Mutex
+	// now is what the last verb was told, used how many bytes there are of most, as of
+	// when all was counted, and crammed that little could go then.
+	now, counted time.Time
+	used, most   int
+	crammed      bool
+	figures      MemoryFigures
+	told         MemoryFigures
+	log          *slog.Logger
+	// idle are the records that may go before their time, the longest unused first.
+	idle *list.List
+
 	transactions map[string]*memoryTransaction
 	grants       map[brokers.Hash]*memoryGrant
+	// spent are codes that were used in logins that had to go, until when they would
+	// have been good, in Unix seconds.
+	spent        map[[16]byte]int64
 	accessTokens map[brokers.Hash]*memoryToken
 	refresh      map[brokers.Hash]*memoryRefresh
 	assertions   map[[32]byte]time.Time
@@ -22,11 +38,11 @@ type Memory struct {
 	signing      map[int]brokers.SigningKey
 	sessions     map[brokers.Hash]*memorySession
 	sessionIDs   map[string]*memorySession
-	links        map[memoryLink]time.Time
+	links        map[string][]memoryLink
 	notices      map[int64]*memoryNotice
 	lastNotice   int64
 	pushed       map[brokers.Hash]memoryBlob
-	receipts     map[string]memoryBlob
+	receipts     map[string]*memoryReceipt
 	devices      map[brokers.Hash]*memoryDevice
 	userCodes    map[brokers.Hash]*memoryDevice
 	clients      map[string][]byte
@@ -35,10 +51,19 @@ type Memory struct {
 }
 
 type memoryTransaction struct {
+	id        string
 	state     brokers.State
 	revision  int
 	data      []byte
 	expiresAt time.Time
+	place     *list.Element // once it is over
+}
+
+// memoryReceipt is a blob that may go.
+type memoryReceipt struct {
+	memoryBlob
+	id    string
+	place *list.Element
 }
 
 // memoryBlob is a record that expires.
@@ -47,9 +72,10 @@ type memoryBlob struct {
 	expiresAt time.Time
 }
 
-// NewMemory makes an empty store.
-func NewMemory() *Memory {
-	return &Memory{
+// NewMemory makes an empty store, of DefaultMemoryBound unless told otherwise.
+func NewMemory(options ...MemoryOption) *Memory {
+	m := &Memory{
+		most: DefaultMemoryBound, log: slog.New(slog.DiscardHandler), idle: list.New(), spent: map[[16]byte]int64{},
 		transactions: map[string]*memoryTransaction{},
 		grants:       map[brokers.Hash]*memoryGrant{},
 		accessTokens: map[brokers.Hash]*memoryToken{},
@@ -60,16 +86,20 @@ func NewMemory() *Memory {
 		signing:      map[int]brokers.SigningKey{},
 		sessions:     map[brokers.Hash]*memorySession{},
 		sessionIDs:   map[string]*memorySession{},
-		links:        map[memoryLink]time.Time{},
+		links:        map[string][]memoryLink{},
 		notices:      map[int64]*memoryNotice{},
 		pushed:       map[brokers.Hash]memoryBlob{},
-		receipts:     map[string]memoryBlob{},
+		receipts:     map[string]*memoryReceipt{},
 		devices:      map[brokers.Hash]*memoryDevice{},
 		userCodes:    map[brokers.Hash]*memoryDevice{},
 		clients:      map[string][]byte{},
 		outages:      map[string]brokers.Outage{},
 		bans:         map[string]brokers.Ban{},
 	}
+	for _, option := range options {
+		option(m)
+	}
+	return m
 }
 
 // SaveTransaction inserts a new transaction.
@@ -80,16 +110,25 @@ func (m *Memory) SaveTransaction(_ context.Context, t *brokers.Transaction) erro
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(t.UpdatedAt)
 	if m.transactions[t.ID] != nil {
 		return brokers.ErrConflict
 	}
-	m.transactions[t.ID] = &memoryTransaction{t.State, t.Revision, data, t.ExpiresAt}
+	row := &memoryTransaction{id: t.ID, state: t.State, revision: t.Revision, data: data, expiresAt: t.ExpiresAt}
+	if err := m.room(row.size()); err != nil {
+		return err
+	}
+	m.transactions[t.ID] = row
+	if t.State.Final() {
+		m.touch(&row.place, row)
+	}
 	return nil
 }
 
 // Transaction loads a transaction that has not expired.
 func (m *Memory) Transaction(_ context.Context, id string, now time.Time) (*brokers.Transaction, error) {
 	m.mu.Lock()
+	m.at(now)
 	row, ok := m.transactions[id]
 	var data []byte
 	if ok && now.Before(row.expiresAt) {
@@ -118,8 +157,17 @@ func (m *Memory) advance(t *brokers.Transaction, from brokers.State, data []byte
 	if !ok || row.state != from || row.revision != t.Revision {
 		return brokers.ErrConflict
 	}
+	after := memoryTransaction{state: t.State, data: data}
+	if more := after.size() - row.size(); more > 0 {
+		if err := m.room(more); err != nil {
+			return err
+		}
+	}
 	t.Revision++
-	*row = memoryTransaction{t.State, t.Revision, data, row.expiresAt}
+	row.state, row.revision, row.data = t.State, t.Revision, data
+	if t.State.Final() {
+		m.touch(&row.place, row)
+	}
 	return nil
 }
 
@@ -131,6 +179,9 @@ func (m *Memory) UseAssertionID(_ context.Context, issuer, id string, until time
 	key := assertionHash(issuer, id)
 	if _, used := m.assertions[key]; used {
 		return brokers.ErrReplayed
+	}
+	if err := m.room(guardCost); err != nil {
+		return err
 	}
 	m.assertions[key] = until
 	return nil
@@ -148,6 +199,11 @@ func (m *Memory) BindKey(_ context.Context, key, holder brokers.Hash, until time
 	known, found := m.cardKeys[key]
 	if found && known.holder != holder {
 		return brokers.ErrConflict
+	}
+	if !found {
+		if err := m.room(guardCost); err != nil {
+			return err
+		}
 	}
 	if until.After(known.expiresAt) {
 		known.expiresAt = until
@@ -175,6 +231,9 @@ func (m *Memory) Push(_ context.Context, handle brokers.Hash, r *brokers.PushedR
 	if _, taken := m.pushed[handle]; taken {
 		return brokers.ErrConflict
 	}
+	if err := m.room(rowCost + len(data)); err != nil {
+		return err
+	}
 	m.pushed[handle] = memoryBlob{data, r.ExpiresAt}
 	return nil
 }
@@ -194,9 +253,15 @@ func (m *Memory) Pushed(_ context.Context, handle brokers.Hash, now time.Time) (
 func (m *Memory) SaveReceipt(_ context.Context, id string, receipt []byte, until time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, there := m.receipts[id]; !there {
-		m.receipts[id] = memoryBlob{receipt, until}
+	if m.receipts[id] != nil {
+		return nil
 	}
+	row := &memoryReceipt{memoryBlob: memoryBlob{receipt, until}, id: id}
+	if err := m.room(row.size()); err != nil {
+		return err
+	}
+	m.receipts[id] = row
+	m.touch(&row.place, row)
 	return nil
 }
 
@@ -214,40 +279,47 @@ func (m *Memory) Receipt(_ context.Context, id string, now time.Time) ([]byte, e
 // purge removes at most so many expired entries of one map.
 func purge[K comparable, V any](rows map[K]V, now time.Time, most int, end func(V) time.Time, gone func(K, V)) (removed int) {
 	for key, row := range rows {
-		if removed < most && !now.Before(end(row)) {
-			delete(rows, key)
-			if gone != nil {
-				gone(key, row)
-			}
-			removed++
+		if removed == most {
+			break
 		}
+		if now.Before(end(row)) {
+			continue
+		}
+		delete(rows, key)
+		if gone != nil {
+			gone(key, row)
+		}
+		removed++
 	}
 	return removed
 }
 
 // Purge removes at most so many expired records of each kind and says how many.
-func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) {
+func (m *Memory) Purge(ctx context.Context, now time.Time, most int) (int, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.at(now)
+	removed := m.purge(now, most)
+	m.mu.Unlock()
+	m.tell(ctx)
+	return removed, nil
+}
+
+func (m *Memory) purge(now time.Time, most int) int {
 	blobEnd := func(b memoryBlob) time.Time { return b.expiresAt }
-	removed := purge(m.transactions, now, most, func(t *memoryTransaction) time.Time { return t.expiresAt }, nil)
-	removed += purge(m.grants, now, most, func(g *memoryGrant) time.Time { return g.expiresAt }, func(_ brokers.Hash, g *memoryGrant) {
-		for _, hash := range g.access {
-			delete(m.accessTokens, hash)
-		}
-		for _, hash := range g.refresh {
-			delete(m.refresh, hash)
-		}
-	})
+	removed := purge(m.transactions, now, most, func(t *memoryTransaction) time.Time { return t.expiresAt },
+		func(_ string, t *memoryTransaction) { m.leave(&t.place) })
+	removed += purge(m.grants, now, most, func(g *memoryGrant) time.Time { return g.expiresAt }, func(_ brokers.Hash, g *memoryGrant) { m.forgetGrant(g) })
+	removed += purge(m.spent, now, most, func(end int64) time.Time { return time.Unix(end, 0) }, nil)
 	removed += purge(m.cardKeys, now, most, func(k memoryCardKey) time.Time { return k.expiresAt }, nil)
 	removed += purge(m.strikes, now, most, func(c brokers.Strikes) time.Time { return c.Until }, nil)
 	removed += purge(m.assertions, now, most, func(t time.Time) time.Time { return t }, nil)
 	removed += purge(m.sessions, now, most, func(s *memorySession) time.Time { return s.expiresAt },
-		func(_ brokers.Hash, s *memorySession) { delete(m.sessionIDs, s.id) })
-	removed += purge(m.links, now, most, func(t time.Time) time.Time { return t }, nil)
+		func(_ brokers.Hash, s *memorySession) { m.forgetSession(s) })
+	removed += m.purgeLinks(now, most)
 	removed += purge(m.notices, now, most, func(n *memoryNotice) time.Time { return n.expiresAt }, nil)
 	removed += purge(m.pushed, now, most, blobEnd, nil)
-	removed += purge(m.receipts, now, most, blobEnd, nil)
+	removed += purge(m.receipts, now, most, func(r *memoryReceipt) time.Time { return r.expiresAt },
+		func(_ string, r *memoryReceipt) { m.leave(&r.place) })
 	removed += purge(m.devices, now, most, func(d *memoryDevice) time.Time { return d.end },
 		func(_ brokers.Hash, d *memoryDevice) { delete(m.userCodes, d.userCode) })
 	removed += purge(m.outages, now, most, func(o brokers.Outage) time.Time {
@@ -257,5 +329,5 @@ func (m *Memory) Purge(_ context.Context, now time.Time, most int) (int, error) 
 		return o.Until
 	}, nil)
 	removed += purge(m.bans, now, most, func(b brokers.Ban) time.Time { return b.Until }, nil)
-	return removed, nil
+	return removed
 }

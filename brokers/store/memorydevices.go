@@ -28,6 +28,9 @@ func (m *Memory) SaveDevice(_ context.Context, r *brokers.DeviceRequest) error {
 	if m.devices[r.Code] != nil || m.userCodes[r.UserCode] != nil {
 		return brokers.ErrConflict
 	}
+	if err := m.room(rowCost + len(data)); err != nil {
+		return err
+	}
 	row := &memoryDevice{data: data, state: "pending", userCode: r.UserCode, end: r.ExpiresAt}
 	m.devices[r.Code], m.userCodes[r.UserCode] = row, row
 	return nil
@@ -106,6 +109,9 @@ func (m *Memory) register(r *brokers.Registration, replace bool) error {
 		return brokers.ErrConflict
 	case !there && replace:
 		return brokers.ErrNotFound
+	}
+	if err := m.room(rowCost + len(data)); err != nil {
+		return err
 	}
 	m.clients[r.ID] = data
 	return nil

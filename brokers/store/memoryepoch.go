@@ -10,15 +10,15 @@ import (
 // LiveSessions tells all sessions that have not ended, in no order.
 func (m *Memory) LiveSessions(_ context.Context, now time.Time, each func(*brokers.Session) error) error {
 	m.mu.Lock()
-	var records [][]byte
+	var live []memorySession
 	for _, s := range m.sessions {
 		if now.Before(s.expiresAt) {
-			records = append(records, s.data)
+			live = append(live, memorySession{data: s.data, events: s.events})
 		}
 	}
 	m.mu.Unlock()
-	for _, data := range records {
-		session, err := decode[brokers.Session](data)
+	for _, s := range live {
+		session, err := decodeSession(s.data, s.events)
 		if err != nil {
 			return err
 		}
@@ -33,19 +33,19 @@ func (m *Memory) LiveSessions(_ context.Context, now time.Time, each func(*broke
 // hash of their code.
 func (m *Memory) LiveGrants(_ context.Context, now time.Time, each func(code brokers.Hash, g *brokers.Grant) error) error {
 	m.mu.Lock()
-	records := map[brokers.Hash][]byte{}
+	var live []memoryGrant
 	for code, g := range m.grants {
 		if !g.revoked && now.Before(g.expiresAt) {
-			records[code] = g.data
+			live = append(live, memoryGrant{code: code, data: g.data, event: g.event})
 		}
 	}
 	m.mu.Unlock()
-	for code, data := range records {
-		grant, err := decode[brokers.Grant](data)
+	for _, g := range live {
+		grant, err := g.decode()
 		if err != nil {
 			return err
 		}
-		if err := each(code, grant); err != nil {
+		if err := each(g.code, grant); err != nil {
 			return err
 		}
 	}

@@ -1,20 +1,78 @@
 package store
 
 import (
+	"bytes"
+	"container/list"
 	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
 
 type memoryGrant struct {
-	data          []byte
+	code brokers.Hash
+	// data is the grant without its event, which it shares with its session.
+	data, event   []byte
 	codeExpiresAt time.Time
 	redeemed      bool
 	revoked       bool
 	expiresAt     time.Time
 	// access and refresh are the tokens of the grant, which go with it.
 	access, refresh []brokers.Hash
+	// session is the session, as long as that lives; place is for one without.
+	session *memorySession
+	place   *list.Element
+}
+
+// encodeGrant is the record of a grant, in two parts.
+func encodeGrant(g *brokers.Grant) (data, event []byte, err error) {
+	if event, err = encode(g.Event); err != nil {
+		return nil, nil, err
+	}
+	data, err = encode(struct {
+		*brokers.Grant
+		Event any `json:"event,omitempty"` // in place of the grant's
+	}{Grant: g})
+	return data, event, err
+}
+
+func (g *memoryGrant) decode() (*brokers.Grant, error) {
+	grant, err := decode[brokers.Grant](g.data)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(g.event, &grant.Event); err != nil {
+		return nil, fmt.Errorf("decoding record: %w", err)
+	}
+	return grant, nil
+}
+
+// uses notes that what was granted in a login was used.
+func (m *Memory) uses(g *memoryGrant) {
+	if g.session != nil {
+		m.touch(&g.session.place, g.session)
+		return
+	}
+	m.touch(&g.place, g)
+}
+
+// forgetGrant removes a grant with all its tokens.
+func (m *Memory) forgetGrant(g *memoryGrant) {
+	delete(m.grants, g.code)
+	for _, hash := range g.access {
+		delete(m.accessTokens, hash)
+	}
+	for _, hash := range g.refresh {
+		delete(m.refresh, hash)
+	}
+	m.leave(&g.place)
+	if g.session != nil {
+		g.session.grants = slices.DeleteFunc(g.session.grants, func(other *memoryGrant) bool { return other == g })
+		g.session = nil
+	}
 }
 
 func (g *memoryGrant) lengthen(end time.Time) {
@@ -48,21 +106,30 @@ func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
 			return err
 		}
 	}
-	grant, err := encode(g)
+	grant, event, err := encodeGrant(g)
 	if err != nil {
 		return err
 	}
 	var opened []byte
+	var events [][]byte
 	if i.Session != nil {
-		if opened, err = encode(i.Session); err != nil {
+		if opened, events, err = encodeSession(i.Session); err != nil {
 			return err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(t.UpdatedAt)
 	_, taken := m.grants[i.Code]
 	_, pushed := m.pushed[t.Pushed]
 	if taken || t.Pushed != (brokers.Hash{}) && !pushed || !m.mayOpen(i) {
+		return brokers.ErrConflict
+	}
+	row := &memoryGrant{code: i.Code, data: grant, event: event, codeExpiresAt: g.CodeExpiresAt, expiresAt: i.Until()}
+	if err := m.room(row.size() + tokenCost + 2*rowCost + len(opened)); err != nil {
+		return err
+	}
+	if !m.mayOpen(i) { // the session had to go for the room
 		return brokers.ErrConflict
 	}
 	if !t.Unkept {
@@ -71,16 +138,36 @@ func (m *Memory) IssueCode(_ context.Context, i *brokers.Issuing) error {
 		}
 	}
 	delete(m.pushed, t.Pushed)
-	m.open(i, opened)
-	row := &memoryGrant{data: grant, codeExpiresAt: g.CodeExpiresAt, expiresAt: i.Until()}
+	m.open(i, opened, events)
 	m.grants[i.Code] = row
-	if session := m.sessionIDs[g.Session]; session != nil {
-		session.grants = append(session.grants, row)
-		if i.Participates {
-			session.participants[g.Request.ClientID] = participant(g)
-		}
+	session := m.sessionIDs[g.Session]
+	if session == nil {
+		m.touch(&row.place, row)
+		return nil
+	}
+	row.join(session)
+	m.touch(&session.place, session)
+	if i.Participates {
+		session.take(participant(g))
 	}
 	return nil
+}
+
+// join makes a grant one of a session. Their event is the same bytes, unless the proof
+// was lowered since.
+func (g *memoryGrant) join(s *memorySession) {
+	g.session = s
+	s.grants = append(s.grants, g)
+	for _, e := range s.events {
+		if bytes.Equal(e, g.event) {
+			g.event = e
+		}
+	}
+}
+
+// sharesEvent reports whether the event's bytes are those of the session.
+func (g *memoryGrant) sharesEvent() bool {
+	return g.session != nil && slices.ContainsFunc(g.session.events, func(e []byte) bool { return &e[0] == &g.event[0] })
 }
 
 // mayOpen reports whether the session of a code can be had: a new one is new, one
@@ -96,17 +183,24 @@ func (m *Memory) mayOpen(i *brokers.Issuing) bool {
 	return m.sessions[i.Session.CookieHash] == nil && m.sessionIDs[i.Session.ID] == nil
 }
 
-func (m *Memory) open(i *brokers.Issuing, data []byte) {
+func (m *Memory) open(i *brokers.Issuing, data []byte, events [][]byte) {
 	s := i.Session
 	if s == nil {
 		return
 	}
 	row := m.sessions[i.Renews]
 	if row == nil {
-		row = &memorySession{id: s.ID, participants: map[string]brokers.Participant{}}
+		row = &memorySession{id: s.ID}
 	}
 	delete(m.sessions, i.Renews)
-	row.data, row.expiresAt = data, s.ExpiresAt
+	for n, e := range events {
+		for _, known := range row.events {
+			if bytes.Equal(e, known) {
+				events[n] = known
+			}
+		}
+	}
+	row.cookie, row.data, row.events, row.expiresAt = s.CookieHash, data, events, s.ExpiresAt
 	m.sessions[s.CookieHash], m.sessionIDs[s.ID] = row, row
 }
 
@@ -118,13 +212,16 @@ func (m *Memory) RedeemCode(_ context.Context, code, access brokers.Hash, token 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(now)
 	row, ok := m.grants[code]
 	switch {
+	case !ok && now.Before(time.Unix(m.spent[spentKey(code)], 0)):
+		return &brokers.Grant{}, brokers.ErrReplayed // there is no more to revoke
 	case !ok:
 		return nil, brokers.ErrNotFound
 	case row.redeemed:
 		row.revoked = true
-		g, err := decode[brokers.Grant](row.data)
+		g, err := row.decode()
 		if err != nil {
 			return nil, err
 		}
@@ -132,13 +229,14 @@ func (m *Memory) RedeemCode(_ context.Context, code, access brokers.Hash, token 
 	case row.revoked, !now.Before(row.codeExpiresAt):
 		return nil, brokers.ErrNotFound
 	}
-	g, err := decode[brokers.Grant](row.data)
+	g, err := row.decode()
 	if err != nil {
 		return nil, err
 	}
 	row.redeemed = true
 	row.lengthen(token.ExpiresAt)
 	m.addAccessToken(row, access, data, token.ExpiresAt)
+	m.uses(row)
 	return g, nil
 }
 
@@ -158,7 +256,7 @@ func (t *memoryToken) load(now time.Time) (*brokers.Grant, *brokers.Token, error
 	if t.grant.revoked || !now.Before(t.end) {
 		return nil, nil, brokers.ErrNotFound
 	}
-	g, err := decode[brokers.Grant](t.grant.data)
+	g, err := t.grant.decode()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,7 +268,9 @@ func (t *memoryToken) load(now time.Time) (*brokers.Grant, *brokers.Token, error
 func (m *Memory) AccessToken(_ context.Context, access brokers.Hash, now time.Time) (*brokers.Grant, *brokers.Token, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(now)
 	if row, ok := m.accessTokens[access]; ok {
+		m.uses(row.grant)
 		return row.load(now)
 	}
 	return nil, nil, brokers.ErrNotFound
@@ -185,6 +285,9 @@ func (m *Memory) SaveRefreshToken(_ context.Context, code, refresh brokers.Hash,
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.room(tokenCost); err != nil {
+		return err
+	}
 	row, ok := m.grants[code]
 	if !ok || row.revoked {
 		return brokers.ErrNotFound
@@ -221,6 +324,10 @@ func (m *Memory) Refresh(_ context.Context, r brokers.Refreshing) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(r.Now)
+	if err := m.room(2 * tokenCost); err != nil {
+		return err
+	}
 	row, ok := m.refresh[r.Old]
 	switch {
 	case !ok || row.grant.revoked:
@@ -243,6 +350,7 @@ func (m *Memory) Refresh(_ context.Context, r brokers.Refreshing) error {
 		row.grant.lengthen(row.end)
 	}
 	m.addAccessToken(row.grant, r.Access, access, r.AccessToken.ExpiresAt)
+	m.uses(row.grant)
 	return nil
 }
 

@@ -27,6 +27,9 @@ func (m *Memory) Outages(_ context.Context, now time.Time) ([]brokers.Outage, er
 func (m *Memory) SaveOutage(_ context.Context, o brokers.Outage) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.room(rowCost); err != nil {
+		return err
+	}
 	m.outages[o.ID] = o
 	return nil
 }
@@ -60,6 +63,9 @@ func (m *Memory) Bans(_ context.Context, now time.Time) ([]brokers.Ban, error) {
 func (m *Memory) SaveBan(_ context.Context, b brokers.Ban) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.room(rowCost); err != nil {
+		return err
+	}
 	m.bans[b.ID] = b
 	return nil
 }

@@ -2,7 +2,10 @@ package store
 
 import (
 	"cmp"
+	"container/list"
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,18 +13,96 @@ import (
 )
 
 type memorySession struct {
-	id        string
+	id     string
+	cookie brokers.Hash
+	// data is the session without its events.
 	data      []byte
+	events    [][]byte
 	expiresAt time.Time
 	// grants and participants are what was issued in the session, to whom.
 	grants       []*memoryGrant
-	participants map[string]brokers.Participant
+	participants []brokers.Participant
+	place        *list.Element
+}
+
+// encodeSession is the record of a session, in parts.
+func encodeSession(s *brokers.Session) (data []byte, events [][]byte, err error) {
+	for i := range s.Events {
+		e, err := encode(&s.Events[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		events = append(events, e)
+	}
+	data, err = encode(struct {
+		*brokers.Session
+		Events any `json:"events,omitempty"` // in place of the session's
+	}{Session: s})
+	return data, events, err
+}
+
+func decodeSession(data []byte, events [][]byte) (*brokers.Session, error) {
+	s, err := decode[brokers.Session](data)
+	if err != nil {
+		return nil, err
+	}
+	s.Events = make([]brokers.AuthenticationEvent, len(events))
+	for i, e := range events {
+		if err := json.Unmarshal(e, &s.Events[i]); err != nil {
+			return nil, fmt.Errorf("decoding record: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// take notes a client in the session, once.
+func (s *memorySession) take(p brokers.Participant) {
+	at := slices.IndexFunc(s.participants, func(known brokers.Participant) bool { return known.ClientID == p.ClientID })
+	if at < 0 {
+		s.participants = append(s.participants, p)
+		return
+	}
+	s.participants[at] = p
+}
+
+// forgetSession lets go of a session that ended: what was granted in it may go when
+// there is no room.
+func (m *Memory) forgetSession(s *memorySession) {
+	delete(m.sessions, s.cookie)
+	delete(m.sessionIDs, s.id)
+	delete(m.links, s.id)
+	m.leave(&s.place)
+	for _, g := range s.grants {
+		g.session = nil
+		m.touch(&g.place, g)
+	}
 }
 
 // memoryLink is a name that an upstream has for a session.
 type memoryLink struct {
-	hash    brokers.Hash
-	session string
+	hash  brokers.Hash
+	until time.Time
+}
+
+// purgeLinks removes at most so many names that have had their time.
+func (m *Memory) purgeLinks(now time.Time, most int) (removed int) {
+	for session, links := range m.links {
+		kept := slices.DeleteFunc(links, func(l memoryLink) bool {
+			gone := removed < most && !now.Before(l.until)
+			if gone {
+				removed++
+			}
+			return gone
+		})
+		m.links[session] = kept
+		if len(kept) == 0 {
+			delete(m.links, session)
+		}
+		if removed == most {
+			break
+		}
+	}
+	return removed
 }
 
 type memoryNotice struct {
@@ -33,11 +114,13 @@ type memoryNotice struct {
 func (m *Memory) Session(_ context.Context, cookie brokers.Hash, now time.Time) (*brokers.Session, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(now)
 	row, ok := m.sessions[cookie]
 	if !ok || !now.Before(row.expiresAt) {
 		return nil, brokers.ErrNotFound
 	}
-	return decode[brokers.Session](row.data)
+	m.touch(&row.place, row)
+	return decodeSession(row.data, row.events)
 }
 
 // EndSession removes a session, revokes what was granted in it, and puts a
@@ -53,13 +136,7 @@ func (m *Memory) endSession(cookie brokers.Hash, now, noticesUntil time.Time) []
 	if !ok {
 		return nil
 	}
-	delete(m.sessions, cookie)
-	delete(m.sessionIDs, session.id)
-	for link := range m.links {
-		if link.session == session.id {
-			delete(m.links, link)
-		}
-	}
+	m.forgetSession(session)
 	for _, g := range session.grants {
 		g.revoked = true
 	}
@@ -78,8 +155,12 @@ func (m *Memory) endSession(cookie brokers.Hash, now, noticesUntil time.Time) []
 func (m *Memory) LinkSession(_ context.Context, links []brokers.Hash, session string, until time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, link := range links {
-		m.links[memoryLink{link, session}] = until
+	if err := m.room(rowCost + guardCost*len(links)); err != nil {
+		return err
+	}
+	for _, hash := range links {
+		known := slices.DeleteFunc(m.links[session], func(l memoryLink) bool { return l.hash == hash })
+		m.links[session] = append(known, memoryLink{hash, until})
 	}
 	return nil
 }
@@ -89,13 +170,10 @@ func (m *Memory) LinkSession(_ context.Context, links []brokers.Hash, session st
 func (m *Memory) EndLinked(_ context.Context, links []brokers.Hash, now, noticesUntil time.Time) (ended int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	named := map[string]bool{}
-	for link := range m.links {
-		named[link.session] = named[link.session] || slices.Contains(links, link.hash)
-	}
-	for cookie, session := range m.sessions {
-		if named[session.id] {
-			m.endSession(cookie, now, noticesUntil)
+	for id, known := range m.links {
+		session := m.sessionIDs[id]
+		if session != nil && slices.ContainsFunc(known, func(l memoryLink) bool { return slices.Contains(links, l.hash) }) {
+			m.endSession(session.cookie, now, noticesUntil)
 			ended++
 		}
 	}

@@ -11,7 +11,13 @@ import (
 func (m *Memory) Strike(_ context.Context, key brokers.Hash, now, until time.Time) (brokers.Strikes, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.at(now)
 	c, ok := m.strikes[key]
+	if !ok {
+		if err := m.room(guardCost); err != nil {
+			return c, err
+		}
+	}
 	if !ok || !now.Before(c.Until) {
 		c = brokers.Strikes{Last: now, Until: until}
 	}

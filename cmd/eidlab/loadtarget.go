@@ -28,6 +28,7 @@ import (
 
 type loadTargetCommand struct {
 	Storage     string        `help:"Where the broker keeps its state: ${enum}." enum:"memory,sqlite,postgres" default:"memory"`
+	Memory      int           `name:"memory-megabytes" help:"How much memory storage keeps; when it is full, the sessions that were unused the longest end." default:"8"`
 	Listen      string        `help:"Address to serve at; port 0 is any free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	Issuer      string        `help:"The issuer, if tools reach the target by another address than it listens at." placeholder:"URL"`
 	Data        string        `help:"Folder that keeps keys, secrets and database from one start to the next; without it everything is new at every start." placeholder:"DIR" type:"path"`
@@ -51,6 +52,9 @@ type loadTargetCommand struct {
 	Audit       bool          `help:"Print the audit log to the standard error."`
 }
 
+// maxMemory is in megabytes.
+const maxMemory = 64 << 10
+
 // Run serves until interrupted.
 func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
@@ -58,6 +62,9 @@ func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer listener.Close()
+	if c.Memory < 1 || c.Memory > maxMemory {
+		return fmt.Errorf("--memory-megabytes takes 1 to %d, not %d", maxMemory, c.Memory)
+	}
 	if local := netip.MustParseAddrPort(listener.Addr().String()).Addr(); !local.IsLoopback() {
 		return fmt.Errorf("a load target lets anybody log in as anybody, so it listens on loopback only, not at %s", local)
 	}
@@ -74,7 +81,7 @@ func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	state, end, err := c.open(ctx, dir, secrets)
+	state, end, err := c.open(ctx, dir, secrets, s)
 	if err != nil {
 		return err
 	}
@@ -105,7 +112,7 @@ func (c *loadTargetCommand) folder() (dir string, remove func() error, err error
 }
 
 // open opens the store, encrypted as in a real deployment.
-func (c *loadTargetCommand) open(ctx context.Context, dir string, secrets *loadtarget.Secrets) (provider.Store, func() error, error) {
+func (c *loadTargetCommand) open(ctx context.Context, dir string, secrets *loadtarget.Secrets, s streams) (provider.Store, func() error, error) {
 	master, err := secrets.Master()
 	if err != nil {
 		return nil, nil, err
@@ -113,15 +120,16 @@ func (c *loadTargetCommand) open(ctx context.Context, dir string, secrets *loadt
 	sealed := store.WithMasters(time.Now, master)
 	switch c.Storage {
 	case "sqlite":
-		s, err := store.OpenSQLite(ctx, filepath.Join(dir, "broker.db"), sealed)
+		db, err := store.OpenSQLite(ctx, filepath.Join(dir, "broker.db"), sealed)
 		if err != nil {
 			return nil, nil, err
 		}
-		return s, s.Close, nil
+		return db, db.Close, nil
 	case "postgres":
 		return c.openPostgres(ctx, sealed)
 	}
-	return store.NewMemory(), func() error { return nil }, nil
+	log := slog.New(slog.NewTextHandler(s.err, nil))
+	return store.NewMemory(store.WithBound(c.Memory<<20), store.WithLog(log)), func() error { return nil }, nil
 }
 
 func (c *loadTargetCommand) openPostgres(ctx context.Context, sealed store.Option) (provider.Store, func() error, error) {

@@ -167,3 +167,31 @@ func TestLoadTargetListensOnLoopbackOnly(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, out.String(), errors.String())
 	}
 }
+
+// Memory storage is bounded, and tells how full it is.
+func TestLoadTargetTellsHowFullItsMemoryIs(t *testing.T) {
+	d, _ := target(t, "--memory-megabytes", "1")
+	toolLogin(t, d, "7")
+	resp, err := http.Get(d.Issuer + "/load-target/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	figures := string(text)
+	for _, want := range []string{"eidbroker_memory_bound_bytes 1.048576e+06\n", "eidbroker_memory_ended 0\n", "eidbroker_memory_refused 0\n"} {
+		if !strings.Contains(figures, want) {
+			t.Errorf("no line %q in %s", want, figures)
+		}
+	}
+	if strings.Contains(figures, "eidbroker_memory_bytes 0\n") || !strings.Contains(figures, "eidbroker_memory_bytes ") {
+		t.Errorf("a login takes no room: %s", figures)
+	}
+	var errors bytes.Buffer
+	if code := run(t.Context(), []string{"load-target", "--memory-megabytes", "0"}, streams{strings.NewReader(""), io.Discard, &errors}); code == 0 || !strings.Contains(errors.String(), "--memory-megabytes takes 1 to") {
+		t.Errorf("no memory at all: exit %d, %s", code, errors.String())
+	}
+}
