@@ -10,8 +10,8 @@ import (
 )
 
 // DefaultMemoryBound is how many bytes of records a Memory keeps, unless it is told
-// otherwise: some three thousand logins that can still be used.
-const DefaultMemoryBound = 8 << 20
+// otherwise: some two thousand logins that can still be used.
+const DefaultMemoryBound = 6 << 20
 
 // memoryNotices is how long the notices of a session that had to end are tried to be
 // delivered.

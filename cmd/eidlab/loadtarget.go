@@ -28,7 +28,7 @@ import (
 
 type loadTargetCommand struct {
 	Storage     string        `help:"Where the broker keeps its state: ${enum}." enum:"memory,sqlite,postgres" default:"memory"`
-	Memory      int           `name:"memory-megabytes" help:"How much memory storage keeps; when it is full, the sessions that were unused the longest end." default:"8"`
+	Memory      int           `name:"memory-megabytes" help:"How much memory storage keeps; when it is full, the sessions that were unused the longest end." default:"6"`
 	Listen      string        `help:"Address to serve at; port 0 is any free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	Issuer      string        `help:"The issuer, if tools reach the target by another address than it listens at." placeholder:"URL"`
 	Data        string        `help:"Folder that keeps keys, secrets and database from one start to the next; without it everything is new at every start." placeholder:"DIR" type:"path"`
