@@ -13,6 +13,9 @@ type Token struct {
 	Binding string `json:"binding,omitempty"`
 	// Scopes are what the token is good for, at most those of its grant.
 	Scopes []string `json:"scopes,omitempty"`
+	// Resources are the services that an access token is meant for, if it was asked for
+	// fewer than its grant (RFC 8707).
+	Resources []string `json:"resources,omitempty"`
 	// Credential is a fingerprint of the secret by which the client proved itself:
 	// a refresh token dies when the secret changes.
 	Credential string    `json:"credential,omitempty"`

@@ -108,6 +108,9 @@ type AuthorizationRequest struct {
 	// ProofKey is the thumbprint of the DPoP key that alone may redeem the code.
 	ProofKey string   `json:"proofKey,omitempty"`
 	Scopes   []string `json:"scopes"`
+	// Resources are the services that access tokens are meant for (RFC 8707); none is
+	// what the client is registered with.
+	Resources []string `json:"resources,omitempty"`
 	// Claims asks for single claims (OpenID Connect Core 5.5).
 	Claims ClaimsRequest `json:"claims,omitzero"`
 	// Requirement is the level that the login has to reach.

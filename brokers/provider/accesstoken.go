@@ -3,7 +3,6 @@ package provider
 import (
 	"encoding/json"
 	"strings"
-	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
@@ -54,7 +53,7 @@ func (p *Provider) broughtHash(text string) brokers.Hash {
 
 // accessTokenText is what the client gets for a secret that is kept: the secret, or a
 // JWT of which it is the ID.
-func (p *Provider) accessTokenText(c *Client, g *brokers.Grant, scopes []string, binding, secret string, now time.Time) (string, error) {
+func (p *Provider) accessTokenText(c *Client, g *brokers.Grant, scopes []string, token *brokers.Token, secret string) (string, error) {
 	if !c.AccessTokenJWT {
 		return secret, nil
 	}
@@ -63,24 +62,12 @@ func (p *Provider) accessTokenText(c *Client, g *brokers.Grant, scopes []string,
 		return "", err
 	}
 	claims := accessTokenClaims{
-		Issuer: p.cfg.Issuer, Subject: g.Subject, Audience: p.audienceOf(c), ClientID: c.ID, ID: secret,
-		Expiry: numericDate(now.Add(p.cfg.Lifetimes.AccessToken)), IssuedAt: numericDate(now), AuthTime: numericDate(g.Event.AuthTime),
-		ACR: acr, Scope: strings.Join(scopes, " "), Confirmation: confirms(binding),
+		Issuer: p.cfg.Issuer, Subject: g.Subject, Audience: audienceClaim(p.audienceOf(c, g, token)), ClientID: c.ID, ID: secret,
+		Expiry: numericDate(token.ExpiresAt), IssuedAt: numericDate(token.IssuedAt), AuthTime: numericDate(g.Event.AuthTime),
+		ACR: acr, Scope: strings.Join(scopes, " "), Confirmation: confirms(token.Binding),
 	}
 	if !c.HideAMR {
 		claims.AMR = g.Event.AMR
 	}
-	return p.cfg.Keys.sign(c.SigningAlgorithm, typeAccessToken, claims, now)
-}
-
-// audienceOf is where the access tokens of a client are meant for: one name, or a
-// list of them.
-func (p *Provider) audienceOf(c *Client) any {
-	switch len(c.AccessTokenAudience) {
-	case 0:
-		return p.cfg.Issuer
-	case 1:
-		return c.AccessTokenAudience[0]
-	}
-	return c.AccessTokenAudience
+	return p.cfg.Keys.sign(c.SigningAlgorithm, typeAccessToken, claims, token.IssuedAt)
 }

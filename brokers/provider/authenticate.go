@@ -79,8 +79,8 @@ func claimedSubject(assertion string) string {
 }
 
 // authenticate finds out which client asks, by the one method of its
-// registration.
-func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *oauthError) {
+// registration, which find looks up.
+func (p *Provider) authenticate(r *http.Request, params parameters, find func(context.Context, string) (*Client, error)) (*Client, *oauthError) {
 	shown, problem := present(r, params)
 	if problem != nil {
 		return nil, problem
@@ -91,7 +91,7 @@ func (p *Provider) authenticate(r *http.Request, params parameters) (*Client, *o
 	if problem := p.mayTry(r, abuse.Secret, shown.id); problem != nil {
 		return nil, problem
 	}
-	client, problem := p.identify(r, shown)
+	client, problem := p.identify(r, shown, find)
 	if problem != nil && guessed(problem) {
 		p.cfg.Guard.Failed(r.Context(), abuse.Secret, p.cfg.ClientAddress(r), shown.id)
 	}
@@ -107,8 +107,8 @@ func guessed(problem *oauthError) bool {
 }
 
 // identify checks what was shown.
-func (p *Provider) identify(r *http.Request, shown presented) (*Client, *oauthError) {
-	client, err := p.client(r.Context(), shown.id)
+func (p *Provider) identify(r *http.Request, shown presented, find func(context.Context, string) (*Client, error)) (*Client, *oauthError) {
+	client, err := find(r.Context(), shown.id)
 	if errors.Is(err, brokers.ErrNotFound) {
 		client = &Client{Auth: AuthBasic} // compare all the same, against a hash of nothing known
 	} else if err != nil {

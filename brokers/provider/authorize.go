@@ -137,7 +137,7 @@ func (p *Provider) parseRequest(c *Client, params parameters) (*brokers.Authoriz
 		return request, invalidRequest("pkce_challenge", "code_challenge is not a SHA-256 in base64url")
 	}
 	for _, parse := range []func(*Client, parameters, *brokers.AuthorizationRequest) *oauthError{
-		p.parseScope, parsePrompt, parseMaxAge, p.parseLevel, parseLocales, p.parseHints,
+		p.parseScope, parseResources, parsePrompt, parseMaxAge, p.parseLevel, parseLocales, p.parseHints,
 	} {
 		if problem := parse(c, params, request); problem != nil {
 			return request, problem

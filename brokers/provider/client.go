@@ -133,10 +133,15 @@ type Client struct {
 	// issuer. One that was revoked is known as such only where we are asked.
 	AccessTokenJWT      bool
 	AccessTokenAudience []string
+	// Resources are the services for which a request may ask access tokens beside
+	// those of AccessTokenAudience (RFC 8707), as absolute URIs.
+	Resources []string
 	// SigningAlgorithm is for ID tokens, answers and userinfo, default ES256.
 	SigningAlgorithm jose.SignatureAlgorithm
 	// Profile switches a whole profile on, if not empty.
 	Profile Profile
+	// audiences are the resources of a service, which is no client (ResourceServer).
+	audiences []string
 }
 
 // Clients is the registry.
@@ -159,7 +164,7 @@ func NewStaticClients(mapping *levels.Mapping, clients []Client) (*StaticClients
 			return nil, &ClientError{c.ID, err}
 		}
 		if s.clients[c.ID] != nil {
-			return nil, &ClientError{c.ID, errors.New("it is registered twice")}
+			return nil, &ClientError{c.ID, errRegisteredTwice}
 		}
 		if other, seen := versions[c.Sector]; seen && other != c.PairwiseVersion {
 			return nil, &ClientError{c.ID, fmt.Errorf("clients of the sector %q see the same subjects and keep the same version of the pairwise secret", c.Sector)}
@@ -178,9 +183,16 @@ func (s *StaticClients) Client(_ context.Context, id string) (*Client, error) {
 	return nil, brokers.ErrNotFound
 }
 
-func (c *Client) complete(mapping *levels.Mapping) error {
+func (c *Client) checkID() error {
 	if c.ID == "" || len(c.ID) > 128 || strings.ContainsFunc(c.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("an id has 1 to 128 visible ASCII characters")
+	}
+	return nil
+}
+
+func (c *Client) complete(mapping *levels.Mapping) error {
+	if err := c.checkID(); err != nil {
+		return err
 	}
 	if err := c.completeSecurity(); err != nil {
 		return err
@@ -222,10 +234,11 @@ func (c *Client) complete(mapping *levels.Mapping) error {
 			return fmt.Errorf("logout: %w", err)
 		}
 	}
-	for _, audience := range c.AccessTokenAudience {
-		if u, err := url.Parse(audience); err != nil || !u.IsAbs() || u.Fragment != "" || len(c.AccessTokenAudience) > maxListed {
-			return fmt.Errorf("access tokens are for absolute URIs without fragment (RFC 8707), not %q", audience)
-		}
+	if err := checkResources(c.AccessTokenAudience); err != nil {
+		return err
+	}
+	if err := checkResources(c.Resources); err != nil {
+		return err
 	}
 	return c.completeSector()
 }

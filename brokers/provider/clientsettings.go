@@ -1,9 +1,6 @@
 package provider
 
 import (
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
@@ -53,6 +50,7 @@ type ClientSettings struct {
 	Represents   bool         `toml:"representation" json:"representation,omitempty"`
 	AccessToken  string       `toml:"access_token" json:"access_token,omitempty"`
 	Audience     []string     `toml:"access_token_audience" json:"access_token_audience,omitempty"`
+	Resources    []string     `toml:"resources" json:"resources,omitempty"`
 	JWKSURI      string       `toml:"jwks_uri" json:"jwks_uri,omitempty"`
 	Pairwise     int          `toml:"pairwise_version" json:"pairwise_version,omitempty"`
 }
@@ -70,7 +68,7 @@ func (s *ClientSettings) Client() (Client, error) {
 		IDTokenEncryption: s.encryption(s.IDTokenAlg), UserInfoEncryption: s.encryption(s.UserInfoAlg), UserInfoSigned: s.UserInfoSign,
 		EitherSecret: s.EitherSecret, WithoutPKCE: s.WithoutPKCE, DeviceFlow: s.Device, Representation: s.Represents, PairwiseVersion: s.Pairwise,
 	}
-	client.JWKSURI, client.AccessTokenAudience = s.JWKSURI, s.Audience
+	client.JWKSURI, client.AccessTokenAudience, client.Resources = s.JWKSURI, s.Audience, s.Resources
 	switch s.AccessToken {
 	case "", "opaque":
 	case "jwt":
@@ -78,19 +76,12 @@ func (s *ClientSettings) Client() (Client, error) {
 	default:
 		return client, &ClientError{s.ID, fmt.Errorf("access_token %q is neither opaque nor jwt", s.AccessToken)}
 	}
-	if s.JWKS != "" {
-		var set jose.JSONWebKeySet
-		if err := json.Unmarshal([]byte(s.JWKS), &set); err != nil {
-			return client, &ClientError{s.ID, fmt.Errorf("jwks is not a JSON Web Key Set: %w", err)}
-		}
-		client.Keys = set.Keys
+	var err error
+	if client.Keys, err = keySetting(s.JWKS); err == nil {
+		client.SecretHash, err = hashSetting(s.SecretSHA256)
 	}
-	if s.SecretSHA256 != "" {
-		hash, err := hex.DecodeString(s.SecretSHA256)
-		if err != nil || len(hash) != len(client.SecretHash) {
-			return client, &ClientError{s.ID, errors.New("secret_sha256 is not a SHA-256 in hexadecimal")}
-		}
-		client.SecretHash = [32]byte(hash)
+	if err != nil {
+		return client, &ClientError{s.ID, err}
 	}
 	return client, nil
 }

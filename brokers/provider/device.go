@@ -46,7 +46,7 @@ func (p *Provider) beginDevice(call *clientCall) (*reply, *oauthError) {
 	if params["scope"] == "" {
 		params["scope"] = "openid"
 	}
-	for _, parse := range []func(*Client, parameters, *brokers.AuthorizationRequest) *oauthError{p.parseScope, p.parseLevel, parseLocales} {
+	for _, parse := range []func(*Client, parameters, *brokers.AuthorizationRequest) *oauthError{p.parseScope, parseResources, p.parseLevel, parseLocales} {
 		if problem := parse(c, params, request); problem != nil {
 			return nil, problem
 		}

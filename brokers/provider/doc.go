@@ -40,7 +40,8 @@
 // Identity Assurance 1.0. Devices without a browser follow RFC 8628 (device.go),
 // clients that register themselves RFC 7591 and RFC 7592 (registration.go). The
 // profiles FAPI 2.0 and OpenID NLGov are switches of a client
-// (clientsecurity.go). It knows the authorization code flow only. Left out so far:
-// fetching keys from a jwks_uri, encrypted request objects, JWT access tokens,
-// signed introspection.
+// (clientsecurity.go). Access tokens are opaque or JWTs (RFC 9068) and are meant for
+// the resources that a request names (RFC 8707, resource.go); the services that have
+// these may ask about them (resourceserver.go), signed if they like (RFC 9701). It
+// knows the authorization code flow only.
 package provider

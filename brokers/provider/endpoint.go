@@ -38,10 +38,15 @@ type errorResponse struct {
 // forClients is what all endpoints for clients have in common: reading the form,
 // client authentication, the answer, and the audit event of a refusal.
 func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oauthError)) http.HandlerFunc {
+	return p.forParties(name, p.client, serve)
+}
+
+// forParties is the same for whoever find knows.
+func (p *Provider) forParties(name string, find func(context.Context, string) (*Client, error), serve func(*clientCall) (*reply, *oauthError)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		call := &clientCall{Request: r}
 		var success *reply
-		problem := p.receive(r.Context(), w, call)
+		problem := p.receive(r.Context(), w, call, find)
 		if problem == nil {
 			success, problem = serve(call)
 		}
@@ -71,13 +76,13 @@ func (p *Provider) forClients(name string, serve func(*clientCall) (*reply, *oau
 }
 
 // receive reads the form and finds out who calls.
-func (p *Provider) receive(ctx context.Context, w http.ResponseWriter, call *clientCall) (problem *oauthError) {
+func (p *Provider) receive(ctx context.Context, w http.ResponseWriter, call *clientCall, find func(context.Context, string) (*Client, error)) (problem *oauthError) {
 	params, err := readParameters(w, call.Request, maxTokenBody)
 	if err != nil {
 		return invalidRequest("parameters", "malformed request")
 	}
 	call.params = params
-	call.client, problem = p.authenticate(call.Request, params)
+	call.client, problem = p.authenticate(call.Request, params, find)
 	if problem != nil {
 		return problem
 	}

@@ -57,8 +57,8 @@ func (p *Provider) find(ctx context.Context, c *Client, text string) (*brokers.G
 	return g, token, err
 }
 
-// introspect tells a client about its own tokens (RFC 7662). A public client
-// cannot prove that they are its own.
+// introspect tells a client about its own tokens, and a service about those that are
+// meant for it (RFC 7662). A public client cannot prove that they are its own.
 func (p *Provider) introspect(call *clientCall) (*reply, *oauthError) {
 	switch {
 	case call.client.Auth == AuthNone:
@@ -66,14 +66,22 @@ func (p *Provider) introspect(call *clientCall) (*reply, *oauthError) {
 	case call.params["token"] == "":
 		return nil, invalidRequest("token_missing", "token is missing")
 	}
-	g, token, err := p.find(call.Context(), call.client, call.params["token"])
+	client := call.client
+	var g *brokers.Grant
+	var token *brokers.Token
+	var err error
+	if len(client.audiences) > 0 {
+		g, token, client, err = p.findFor(call.Context(), client, call.params["token"])
+	} else {
+		g, token, err = p.find(call.Context(), client, call.params["token"])
+	}
 	if errors.Is(err, brokers.ErrNotFound) {
 		return p.introspected(call, introspection{})
 	}
 	if err != nil {
 		return nil, p.storeProblem(call.Context(), "loading token", err)
 	}
-	acr, err := p.acr(call.client, g.Level)
+	acr, err := p.acr(client, g.Level)
 	if err != nil {
 		return nil, serverError("acr")
 	}
@@ -82,7 +90,7 @@ func (p *Provider) introspect(call *clientCall) (*reply, *oauthError) {
 		scopes = g.Request.Scopes
 	}
 	return p.introspected(call, introspection{
-		Active: true, Issuer: p.cfg.Issuer, ClientID: call.client.ID, Subject: g.Subject, Audience: p.audienceOf(call.client),
+		Active: true, Issuer: p.cfg.Issuer, ClientID: client.ID, Subject: g.Subject, Audience: audienceClaim(p.audienceOf(client, g, token)),
 		Scope: strings.Join(scopes, " "), TokenType: tokenType(token.Binding), ACR: acr, AuthTime: numericDate(g.Event.AuthTime),
 		Expiry: numericDate(token.ExpiresAt), IssuedAt: numericDate(token.IssuedAt), Confirmation: confirms(token.Binding),
 	})

@@ -9,11 +9,13 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// parameters are a request's parameters, each present once.
+// parameters are a request's parameters, each present once; of several resources one
+// text is made (resourceSeparator).
 type parameters map[string]string
 
 // errTooLarge is a body over its bound.
@@ -53,6 +55,12 @@ func parseParameters(encoded string, most int64) (parameters, error) {
 	}
 	p := parameters{}
 	for name, list := range values {
+		if name == resourceParameter && len(list) > 1 && !slices.ContainsFunc(list, notText) {
+			if list = slices.DeleteFunc(list, isEmpty); len(list) > 0 {
+				p[name] = strings.Join(list, resourceSeparator)
+			}
+			continue
+		}
 		if len(list) != 1 {
 			return nil, errors.New("repeated parameter")
 		}
@@ -73,6 +81,10 @@ func isText(s string) bool {
 		return r < ' ' || r == 0x7f || r == '\u0085' || r == '\u2028' || r == '\u2029'
 	})
 }
+
+func notText(s string) bool { return !isText(s) }
+
+func isEmpty(s string) bool { return s == "" }
 
 // list splits a space-separated parameter.
 func (p parameters) list(name string) ([]string, error) {

@@ -163,6 +163,8 @@ type Config struct {
 	// Issuer is the broker's URL: https, or http on this machine only.
 	Issuer  string
 	Clients Clients
+	// ResourceServers may ask about the tokens that are meant for them; default none.
+	ResourceServers *ResourceServers
 	// Registration lets clients register themselves.
 	Registration RegistrationPolicy
 	Upstreams    []brokers.Upstream
@@ -310,6 +312,9 @@ func (c *Config) check() error {
 	if err := c.Registration.check(); err != nil {
 		return err
 	}
+	if err := c.ResourceServers.Check(c.Issuer, nil); err != nil {
+		return err
+	}
 	if c.Lifetimes.Code > time.Minute {
 		return errors.New("provider: a code lives 60 seconds at most")
 	}
@@ -454,7 +459,7 @@ func (p *Provider) routes() *http.ServeMux {
 		{"GET POST", base + "/logout", p.logout},
 		{"POST", base + "/logout/confirm", p.confirmLogout},
 		{"GET", base + "/logout/{id}", p.showLeaving},
-		{"POST", base + "/introspect", p.forClients("introspection", p.introspect)},
+		{"POST", base + "/introspect", p.forParties("introspection", p.introspector, p.introspect)},
 		{"POST", base + "/revoke", p.forClients("revocation", p.revoke)},
 		{"GET POST", base + "/userinfo", p.userinfo},
 	} {

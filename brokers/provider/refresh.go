@@ -72,12 +72,19 @@ func (p *Provider) refresh(call *clientCall) (*tokenResponse, *oauthError) {
 	if problem != nil {
 		return nil, problem
 	}
+	resources, problem := call.params.resources()
+	if problem == nil {
+		problem = p.mayReach(call.client, g, resources)
+	}
+	if problem != nil {
+		return nil, problem
+	}
 	access, next := p.successors(old)
 	r := brokers.Refreshing{
 		Old: hash, Access: accessHash(call.client, access), Grace: refreshGrace, Now: now,
 		Caller: brokers.HashOf(call.client.ID + "\x00" + call.binding + "\x00" + p.cfg.ClientAddress(call.Request)),
 		AccessToken: brokers.Token{
-			Binding: call.binding, Scopes: scopes, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken),
+			Binding: call.binding, Scopes: scopes, Resources: resources, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken),
 		},
 		Next: brokers.HashOf(next), NextToken: p.refreshRecord(call, g, now),
 	}
@@ -98,7 +105,7 @@ func (p *Provider) refresh(call *clientCall) (*tokenResponse, *oauthError) {
 	}
 	again := *g
 	again.Request.Nonce = "" // OpenID Connect Core 12.2
-	return p.respond(call, &again, scopes, access, next, now)
+	return p.respond(call, &again, scopes, &r.AccessToken, access, next)
 }
 
 // successors are the tokens that take the place of a refresh token. They are

@@ -146,6 +146,12 @@ func objectParameters(payload []byte) (parameters, *oauthError) {
 		case "iss", "aud", "exp", "nbf", "iat", "jti", "sub":
 			continue
 		}
+		if list, ok := resourceClaim(raw); ok && name == resourceParameter {
+			if list != "" {
+				params[name] = list
+			}
+			continue
+		}
 		var text string
 		if json.Unmarshal(raw, &text) != nil {
 			var compact bytes.Buffer

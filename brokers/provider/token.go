@@ -65,7 +65,11 @@ func (p *Provider) exchange(call *clientCall, code brokers.Hash, check func(*bro
 	if err != nil {
 		return nil, serverError("randomness")
 	}
-	token := brokers.Token{Binding: call.binding, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken)}
+	resources, problem := call.params.resources()
+	if problem != nil {
+		return nil, problem
+	}
+	token := brokers.Token{Binding: call.binding, Resources: resources, IssuedAt: now, ExpiresAt: now.Add(p.cfg.Lifetimes.AccessToken)}
 	g, err := p.cfg.Store.RedeemCode(ctx, code, accessHash(call.client, accessToken), token, now)
 	switch {
 	case errors.Is(err, brokers.ErrNotFound):
@@ -81,6 +85,9 @@ func (p *Provider) exchange(call *clientCall, code brokers.Hash, check func(*bro
 	if problem := check(g, call); problem != nil {
 		return nil, problem
 	}
+	if problem := p.mayReach(call.client, g, resources); problem != nil {
+		return nil, problem
+	}
 	refreshToken := ""
 	if slices.Contains(g.Request.Scopes, offlineAccess) {
 		var problem *oauthError
@@ -88,7 +95,7 @@ func (p *Provider) exchange(call *clientCall, code brokers.Hash, check func(*bro
 			return nil, problem
 		}
 	}
-	return p.respond(call, g, g.Request.Scopes, accessToken, refreshToken, now)
+	return p.respond(call, g, g.Request.Scopes, &token, accessToken, refreshToken)
 }
 
 // ofBrowser checks what binds a code to its request.
@@ -115,13 +122,13 @@ func ofDevice(g *brokers.Grant, _ *clientCall) *oauthError {
 }
 
 // respond makes the one answer that all grants share.
-func (p *Provider) respond(call *clientCall, g *brokers.Grant, scopes []string, accessSecret, refreshToken string, now time.Time) (*tokenResponse, *oauthError) {
-	accessToken, err := p.accessTokenText(call.client, g, scopes, call.binding, accessSecret, now)
+func (p *Provider) respond(call *clientCall, g *brokers.Grant, scopes []string, token *brokers.Token, accessSecret, refreshToken string) (*tokenResponse, *oauthError) {
+	accessToken, err := p.accessTokenText(call.client, g, scopes, token, accessSecret)
 	if err != nil {
 		p.cfg.Log.ErrorContext(call.Context(), "access token was not made", "error", err)
 		return nil, serverError("access_token")
 	}
-	idToken, err := p.idToken(call.Context(), call.client, g, accessToken, now)
+	idToken, err := p.idToken(call.Context(), call.client, g, accessToken, token.IssuedAt)
 	if err != nil {
 		p.cfg.Log.ErrorContext(call.Context(), "ID token was not made", "error", err)
 		return nil, serverError("id_token")

@@ -39,6 +39,10 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		p.json(w, problem.status(), errorResponse{Error: problem.code})
 		return
 	}
+	if !p.reaches(g, kept) {
+		p.challenge(w, r, scheme, &oauthError{code: "invalid_token", description: "", reason: "token_audience"})
+		return
+	}
 	if problem := p.holds(r, scheme, token, kept.Binding, client.ProofNonce); problem != nil {
 		p.challenge(w, r, scheme, problem)
 		return

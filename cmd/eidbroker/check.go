@@ -211,6 +211,35 @@ func (c config) registered(mapping *levels.Mapping, s *secrets) ([]provider.Clie
 	return nil, clients, err
 }
 
+// services makes the registry of the services that take access tokens. Errors name the
+// lines of all that are wrong.
+func (c config) services(s *secrets, clients []provider.Client) (*provider.ResourceServers, error) {
+	var list []provider.ResourceServer
+	var problems []error
+	for i, section := range c.ResourceServers {
+		server, err := section.ResourceServer()
+		var registry *provider.ResourceServers
+		if err == nil {
+			registry, err = provider.NewResourceServers(append(slices.Clip(list), server))
+		}
+		if err == nil {
+			err = registry.Check(c.Issuer, clients)
+		}
+		if algorithm := cmp.Or(server.SigningAlgorithm, jose.ES256); err == nil && !slices.Contains(s.keys.Algorithms(time.Now()), algorithm) {
+			err = fmt.Errorf("resource server %q: there is no key that signs by %s", server.ID, algorithm)
+		}
+		if err != nil {
+			problems = append(problems, c.at(fmt.Sprintf("resource_servers[%d]", i), err))
+			continue
+		}
+		list = append(list, server)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return provider.NewResourceServers(list)
+}
+
 // checkMethods refuses rules that name methods which no upstream offers: a slip of
 // the pen would lock everybody out.
 func (c config) checkMethods(upstreams []brokers.Upstream) error {

@@ -14,6 +14,11 @@ secret_sha256 = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f2
 min_level = "low"
 redirect_uris = ["https://a.example/cb"]
 `
+	brokenService = `[[resource_servers]]
+id = "api"
+resources = ["https://api.example/"]
+secret_sha256 = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
+`
 	brokenRule = `[[policy]]
 name = "night"
 when = 'now.getHours("Europe/Madrid") < 6'
@@ -101,6 +106,18 @@ func broken() map[string]struct{ text, want string } {
 		"logout to nowhere":      {brokenClient + "back_channel_logout_uri = \"ftp://a.example\"\n", "c.toml:1: client \"a\": logout"},
 		"registration token":     {"[registration]\ntoken_sha256 = [\"hunter2\"]\n", "c.toml:1: registration"},
 		"site without origin":    {"[[sites]]\norigin = \"archive\"\nmin_level = \"low\"\n", "c.toml:1: site \"archive\""},
+		// Services.
+		"resource with fragment":   {brokenClient + "resources = [\"https://api.example/#x\"]\n", "c.toml:1: client \"a\": access tokens are for absolute URIs"},
+		"service without resource": {in(brokenService, "resources", "#"), "c.toml:1: resource server \"api\": a resource server has at least one"},
+		"service that is public":   {in(brokenService, "secret_sha256", "auth = \"none\" #"), "c.toml:1: resource server \"api\": a resource server proves"},
+		"service without secret":   {in(brokenService, "secret_sha256", "#"), "c.toml:1: resource server \"api\": a client has a secret"},
+		"service of a relative":    {in(brokenService, "https://api.example/", "api"), "c.toml:1: resource server \"api\": access tokens are for absolute URIs"},
+		"service that is us":       {in(brokenService, "https://api.example/", "http://localhost:8181"), "c.toml:1: resource server \"api\": the issuer is a resource of ours"},
+		"service with a client ID": {brokenClient + in(brokenService, "\"api\"", "\"a\""), "c.toml:6: resource server \"a\": it is registered twice"},
+		"service twice":            {brokenService + brokenService, "c.toml:5: resource server \"api\": "},
+		"resource of two services": {brokenService + in(brokenService, "\"api\"", "\"b\""), "c.toml:5: resource server \"b\": the resource https://api.example/ is that of \"api\""},
+		"unknown key of a service": {brokenService + "min_level = \"low\"\n", "c.toml:5: unknown setting resource_servers.min_level"},
+		"no key signs for service": {brokenService + "signing_algorithm = \"PS256\"\n", "c.toml:1: resource server \"api\": there is no key that signs by PS256"},
 		// Upstreams.
 		"digid without keys":      {"\n[digid]\nmetadata_file = \"m.xml\"\n", "c.toml:2: digid: signing key"},
 		"digid metadata of two":   {"[digid]\nmetadata_file = \"m.xml\"\nmetadata_url = \"https://x.example\"\n", "c.toml:1: digid: give"},

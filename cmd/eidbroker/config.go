@@ -76,6 +76,7 @@ type config struct {
 	ClientCertificateHeader string             `toml:"client_certificate_header"`
 	ClientRoots             string             `toml:"client_roots"`
 	Clients                 []clientConfig     `toml:"clients"`
+	ResourceServers         []serviceConfig    `toml:"resource_servers"`
 	Registration            registrationConfig `toml:"registration"`
 	Sites                   []siteConfig       `toml:"sites"`
 	Policy                  []ruleConfig       `toml:"policy"`
@@ -104,6 +105,9 @@ type config struct {
 // words.
 type clientConfig = provider.ClientSettings
 
+// serviceConfig is the section of a service that takes access tokens.
+type serviceConfig = provider.ResourceServerSettings
+
 // registrationConfig bounds clients that register themselves.
 type registrationConfig struct {
 	TokenSHA256  []string     `toml:"token_sha256"`
@@ -114,6 +118,7 @@ type registrationConfig struct {
 	Refresh      bool         `toml:"refresh_tokens"`
 	Device       bool         `toml:"device_flow"`
 	Represents   bool         `toml:"representation"`
+	Resources    []string     `toml:"resources"`
 	WithoutPKCE  bool         `toml:"without_pkce"`
 	Profile      string       `toml:"profile"`
 }
@@ -122,7 +127,7 @@ type registrationConfig struct {
 func (c registrationConfig) policy() (provider.RegistrationPolicy, error) {
 	policy := provider.RegistrationPolicy{Template: provider.Client{
 		MinLevel: c.MinLevel, Methods: c.Methods, Scopes: c.Scopes, SingleSignOn: c.SingleSignOn, RefreshTokens: c.Refresh,
-		DeviceFlow: c.Device, Representation: c.Represents, WithoutPKCE: c.WithoutPKCE, Profile: provider.Profile(c.Profile),
+		DeviceFlow: c.Device, Representation: c.Represents, WithoutPKCE: c.WithoutPKCE, Profile: provider.Profile(c.Profile), Resources: c.Resources,
 	}}
 	for _, text := range c.TokenSHA256 {
 		hash, err := hex.DecodeString(text)

@@ -251,6 +251,11 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	wrong("", c.checkPlain())
 	registrations, clients, err := c.registered(mapping, s)
 	wrong("", err)
+	services := (*provider.ResourceServers)(nil)
+	if err == nil {
+		services, err = c.services(s, registrations)
+		wrong("", err)
+	}
 	var fixed func(time.Time) []brokers.Outage
 	upstreams, err := c.upstreams(dir, database)
 	if !wrong("", err) {
@@ -296,7 +301,7 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots, DecryptionKeys: decryption,
 		UpstreamInFlight: c.UpstreamRequests,
-		Issuer:           c.Issuer, Clients: clients, Upstreams: upstreams, Store: database, Outages: fixed, Equivalences: rules, Policy: policy,
+		Issuer:           c.Issuer, Clients: clients, ResourceServers: services, Upstreams: upstreams, Store: database, Outages: fixed, Equivalences: rules, Policy: policy,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
 		ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{
