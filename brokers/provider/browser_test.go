@@ -162,6 +162,17 @@ func TestFormsAreProtected(t *testing.T) {
 			t.Errorf("%s: status %d, want %d, location %q", name, c.a.StatusCode, c.status, c.a.Header.Get("Location"))
 		}
 	}
+	for _, evil := range []string{"//evil.example", `/\evil.example`, "https:evil.example", "%2f%2fevil.example", "https://evil.example", "javascript:alert(1)"} {
+		a := post(b, login, []string{"Sec-Fetch-Site", "same-origin"}, "onward", evil)
+		if to := a.Header.Get("Location"); strings.Contains(to+a.body, "evil.example") || strings.Contains(a.body, "alert(1)") {
+			t.Errorf("O-10 onward %q leads to %q: %s", evil, to, a.body)
+		}
+		for _, name := range []string{"next", "return_to", "lang", "back"} {
+			if a := b.get(login + "?" + url.Values{name: {evil}}.Encode()); strings.Contains(a.Header.Get("Location")+a.body, "evil.example") {
+				t.Errorf("O-10 %s=%q is heeded: %s", name, evil, a.body)
+			}
+		}
+	}
 	if to := post(b, login, []string{"Sec-Fetch-Site", "same-origin"}).location(t); to.Host != "idp.example" {
 		t.Errorf("the citizen's own choice leads to %s", to)
 	}
@@ -228,14 +239,20 @@ func TestHostMethodAndPathAreExact(t *testing.T) {
 			t.Errorf("host %q: %d", host, a.StatusCode)
 		}
 	}
-	req, err := http.NewRequest(http.MethodGet, r.server.URL+"/.well-known/openid-configuration", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Forwarded-Host", "evil.example")
-	req.Header.Set("X-Forwarded-Proto", "https")
-	if a := newBrowser(t).do(req); strings.Contains(a.body, "evil") || strings.Contains(a.body, "https://127") {
-		t.Errorf("headers change the issuer: %s", a.body)
+	sound := newBrowser(t).get(r.server.URL + "/.well-known/openid-configuration").body
+	for _, headers := range [][2]string{
+		{"X-Forwarded-Host", "evil.example"}, {"X-Forwarded-Proto", "https"}, {"X-Forwarded-Server", "evil.example"}, {"X-Forwarded-Port", "444"},
+		{"X-Forwarded-Prefix", "/evil"}, {"Forwarded", "host=evil.example;proto=https"}, {"X-Host", "evil.example"}, {"X-Original-Host", "evil.example"},
+		{"X-Original-URL", "/evil"}, {"X-Rewrite-URL", "/evil"}, {"X-Forwarded-Ssl", "on"}, {"Front-End-Https", "on"},
+	} {
+		req, err := http.NewRequest(http.MethodGet, r.server.URL+"/.well-known/openid-configuration", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(headers[0], headers[1])
+		if a := newBrowser(t).do(req); a.body != sound {
+			t.Errorf("O-74 %s changes what is discovered: %s", headers[0], a.body)
+		}
 	}
 	for path, status := range map[string]int{
 		"//authorize": 404, "/./authorize": 404, "/x/../authorize": 404, "/authorize/": 404, "/AUTHORIZE": 404, "/authorize%00": 404,

@@ -28,7 +28,9 @@ type device struct {
 
 func deviceRig(t *testing.T, change ...func(*provider.Client)) *rig {
 	t.Helper()
-	return newRig(t, options{client: func(c *provider.Client) {
+	other := otherClient()
+	other.DeviceFlow = true
+	return newRig(t, options{clients: []provider.Client{other}, client: func(c *provider.Client) {
 		c.DeviceFlow = true
 		for _, f := range change {
 			f(c)
@@ -152,6 +154,10 @@ func TestDeviceRefuses(t *testing.T) {
 	r.wantPoll("", "invalid_request")
 
 	d := r.beginDevice()
+	if a := r.call("/token", url.Values{"grant_type": {deviceGrant}, "device_code": {d.Code}}, "basic", "other:other secret"); object(t, a.body)["error"] != "invalid_grant" {
+		t.Errorf("O-73 another client's code: %s", a.body)
+	}
+	r.clock.Add(6 * time.Second)
 	r.wantPoll(d.Code, "authorization_pending")
 	if a := r.poll(d.Code); a.StatusCode != http.StatusBadRequest {
 		t.Errorf("%d", a.StatusCode)

@@ -14,7 +14,8 @@ import (
 )
 
 // A client that an operator keeps in the store is served like one of the
-// configuration, until it is disabled; one that breaks a rule is never served.
+// configuration, until it is disabled, its codes included (O-17); one that breaks a
+// rule is never served.
 func TestClientsOfTheStoreAreServed(t *testing.T) {
 	ctx, memory := context.Background(), store.NewMemory()
 	keep := func(save func(context.Context, *brokers.Registration) error, disabled bool, s provider.ClientSettings) {

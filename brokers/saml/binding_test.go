@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -56,7 +57,7 @@ func TestReadPOST(t *testing.T) { // X-36, X-91
 		{"URL alphabet", "POST", form, "", url.Values{"SAMLResponse": {"PD_-"}}, ReasonEncoding},
 		{"padding missing", "POST", form, "", url.Values{"SAMLResponse": {"PGEvPg"}}, ReasonEncoding},
 		{"concatenated", "POST", form, "", url.Values{"SAMLResponse": {"PGEvPg==PGEvPg=="}}, ReasonEncoding},
-		{"100 MB", "POST", form, "", url.Values{"SAMLResponse": {strings.Repeat("A", 1<<20)}}, ReasonTooLarge},
+		{"1 MB", "POST", form, "", url.Values{"SAMLResponse": {strings.Repeat("A", 1<<20)}}, ReasonTooLarge},
 	} {
 		r := httptest.NewRequest(row.method, acs+row.query, strings.NewReader(row.body.Encode()))
 		r.Header.Set("Content-Type", row.kind)
@@ -67,6 +68,33 @@ func TestReadPOST(t *testing.T) { // X-36, X-91
 		if err == nil && string(got) != "<a/>" {
 			t.Errorf("%s: message = %q", row.name, got)
 		}
+	}
+}
+
+// counted is a body of 100 MB in chunks, and how much of it was read.
+type counted struct{ read int }
+
+func (c *counted) Read(p []byte) (int, error) {
+	if c.read >= 100<<20 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = 'A'
+	}
+	copy(p, "SAMLResponse="[min(c.read, 13):])
+	c.read += len(p)
+	return len(p), nil
+}
+
+func TestReadPOSTStopsAtTheLimit(t *testing.T) { // chunked, so that no length tells
+	body := &counted{}
+	r := httptest.NewRequest(http.MethodPost, acs, body)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if _, _, err := ReadPOST(r); ReasonOf(err) != ReasonTooLarge {
+		t.Errorf("error = %v", err)
+	}
+	if body.read > 2<<20 {
+		t.Errorf("%d bytes were read", body.read)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -66,6 +67,12 @@ func TestThreatVariants(t *testing.T) {
 		{area: "X-83", name: "nanoseconds", edit: responseEdit(`IssueInstant="`+at(-5), `IssueInstant="`+strings.TrimSuffix(at(-5), "Z")+`.000000001Z`), reason: accepted},
 		{area: "X-83", name: "more digits than there are", edit: responseEdit(`IssueInstant="`+at(-5), `IssueInstant="`+strings.TrimSuffix(at(-5), "Z")+`.`+strings.Repeat("1", 100)+`Z`), reason: ReasonIssueInstant},
 		{area: "X-85", name: "empty attribute name and value", edit: statement(attributeXML("", "")), reason: ReasonAttributes},
+	}
+	for length := range 9 {
+		rows = append(rows, faultRow{area: "X-65", name: fmt.Sprint("HMAC of ", length, " bits"), edit: spoilA(func(s string) string {
+			s = strings.Replace(s, rsaSHA256, more+"hmac-sha256", 1)
+			return strings.Replace(s, `</ds:SignatureMethod>`, fmt.Sprintf(`<ds:HMACOutputLength>%d</ds:HMACOutputLength></ds:SignatureMethod>`, length), 1)
+		}), reason: ReasonSignatureAlgorithm})
 	}
 	// "attribute pollution": the same local name from another namespace.
 	for _, row := range []struct{ name, of string }{
