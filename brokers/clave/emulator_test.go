@@ -123,7 +123,17 @@ func (l *lab) begin(t *testing.T, method string, least levels.Level) {
 	l.open(t, l.d)
 }
 
+// open sends a form with a browser that knows nobody, reopen with the one of before.
 func (l *lab) open(t *testing.T, d *brokers.Departure) {
+	t.Helper()
+	var err error
+	if l.browser, err = demo.NewBrowser(); err != nil {
+		t.Fatal(err)
+	}
+	l.reopen(t, d)
+}
+
+func (l *lab) reopen(t *testing.T, d *brokers.Departure) {
 	t.Helper()
 	form := url.Values{}
 	for name, value := range d.Form {
@@ -134,9 +144,6 @@ func (l *lab) open(t *testing.T, d *brokers.Departure) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if l.browser, err = demo.NewBrowser(); err != nil {
-		t.Fatal(err)
-	}
 	if l.page, err = l.browser.Do(r); err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,7 @@ type claveOptions struct {
 	CertificateListen string `name:"certificate-port" help:"clave: where browsers are asked for a certificate in the TLS handshake." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	CertificateRoots  string `name:"certificate-roots" help:"clave: further authorities whose certificates are believed there, PEM." placeholder:"FILE" type:"existingfile"`
 	Node              string `name:"eidas-node" help:"clave: the node that citizens of other countries are sent to (eidlab idp eidas)." placeholder:"URL"`
+	SingleSignOn      bool   `name:"single-sign-on" help:"clave: remember who logged in, and answer requests that do not force a login from that."`
 	Gateway           string `name:"gateway" help:"eidas: a gateway that sends people here (eidlab idp clave)." placeholder:"URL"`
 }
 
@@ -66,7 +67,7 @@ func (c *idpCommand) clave(ctx context.Context, s streams, country *pki.Country,
 		return nil, err
 	}
 	options := clave.Options{
-		BaseURL: base, Signing: signing, Clock: time.Now, Random: random, AnswerForeignHosts: c.OtherMachines,
+		BaseURL: base, Signing: signing, Clock: time.Now, Random: random, AnswerForeignHosts: c.OtherMachines, SingleSignOn: c.SingleSignOn,
 		Organisations: []clave.Organisation{{
 			ProviderName: claveProvider, Name: "eidbroker", Certificate: leaf,
 			Returns: []string{c.Broker + "/upstream/clave/callback", c.Broker + "/upstream/clave/logout"},
