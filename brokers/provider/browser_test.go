@@ -241,9 +241,18 @@ func TestHostMethodAndPathAreExact(t *testing.T) {
 	}
 	sound := newBrowser(t).get(r.server.URL + "/.well-known/openid-configuration").body
 	for _, headers := range [][2]string{
-		{"X-Forwarded-Host", "evil.example"}, {"X-Forwarded-Proto", "https"}, {"X-Forwarded-Server", "evil.example"}, {"X-Forwarded-Port", "444"},
-		{"X-Forwarded-Prefix", "/evil"}, {"Forwarded", "host=evil.example;proto=https"}, {"X-Host", "evil.example"}, {"X-Original-Host", "evil.example"},
-		{"X-Original-URL", "/evil"}, {"X-Rewrite-URL", "/evil"}, {"X-Forwarded-Ssl", "on"}, {"Front-End-Https", "on"},
+		{"X-Forwarded-Host", "evil.example"},
+		{"X-Forwarded-Proto", "https"},
+		{"X-Forwarded-Server", "evil.example"},
+		{"X-Forwarded-Port", "444"},
+		{"X-Forwarded-Prefix", "/evil"},
+		{"Forwarded", "host=evil.example;proto=https"},
+		{"X-Host", "evil.example"},
+		{"X-Original-Host", "evil.example"},
+		{"X-Original-URL", "/evil"},
+		{"X-Rewrite-URL", "/evil"},
+		{"X-Forwarded-Ssl", "on"},
+		{"Front-End-Https", "on"},
 	} {
 		req, err := http.NewRequest(http.MethodGet, r.server.URL+"/.well-known/openid-configuration", nil)
 		if err != nil {
