@@ -80,6 +80,7 @@ func fill(r *http.Request, s *provider.ClientSettings) (err error) {
 	s.RedirectURIs = strings.Fields(r.PostFormValue("redirect_uris"))
 	s.PostLogout = strings.Fields(r.PostFormValue("post_logout_uris"))
 	s.Scopes = strings.Fields(r.PostFormValue("scopes"))
+	s.Resources = strings.Fields(r.PostFormValue("resources"))
 	s.Methods = r.PostForm["methods"]
 	s.BackChannel = strings.TrimSpace(r.PostFormValue("back_channel_logout_uri"))
 	s.SingleSignOn = r.PostFormValue("single_sign_on") != ""

@@ -44,13 +44,14 @@ func TestConsoleChangesAClient(t *testing.T) {
 		"seen": {value(t, page, `name="seen" value="([^"]+)"`)}, "name": {"Library & archive"}, "min_level": {"high"},
 		"redirect_uris": {"https://library.example/cb\r\nhttps://library.example/two"}, "scopes": {"name birthdate"}, "methods": {"fake-card"},
 		"post_logout_uris": {"https://library.example/bye"}, "single_sign_on": {"yes"},
+		"resources": {"https://files.example/\r\nhttps://loans.example/v1"},
 	}
 	status, page := c.send("/clients/library/change", change)
 	if status != http.StatusOK || !strings.Contains(page, "was changed") || !strings.Contains(page, `value="fake-card" checked`) || !strings.Contains(page, "Library &amp; archive") {
 		t.Fatalf("%d %s", status, page)
 	}
 	_, body := o.ask("GET", "/v1/clients/library", o.viewer, "")
-	for _, want := range []string{`"hide_amr":true`, `"level_receipts":true`, `"min_level":"high"`, `"https://library.example/two"`, `"methods":["fake-card"]`, `"single_sign_on":true`, `"has_secret":true`} {
+	for _, want := range []string{`"hide_amr":true`, `"level_receipts":true`, `"min_level":"high"`, `"https://library.example/two"`, `"methods":["fake-card"]`, `"single_sign_on":true`, `"resources":["https://files.example/","https://loans.example/v1"]`, `"has_secret":true`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in %s", want, body)
 		}
