@@ -47,6 +47,10 @@ INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless 
 BENCH_NEEDS := $(TEST_NEEDS) python3=python3 \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
 
+# What knows of weaknesses of Go modules, and the tool that looks whether we call them.
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+VULNDB := golang.org/x/vulndb@v0.0.0-20261105234957-e22db6528018
+
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 # go test packages run side by side; each that needs a card has a pcscd of its own.
@@ -94,6 +98,9 @@ help:
 	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, digidoc4j, openid-client, Apache, oauth2-proxy, Chromium'
 	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
 	@echo 'make bench    benchmarks, with a peer in the same run'
+	@echo 'make vuln     known weaknesses of dependencies that our programs can reach'
+	@echo 'make release  VERSION=1.2.3 [KEY=file.pem]: programs, bills of materials and signed manifest in dist/'
+	@echo 'make verify-release KEYS=trusted.pem SEEN=file DIST=dir: refuse a release that two people did not sign, or an old one'
 
 .PHONY: build
 build: setup-build
@@ -137,6 +144,30 @@ fuzz: setup-build
 bench: setup-bench
 	$(GO) test -timeout 40m -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
+# The database is itself a Go module, so nothing but the module proxy is asked.
+.PHONY: vuln
+vuln: setup-build
+	@dir=$$(GOFLAGS= $(GO) mod download -json $(VULNDB) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p'); \
+	$(GO) run $(GOVULNCHECK) -db "file://$$dir/data/osv" ./cmd/...
+
+# Whoever builds the same commit with the same Go and the same C compiler gets the
+# same bytes. The second person builds alike, compares MANIFEST, and signs it too:
+#   go run ./fixtures/release/eidrelease sign --key FILE dist
+.PHONY: release
+release: setup-build
+	@if [ -z "$(VERSION)" ]; then echo 'make release VERSION=1.2.3' >&2; exit 2; fi
+	@if [ -n "$$(git status --porcelain)" ]; then echo 'A release is made of what is committed.' >&2; exit 1; fi
+	rm -rf dist; mkdir dist
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o dist/ ./cmd/eidbroker
+	$(GO) build -trimpath -buildvcs=false -o dist/ ./cmd/eidagent ./cmd/eidlab ./cmd/eidhsm
+	$(GO) run ./fixtures/release/eidrelease sbom --version "$(VERSION)" --time "$$(git log -1 --format=%ct)" dist/eidbroker dist/eidagent dist/eidlab dist/eidhsm
+	$(GO) run ./fixtures/release/eidrelease manifest --version "$(VERSION)" dist
+	@if [ -n "$(KEY)" ]; then $(GO) run ./fixtures/release/eidrelease sign --key "$(KEY)" dist; else echo 'Not signed: no KEY.'; fi
+
+.PHONY: verify-release
+verify-release:
+	@$(GO) run ./fixtures/release/eidrelease verify --keys "$(KEYS)" --seen "$(SEEN)" "$(or $(DIST),dist)"
+
 .PHONY: setup-build setup-demo setup-test setup-interop setup-bench
 setup-build:
 	$(call install,$(BUILD_NEEDS))
@@ -171,4 +202,4 @@ setup-bench:
 
 .PHONY: clean
 clean:
-	rm -rf bin demo-out .cache
+	rm -rf bin dist demo-out .cache
