@@ -48,43 +48,43 @@ func TestInteropConsole(t *testing.T) {
 		}
 		chromium.Picture(t, ctx, name)
 	}
-	chromium.Run(t, ctx, "door", chromedp.Navigate(o.server.URL+"/"), chromedp.WaitVisible("#token"))
+	chromium.Run(t, ctx, "door", chromium.Open(o.server.URL+"/"), chromium.See("#token"))
 	look("sign-in")
-	chromium.Run(t, ctx, "wrong token", chromedp.SendKeys("#token", "guess\r"), chromedp.WaitVisible(".problem"))
+	chromium.Run(t, ctx, "wrong token", chromium.Press("#token", chromium.Fill("#token", "guess")), chromium.See(".problem"))
 	look("wrong-token")
-	chromium.Run(t, ctx, "sign in", chromedp.SendKeys("#token", o.operator+"\r"), chromedp.WaitVisible("#uris"))
+	chromium.Run(t, ctx, "sign in", chromium.Press("#token", chromium.Fill("#token", o.operator)), chromium.See("#uris"))
 	look("clients")
-	chromium.Run(t, ctx, "add", chromedp.SendKeys("#id", "library"), chromedp.SendKeys("#uris", "https://library.example/cb"),
-		chromedp.SetValue("#level", "substantial"), chromedp.Click("main form button"), chromedp.WaitVisible(".done"))
+	chromium.Run(t, ctx, "add", chromium.Press("main form button", chromium.Fill("#id", "library"), chromium.Fill("#uris", "https://library.example/cb"),
+		chromium.Fill("#level", "substantial")), chromium.See(".done"))
 	look("added")
-	chromium.Run(t, ctx, "client", chromedp.Navigate(o.server.URL+"/clients/library"), chromedp.WaitVisible("main dl", chromedp.ByQuery))
+	chromium.Run(t, ctx, "client", chromium.Open(o.server.URL+"/clients/library"), chromium.See("main dl"))
 	look("client")
-	chromium.Run(t, ctx, "change", chromedp.SendKeys("#name", "Library"), chromedp.Click(`input[value="fake-card"]`, chromedp.ByQuery),
-		chromedp.Click(`form[action$="/change"] button`, chromedp.ByQuery), chromedp.WaitVisible(".done"))
+	chromium.Run(t, ctx, "change", chromium.Press(`form[action$="/change"] button`, chromium.Fill("#name", "Library"), chromium.Tick(`input[value="fake-card"]`)),
+		chromium.See(".done"))
 	look("changed")
-	chromium.Run(t, ctx, "outages", chromedp.Navigate(o.server.URL+"/outages"), chromedp.SetValue("#what", "fake/fake-card"),
-		chromedp.SetValue("#until", "2026-11-28T15:00"), chromedp.Click(`form[action="/outages"] button`, chromedp.ByQuery), chromedp.WaitVisible(".done"))
+	chromium.Run(t, ctx, "outages", chromium.Open(o.server.URL+"/outages"),
+		chromium.Press(`form[action="/outages"] button`, chromium.Fill("#what", "fake/fake-card"), chromium.Fill("#until", "2026-11-28T15:00")), chromium.See(".done"))
 	look("outages")
 	for range 100 {
 		o.guard.Failed(t.Context(), abuse.Secret, "2001:db8:1:2::/64", "portal")
 	}
-	chromium.Run(t, ctx, "bans", chromedp.Navigate(o.server.URL+"/bans"), chromedp.WaitVisible(".list form", chromedp.ByQuery))
+	chromium.Run(t, ctx, "bans", chromium.Open(o.server.URL+"/bans"), chromium.See(".list form"))
 	look("bans")
-	chromium.Run(t, ctx, "lift", chromedp.Click(".list form button", chromedp.ByQuery), chromedp.WaitVisible(".done"))
-	chromium.Run(t, ctx, "persons", chromedp.Navigate(o.server.URL+"/persons"), chromedp.SendKeys("#person", "nl-bsn:900029365\r"), chromedp.WaitVisible(".done"))
+	chromium.Run(t, ctx, "lift", chromium.Press(".list form button"), chromium.See(".done"))
+	chromium.Run(t, ctx, "persons", chromium.Open(o.server.URL+"/persons"), chromium.Press("#person", chromium.Fill("#person", "nl-bsn:900029365")), chromium.See(".done"))
 	look("persons")
-	chromium.Run(t, ctx, "changes", chromedp.Navigate(o.server.URL+"/changes"), chromedp.WaitVisible("main ol", chromedp.ByQuery))
+	chromium.Run(t, ctx, "changes", chromium.Open(o.server.URL+"/changes"), chromium.See("main ol"))
 	look("changes")
-	chromium.Run(t, ctx, "reference", chromedp.Navigate(o.server.URL+"/references"), chromedp.SendKeys("#code", "abcde fghij\r"), chromedp.WaitVisible("main ol", chromedp.ByQuery))
+	chromium.Run(t, ctx, "reference", chromium.Open(o.server.URL+"/references"), chromium.Press("#code", chromium.Fill("#code", "abcde fghij")), chromium.See("main ol"))
 	look("reference")
-	chromium.Run(t, ctx, "missing", chromedp.Navigate(o.server.URL+"/clients/nobody"), chromedp.WaitVisible(".problem"))
+	chromium.Run(t, ctx, "missing", chromium.Open(o.server.URL+"/clients/nobody"), chromium.See(".problem"))
 	look("missing")
 	for _, language := range []string{"es", "et", "nl"} {
-		chromium.Run(t, ctx, language, chromedp.Navigate(o.server.URL+"/clients/library"), chromedp.Click(`footer a[lang="`+language+`"]`, chromedp.ByQuery),
-			chromedp.WaitVisible(`html[lang="`+language+`"] main dl`, chromedp.ByQuery))
+		chromium.Run(t, ctx, language, chromium.Open(o.server.URL+"/clients/library"), chromium.Press(`footer a[lang="`+language+`"]`),
+			chromium.See(`html[lang="`+language+`"] main dl`))
 		look("client-" + language)
 	}
 	// Without scripts, which the pages' own policy forbids anyway: axe-core looks first.
-	chromium.Run(t, ctx, "no scripts", emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(o.server.URL+"/outages"),
-		chromedp.Click(".list form button", chromedp.ByQuery), chromedp.WaitVisible(".done"))
+	chromium.Run(t, ctx, "no scripts", emulation.SetScriptExecutionDisabled(true), chromium.Open(o.server.URL+"/outages"),
+		chromium.Press(".list form button"), chromium.See(".done"))
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
@@ -60,18 +59,18 @@ func TestInteropChromiumWalksTheNode(t *testing.T) {
 				if !scripts {
 					chromium.Run(t, ctx, "scripts off", emulation.SetScriptExecutionDisabled(true))
 				}
-				chromium.Run(t, ctx, "country", chromedp.Navigate(site.URL+"/start"), chromedp.Click("#go"), chromedp.WaitVisible(`html[lang="`+language+`"] #country`))
+				chromium.Run(t, ctx, "country", chromium.Open(site.URL+"/start"), chromium.Press("#go"), chromium.See(`html[lang="`+language+`"] #country`))
 				chromium.Picture(t, ctx, "country")
-				chromium.Run(t, ctx, "consent", chromedp.Click(`input[value="GR"]`), chromedp.Click(`form[action$="/country"] button`), chromedp.WaitVisible(`form[action$="/consent"]`))
+				chromium.Run(t, ctx, "consent", chromium.Press(`form[action$="/country"] button`, chromium.Tick(`input[value="GR"]`)), chromium.See(`form[action$="/consent"]`))
 				chromium.Picture(t, ctx, "consent")
-				chromium.Run(t, ctx, "password", chromedp.Click(`form[action$="/consent"] button`), chromedp.WaitVisible("#user"))
+				chromium.Run(t, ctx, "password", chromium.Press(`form[action$="/consent"] button`), chromium.See("#user"))
 				chromium.Picture(t, ctx, "password")
-				chromium.Run(t, ctx, "wrong password", chromedp.SendKeys("#user", "GR-LAB-1"), chromedp.SendKeys("#password", "wrong\r"), chromedp.WaitVisible(`.summary[role="alert"]`))
+				chromium.Run(t, ctx, "wrong password", chromium.Press("#password", chromium.Fill("#user", "GR-LAB-1"), chromium.Fill("#password", "wrong")), chromium.See(`.summary[role="alert"]`))
 				chromium.Picture(t, ctx, "password-wrong")
-				chromium.Run(t, ctx, "right password", chromedp.SendKeys("#password", emulator.Password+"\r"), chromedp.WaitVisible("#return"))
+				chromium.Run(t, ctx, "right password", chromium.Press("#password", chromium.Fill("#password", emulator.Password)), chromium.See("#return"))
 				chromium.Picture(t, ctx, "return")
 				var text string
-				chromium.Run(t, ctx, "back", chromedp.Click("#return"), chromedp.WaitVisible("#arrived"), chromedp.Text("#arrived", &text))
+				chromium.Run(t, ctx, "back", chromium.Press("#return"), chromium.Text("#arrived", &text))
 				if text != "eidas:GR/ES/LAB-1 high" {
 					t.Errorf("arrived with %q", text)
 				}

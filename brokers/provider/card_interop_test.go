@@ -73,13 +73,13 @@ func TestInteropCardPageSpeaksToTheExtension(t *testing.T) {
 		},
 	})
 	ctx := chromium.Start(t, "es")
-	chromium.Run(t, ctx, "card page", chromedp.Navigate(r.server.URL+"/authorize?"+with(r.request(), "redirect_uri", portal.URL+"/callback").Encode()),
-		chromedp.WaitVisible(`html[lang="es"] #extension`), chromedp.Evaluate(extension, nil))
+	chromium.Run(t, ctx, "card page", chromium.Open(r.server.URL+"/authorize?"+with(r.request(), "redirect_uri", portal.URL+"/callback").Encode()),
+		chromium.See(`html[lang="es"] #extension`), chromedp.Evaluate(extension, nil))
 	var state, nonce string
-	chromium.Run(t, ctx, "cancelled", chromedp.Click("#extension"), chromedp.Poll(`window.asked?.challengeNonce`, &nonce),
+	chromium.Run(t, ctx, "cancelled", chromium.Click("#extension"), chromium.Holds(`window.asked?.challengeNonce`), chromedp.Evaluate(`window.asked.challengeNonce`, &nonce),
 		chromedp.Evaluate(`postMessage({action: "web-eid:authenticate-failure", error: {code: "ERR_WEBEID_USER_CANCELLED"}}, location.origin)`, nil),
-		chromedp.Poll(`document.getElementById("state").textContent === document.getElementById("card").dataset.cancelled`, nil),
-		chromedp.Poll(`!document.getElementById("extension").disabled`, nil), chromedp.Text("#state", &state))
+		chromium.Holds(`document.getElementById("state").textContent === document.getElementById("card").dataset.cancelled`),
+		chromium.See("#extension:enabled"), chromium.Text("#state", &state))
 	if state == "" {
 		t.Error("the page says nothing of the cancelled login")
 	}
@@ -100,7 +100,7 @@ func TestInteropCardPageSpeaksToTheExtension(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chromium.Run(t, ctx, "token", chromedp.Evaluate(`window.asked = undefined`, nil), chromedp.Click("#extension"), chromedp.Poll(`window.asked !== undefined`, nil),
-		chromedp.Evaluate(`postMessage(`+string(token)+`, location.origin)`, nil), chromedp.WaitVisible("#arrived"))
+	chromium.Run(t, ctx, "token", chromedp.Evaluate(`window.asked = undefined`, nil), chromium.Click("#extension"), chromium.Holds(`window.asked !== undefined`),
+		chromedp.Evaluate(`postMessage(`+string(token)+`, location.origin)`, nil), chromium.See("#arrived"))
 	r.wantAudit(t, "login.authenticated/ok")
 }
