@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -134,6 +135,9 @@ func (p *Plan) checkValue(ctx context.Context, out io.ReaderAt, beginning *copie
 		return checkFailed("the new signature has not the form that was meant")
 	}
 	verified, err := message.Verify(&message.SignerInfos[0], h.Sum(nil))
+	if errors.Is(err, cms.ErrSignature) {
+		return fmt.Errorf("%w: %w: %w", ErrCheck, ErrWrongSignature, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: the new signature does not verify over the whole file: %w", ErrCheck, err)
 	}

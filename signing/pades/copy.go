@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"runtime"
 	"slices"
-	"sync/atomic"
+	"sync"
 
 	"github.com/eidbridge/eidbridge/signing/outfile"
 )
@@ -21,8 +22,10 @@ type sink interface {
 	// copySource writes the document, to be digested most likely by this algorithm. It
 	// may begin at once or when it is waited for.
 	copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying
-	// planned is told what will follow the document, before the key is used.
+	// planned is told what will follow the document, as soon as that is decided.
 	planned(ctx context.Context, p *Plan, src io.ReaderAt)
+	// tail returns what is to be written behind the document.
+	tail(p *Plan, signature []byte) ([]byte, error)
 }
 
 // copying is a document on its way to a sink.
@@ -46,22 +49,26 @@ func (s stream) copySource(ctx context.Context, _ crypto.Hash, src io.ReaderAt, 
 
 func (stream) planned(context.Context, *Plan, io.ReaderAt) {}
 
+func (stream) tail(p *Plan, signature []byte) ([]byte, error) { return p.signedTail(signature) }
+
 type streaming func(crypto.Hash) (hash.Hash, error)
 
 func (s streaming) wait(algorithm crypto.Hash) (hash.Hash, error) { return s(algorithm) }
 func (s streaming) stop()                                         {}
 
 // file is a sink whose content is what was digested: every piece of the document is
-// written, read back and compared with what the digests are fed. The check of the
-// output therefore need not pass over the document again.
+// written, read back and compared with what was read, and the digests are made of the
+// file. The check of the output therefore need not pass over the document again.
 type file struct {
 	*outfile.File
 	w    io.Writer
 	size int64 // written so far, in bytes
 	// want, unless nil, is the SHA-256 that the document must have.
 	want *[sha256.Size]byte
-	// copied is set once the document is in the file.
-	copied *copied
+	// copying is the document on its way to the file, copied what is known of it in the
+	// end.
+	copying *copier
+	copied  *copied
 	// structure tells in the end whether the output will be a valid file; nil before
 	// anything is planned.
 	structure chan error
@@ -86,10 +93,29 @@ func (c *copied) digest(algorithm crypto.Hash, most int64) (h hash.Hash, from in
 	return algorithm.New(), 0
 }
 
-// planned begins to check the structure of the output while the key signs.
+// planned begins to check the structure of the output, which needs neither the digest
+// of the document nor the key.
 func (f *file) planned(ctx context.Context, p *Plan, src io.ReaderAt) {
 	f.structure = make(chan error, 1)
-	go func() { f.structure <- p.checkStructure(ctx, src, p.rehearsed(f)) }()
+	go func() {
+		if <-f.copying.written; f.copying.failed != nil {
+			f.structure <- nil // whoever waits for the copy is told
+			return
+		}
+		f.structure <- p.checkStructure(ctx, src, p.rehearsed(f))
+	}()
+}
+
+// tail leaves it to checkValue to verify the signature value, as part of the message
+// that is in the file by then and before the file has a name.
+func (f *file) tail(p *Plan, signature []byte) ([]byte, error) {
+	tail, err := p.filledTail(signature)
+	if err != nil {
+		if wrong := p.verifyValue(signature); wrong != nil {
+			return nil, wrong
+		}
+	}
+	return tail, err
 }
 
 // checked waits for the check of the structure, if one was begun.
@@ -125,40 +151,77 @@ func (f *file) sums(ctx context.Context, r *Result) error {
 
 // copySource begins to copy at once. Beside the algorithm it digests by SHA-256, for
 // time-stamps and for the result.
+//
+// A small document is in the file when it returns: copying it and deciding what to
+// append take together about as long as its digest, so that they share a thread, and
+// nobody waits for more than one other to wake up.
 func (f *file) copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying {
-	c := &copier{file: f, size: size, algorithm: likely, done: make(chan struct{})}
+	c := &copier{file: f, size: size, written: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(ctx)
-	go func() {
-		defer close(c.done)
-		c.err = c.run(src)
-	}()
+	c.moved.L = &c.mu
+	f.copying = c
+	for _, a := range slices.Compact([]crypto.Hash{likely, crypto.SHA256}) {
+		c.digesters = append(c.digesters, &digester{algorithm: a, hash: a.New(), done: make(chan struct{})})
+	}
+	if size <= small {
+		c.run(src)
+	} else {
+		go c.run(src)
+	}
 	return c
 }
 
 const (
 	// pieceSize is what is read, written and digested at a time, in bytes.
-	pieceSize = 128 << 10
-	// pieces is how many of them are on their way at most.
-	pieces = 3
+	pieceSize = 64 << 10
+	// small is up to which size a document is copied before anything else is done, in
+	// bytes.
+	small = 4 << 20
+	// ahead is how much is written before it is digested at most, in bytes: what comes
+	// soon after need not be read from the disk.
+	ahead = 8 << 20
 	// writeback is how much is written before the disk is set to work, in bytes.
 	writeback = 1 << 20
 )
 
 // copier writes a document to a file. Each digest is made by a goroutine of its own,
-// which takes about as long as writing.
+// of what the file holds by then. It takes longer than writing.
 type copier struct {
 	file      *file
 	size      int64
-	algorithm crypto.Hash
+	digesters []*digester // the last one is of SHA-256
 	ctx       context.Context
 	cancel    context.CancelFunc
+	written   chan struct{} // closed when all is in the file, or never will be
+	failed    error         // when it is closed
+
+	mu    sync.Mutex
+	moved sync.Cond
+	ready int64 // so much of the document is in the file, in bytes
+	ended bool  // no more will be
+}
+
+// digester makes a digest of what was written.
+type digester struct {
+	algorithm crypto.Hash
+	hash      hash.Hash
+	at        int64 // bytes digested
 	done      chan struct{}
-	err       error // when done is closed
+	failed    error
 }
 
 func (c *copier) wait(algorithm crypto.Hash) (hash.Hash, error) {
-	if <-c.done; c.err != nil {
-		return nil, c.err
+	if err := c.finish(); err != nil {
+		return nil, err
+	}
+	if want := c.file.want; want != nil && !bytes.Equal(c.digesters[len(c.digesters)-1].hash.Sum(nil), want[:]) {
+		return nil, fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged)
+	}
+	c.file.copied = &copied{size: c.size, states: make(map[crypto.Hash]hash.Cloner)}
+	for _, d := range c.digesters {
+		if state, ok := d.hash.(hash.Cloner); ok {
+			c.file.copied.states[d.algorithm] = state
+		}
 	}
 	h, from := c.file.copied.digest(algorithm, c.size)
 	return h, copyRange(c.ctx, h, c.file, from, c.size)
@@ -166,96 +229,114 @@ func (c *copier) wait(algorithm crypto.Hash) (hash.Hash, error) {
 
 func (c *copier) stop() {
 	c.cancel()
-	<-c.done
+	_ = c.finish()
 }
 
-// piece is a part of the document that several look at.
-type piece struct {
-	buf     []byte
-	content []byte // of buf
-	users   atomic.Int32
-}
-
-// digester feeds pieces to a digest.
-type digester struct {
-	algorithm crypto.Hash
-	hash      hash.Hash
-	feed      chan *piece
-	done      chan struct{}
-}
-
-func (c *copier) run(src io.ReaderAt) error {
-	free := make(chan *piece, pieces)
-	for range min(pieces, c.size/pieceSize+1) {
-		free <- &piece{buf: make([]byte, min(pieceSize, c.size))}
-	}
-	release := func(p *piece) {
-		if p.users.Add(-1) == 0 {
-			free <- p
+// finish returns when nothing is written or digested any more.
+func (c *copier) finish() error {
+	<-c.written
+	err := c.failed
+	for _, d := range c.digesters {
+		if <-d.done; err == nil {
+			err = d.failed
 		}
 	}
-	var digesters []*digester
-	for _, a := range slices.Compact([]crypto.Hash{c.algorithm, crypto.SHA256}) {
-		d := &digester{algorithm: a, hash: a.New(), feed: make(chan *piece, pieces), done: make(chan struct{})}
-		digesters = append(digesters, d)
-		go func() {
-			defer close(d.done)
-			for p := range d.feed {
-				_, _ = d.hash.Write(p.content) // digests do not fail
-				release(p)
-			}
-		}()
-	}
-	back := make([]byte, min(pieceSize, c.size))
-	err := c.each(src, func() *piece { return <-free }, func(p *piece) error {
-		p.users.Store(int32(1 + len(digesters)))
-		for _, d := range digesters {
-			d.feed <- p
-		}
-		defer release(p)
-		return c.file.put(p.content, back)
-	})
-	for _, d := range digesters {
-		close(d.feed)
-		<-d.done
-	}
-	if err != nil {
-		return err
-	}
-	if want := c.file.want; want != nil && !bytes.Equal(digesters[len(digesters)-1].hash.Sum(nil), want[:]) {
-		return fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged)
-	}
-	c.file.copied = &copied{size: c.size, states: make(map[crypto.Hash]hash.Cloner)}
-	for _, d := range digesters {
-		if state, ok := d.hash.(hash.Cloner); ok {
-			c.file.copied.states[d.algorithm] = state
-		}
-	}
-	return nil
+	return err
 }
 
-// each reads the document piece by piece.
-func (c *copier) each(src io.ReaderAt, next func() *piece, use func(*piece) error) error {
+// run copies. The digests begin with the first piece: they take longest.
+func (c *copier) run(src io.ReaderAt) {
+	defer close(c.written)
+	buf, back := make([]byte, min(pieceSize, c.size)), make([]byte, min(pieceSize, c.size))
 	begun := int64(0) // what lies before is on its way to the disk
-	for at := int64(0); at < c.size; {
-		if err := c.ctx.Err(); err != nil {
-			return err
+	for c.failed == nil && c.ready < c.size {
+		if c.failed = c.ctx.Err(); c.failed != nil {
+			break
 		}
-		p := next()
-		p.content = p.buf[:min(int64(len(p.buf)), c.size-at)]
-		if err := readFull(src, p.content, at); err != nil {
-			return err
+		at, piece := c.ready, buf[:min(int64(len(buf)), c.size-c.ready)]
+		if c.failed = readFull(src, piece, at); c.failed != nil {
+			break
 		}
-		if err := use(p); err != nil {
-			return err
+		if c.failed = c.file.put(piece, back); c.failed != nil {
+			break
 		}
-		at += int64(len(p.content))
-		if at-begun >= writeback || at == c.size {
-			c.file.Writeback(begun, at-begun)
-			begun = at
+		if c.failed = c.advance(int64(len(piece))); at == 0 {
+			c.digest()
+		}
+		if c.ready-begun >= writeback || c.ready == c.size {
+			c.file.Writeback(begun, c.ready-begun)
+			begun = c.ready
+		}
+	}
+	c.mu.Lock()
+	c.ended = true
+	c.moved.Broadcast()
+	c.mu.Unlock()
+	if c.ready == 0 {
+		c.digest()
+	}
+}
+
+// digest starts the digesters. This goroutine goes on as soon as another thread is
+// awake for it.
+func (c *copier) digest() {
+	for _, d := range c.digesters {
+		go d.run(c)
+	}
+	runtime.Gosched()
+}
+
+// advance tells the digesters of more, and waits for them where they lag.
+func (c *copier) advance(n int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ready += n
+	c.moved.Broadcast()
+	for _, d := range c.digesters {
+		for d.failed == nil && c.ready-d.at > ahead {
+			c.moved.Wait()
+		}
+		if d.failed != nil {
+			return d.failed
 		}
 	}
 	return nil
+}
+
+// next returns up to where there is something to digest; that is where the digester is
+// when there will be no more.
+func (c *copier) next(d *digester, n int) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lagged := c.ready-d.at > ahead
+	d.at += int64(n)
+	if lagged {
+		c.moved.Broadcast()
+	}
+	for c.ready == d.at && !c.ended {
+		c.moved.Wait()
+	}
+	return c.ready
+}
+
+func (d *digester) run(c *copier) {
+	defer close(d.done)
+	buf := make([]byte, min(pieceSize, c.size))
+	for n := 0; ; {
+		end := c.next(d, n)
+		if end == d.at {
+			return
+		}
+		n = int(min(int64(len(buf)), end-d.at))
+		if err := readFull(c.file, buf[:n], d.at); err != nil {
+			c.mu.Lock()
+			d.failed = fmt.Errorf("%w: reading back: %w", ErrOutput, err)
+			c.moved.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		_, _ = d.hash.Write(buf[:n]) // digests do not fail
+	}
 }
 
 // put appends a piece and compares what the file then holds.

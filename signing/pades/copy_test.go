@@ -38,7 +38,7 @@ func (f *faulty) Write(p []byte) (int, error) {
 // TestCopyingReadsBackWhatItWrote: the digest is of what is in the file, and a
 // file that does not hold the document is found out.
 func TestCopyingReadsBackWhatItWrote(t *testing.T) {
-	for _, size := range []int{0, 1, pieceSize, 2*pieceSize + 17, 3*pieces*pieceSize + 5} {
+	for _, size := range []int{0, 1, pieceSize, 2*pieceSize + 17, 12*pieceSize + 5, ahead + 3*pieceSize + 17} {
 		document := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		sum, second := sha512.Sum384(document), sha256.Sum256(document)
 		for _, row := range []struct {

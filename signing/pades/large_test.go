@@ -90,8 +90,8 @@ func TestOffsetsBeyondTenDigits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := l.plan(crypto.SHA256.New())
-			if err != nil {
+			p := l.plan()
+			if err := p.digest(crypto.SHA256.New()); err != nil {
 				t.Fatal(err)
 			}
 			// The value is wrong, for nobody digested the document; places are right.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
@@ -235,18 +234,13 @@ func (l *layout) newID() []byte {
 	return h.Sum(nil)[:16]
 }
 
-// plan finishes the message digest, of which h has seen the source, and builds
-// the signed attributes.
-func (l *layout) plan(h hash.Hash) (*Plan, error) {
-	end := l.holeStart + l.holeLength
-	h.Write(l.tail[:l.holeStart])
-	h.Write(l.tail[end:])
+// plan describes the new revision. What depends on the document is left to digest.
+func (l *layout) plan() *Plan {
 	p := &Plan{
 		SourceSize:        l.doc.Size(),
 		Tail:              l.tail,
 		HoleStart:         l.holeStart,
-		HoleEnd:           end,
-		MessageDigest:     h.Sum(nil),
+		HoleEnd:           l.holeStart + l.holeLength,
 		Certificates:      [][]byte{l.template.Certificate.Raw},
 		DigestAlgorithm:   l.template.Algorithm.Digest.String(),
 		PSS:               l.template.Algorithm.Scheme == cms.RSAPSS,
@@ -260,9 +254,7 @@ func (l *layout) plan(h hash.Hash) (*Plan, error) {
 	for _, c := range l.template.Chain {
 		p.Certificates = append(p.Certificates, c.Raw)
 	}
-	var err error
-	p.SignedAttributes, err = l.template.SignedAttributes(p.MessageDigest)
-	return p, err
+	return p
 }
 
 // byteRangeWidth is the room for the array: brackets, a zero, three numbers of

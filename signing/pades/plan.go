@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"time"
 
@@ -61,7 +62,19 @@ func Prepare(ctx context.Context, src io.ReaderAt, size int64, cred signing.Cred
 	if err := copySource(ctx, h, src, size); err != nil {
 		return nil, fmt.Errorf("reading the document: %w", err)
 	}
-	return l.plan(h)
+	p := l.plan()
+	return p, p.digest(h)
+}
+
+// digest finishes the message digest, of which h has seen the source, and builds the
+// signed attributes.
+func (p *Plan) digest(h hash.Hash) error {
+	h.Write(p.Tail[:p.HoleStart])
+	h.Write(p.Tail[p.HoleEnd:])
+	p.MessageDigest = h.Sum(nil)
+	var err error
+	p.SignedAttributes, err = p.made.SignedAttributes(p.MessageDigest)
+	return err
 }
 
 // Digest returns what the key has to sign: the digest of the signed attributes
@@ -122,15 +135,31 @@ func (p *Plan) Complete(ctx context.Context, src io.ReaderAt, dst io.Writer, sig
 // signedTail verifies the value and returns the new revision with the CMS in
 // its hole.
 func (p *Plan) signedTail(signature []byte) ([]byte, error) {
+	if err := p.verifyValue(signature); err != nil {
+		return nil, err
+	}
+	return p.filledTail(signature)
+}
+
+func (p *Plan) verifyValue(signature []byte) error {
+	t, err := p.template()
+	if err != nil {
+		return err
+	}
+	if err := t.VerifySignature(p.SignedAttributes, signature); err != nil {
+		return fmt.Errorf("%w: %w", ErrWrongSignature, err)
+	}
+	return nil
+}
+
+// filledTail returns the new revision with a value that is yet to be verified.
+func (p *Plan) filledTail(signature []byte) ([]byte, error) {
 	t, err := p.template()
 	if err != nil {
 		return nil, err
 	}
 	if p.HoleStart < 0 || p.HoleEnd < p.HoleStart+2 || p.HoleEnd > len(p.Tail) {
 		return nil, errors.New("plan with an impossible hole")
-	}
-	if err := t.VerifySignature(p.SignedAttributes, signature); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrWrongSignature, err)
 	}
 	message, err := t.Assemble(p.SignedAttributes, signature)
 	if err == nil && p.Token != nil {
@@ -168,8 +197,8 @@ func (p *Plan) TimeStamp(ctx context.Context, stamps Stamper, signature []byte) 
 	if err != nil {
 		return err
 	}
-	if err := t.VerifySignature(p.SignedAttributes, signature); err != nil {
-		return fmt.Errorf("%w: %w", ErrWrongSignature, err)
+	if err := p.verifyValue(signature); err != nil {
+		return err
 	}
 	h := stampDigest.New()
 	h.Write(signature)

@@ -51,18 +51,18 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 	if err := l.decide(ctx, src, size); err != nil {
 		return nil, err
 	}
+	plan := l.plan()
+	dst.planned(ctx, plan, src)
 	h, err := copying.wait(l.template.Algorithm.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("copying the document: %w", err)
 	}
-	plan, err := l.plan(h)
-	if err != nil {
+	if err := plan.digest(h); err != nil {
 		return nil, err
 	}
 	if err := o.checkRevoked(ctx, cred); err != nil {
 		return nil, err
 	}
-	dst.planned(ctx, plan, src)
 	random := o.Rand
 	if random == nil {
 		random = rand.Reader
@@ -85,7 +85,7 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 			return nil, fmt.Errorf("the field accepts no signature without a time-stamp: %w", m.shortfall)
 		}
 	}
-	if m.tail, err = plan.signedTail(signature); err != nil {
+	if m.tail, err = dst.tail(plan, signature); err != nil {
 		return nil, err
 	}
 	if _, err := dst.Write(m.tail); err != nil {

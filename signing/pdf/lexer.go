@@ -256,9 +256,9 @@ func (l *lexer) number(o *Object) error {
 	if err != nil {
 		return err
 	}
-	value, err := strconv.ParseInt(text, 10, 64)
+	value, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
-		return l.real(o, text)
+		return l.real(o, string(text))
 	}
 	o.kind, o.bits = Integer, uint64(value)
 	if value < 0 || !isDigit(text[0]) {
@@ -267,18 +267,18 @@ func (l *lexer) number(o *Object) error {
 	return l.reference(o, value)
 }
 
-func (l *lexer) digits() (string, error) {
+func (l *lexer) digits() ([]byte, error) {
 	start := l.pos
 	for l.pos < len(l.buf) && isRegular(l.buf[l.pos]) {
 		l.pos++
 		if l.pos-start > numberDigits {
-			return "", &LimitError{What: "digits of a number", Limit: numberDigits}
+			return nil, &LimitError{What: "digits of a number", Limit: numberDigits}
 		}
 	}
 	if l.pos == len(l.buf) && !l.last {
-		return "", errShort
+		return nil, errShort
 	}
-	return string(l.buf[start:l.pos]), nil
+	return l.buf[start:l.pos], nil
 }
 
 func (l *lexer) real(o *Object, text string) error {
@@ -319,6 +319,9 @@ func (l *lexer) reference(o *Object, number int64) error {
 	}
 	if l.pos == len(l.buf) && !l.last {
 		return errShort
+	}
+	if l.pos == start {
+		return undo(nil) // most integers are no references
 	}
 	generation, err := strconv.ParseUint(string(l.buf[start:l.pos]), 10, 16)
 	if err != nil || l.pos == len(l.buf) || !isSpace(l.buf[l.pos]) && l.buf[l.pos] != '%' {

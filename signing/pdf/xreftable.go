@@ -64,11 +64,14 @@ func (t *tableReader) number() (int64, error) {
 	return n, nil
 }
 
+// tableBuffer is what reading a table holds of it at most, in bytes.
+const tableBuffer = 16 << 10
+
 // readTable reads a classic section (7.5.4), and the stream of a hybrid one.
 func (d *Document) readTable(offset int64, total *int) (*section, error) {
 	s := &section{offset: offset}
 	r := io.NewSectionReader(readerAt{d}, offset, d.size-offset)
-	t := &tableReader{b: bufio.NewReaderSize(r, 16<<10), offset: offset}
+	t := &tableReader{b: bufio.NewReaderSize(r, int(min(tableBuffer, d.size-offset))), offset: offset}
 	if word, at, err := t.word(); err != nil || string(word) != "xref" {
 		return nil, orMalformed(err, at, "cross-reference table does not begin with xref")
 	}
