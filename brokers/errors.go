@@ -57,6 +57,17 @@ const (
 	CategoryCard Category = "card"
 )
 
+// MethodError is a callback by an HTTP method that the upstream's binding does not know.
+type MethodError struct {
+	// Allow is the method that it knows, for the header of that name.
+	Allow string
+}
+
+func (e *MethodError) Error() string { return "method is not " + e.Allow }
+
+// ErrContentType is a callback whose body is of another kind than a form's.
+var ErrContentType = errors.New("content type is not a form")
+
 // ErrNoLogout is an upstream at which nobody can log out: the scheme has no such thing,
 // or the configuration leaves it out.
 var ErrNoLogout = errors.New("upstream has no logout")

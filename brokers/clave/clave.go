@@ -196,7 +196,7 @@ func (u *Upstream) method(r brokers.AuthenticationRequest) (method, error) {
 
 // Correlate implements brokers.Upstream.
 func (u *Upstream) Correlate(r *http.Request) (string, error) {
-	return saml.ReadRelayState(r)
+	return saml.ReadPostedRelayState(r)
 }
 
 // same compares in constant time; nothing equals nothing.

@@ -255,7 +255,7 @@ func (u *Upstream) method(r brokers.AuthenticationRequest) (country string, err 
 
 // Correlate implements brokers.Upstream.
 func (u *Upstream) Correlate(r *http.Request) (string, error) {
-	return saml.ReadRelayState(r)
+	return saml.ReadPostedRelayState(r)
 }
 
 // same compares in constant time; nothing equals nothing.

@@ -31,16 +31,12 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t, reason, err := p.awaited(r, upstream)
-	if err != nil {
-		p.fault(w, r, "loading login", err, nil)
+	if reason != "" {
+		p.misdelivered(w, r, upstream, reason, err)
 		return
 	}
-	if reason != "" {
-		status := http.StatusBadRequest
-		if reason == "too_large" {
-			status = http.StatusRequestEntityTooLarge
-		}
-		p.refuse(w, r, upstream, status, reason, nil)
+	if err != nil {
+		p.fault(w, r, "loading login", err, nil)
 		return
 	}
 	leave, err := p.enter(upstream)
@@ -65,16 +61,31 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 	p.finish(w, r, upstream, t)
 }
 
+// misdelivered refuses an answer that no login awaits; err says how it came, if that was
+// wrong.
+func (p *Provider) misdelivered(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, reason string, err error) {
+	status := http.StatusBadRequest
+	var tooLarge *http.MaxBytesError
+	var method *brokers.MethodError
+	switch {
+	case errors.As(err, &tooLarge):
+		status, reason = http.StatusRequestEntityTooLarge, "too_large"
+	case errors.As(err, &method):
+		status, reason = http.StatusMethodNotAllowed, "method"
+		w.Header().Set("Allow", method.Allow)
+	case errors.Is(err, brokers.ErrContentType):
+		status, reason = http.StatusUnsupportedMediaType, "content_type"
+	}
+	p.refuse(w, r, upstream, status, reason, nil)
+}
+
 // awaited finds the login that awaits this answer. A reason means that there is
-// none, and that no login was touched.
+// none, and that no login was touched; err with it is what Correlate said.
 func (p *Provider) awaited(r *http.Request, upstream brokers.Upstream) (t *brokers.Transaction, reason string, err error) {
 	relayState, err := upstream.Correlate(r)
 	switch {
 	case err != nil:
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			return nil, "too_large", nil
-		}
-		return nil, "unsolicited", nil
+		return nil, "unsolicited", err
 	case relayState == "" || len(relayState) > maxRelayState:
 		return nil, "relay_state", nil
 	}

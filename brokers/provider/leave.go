@@ -136,7 +136,7 @@ func (p *Provider) logoutAnswer(w http.ResponseWriter, r *http.Request) {
 	}
 	relayState, err := upstream.Correlate(r)
 	if err != nil || relayState == "" || len(relayState) > maxRelayState {
-		p.refuse(w, r, upstream, http.StatusBadRequest, "unsolicited", nil)
+		p.misdelivered(w, r, upstream, "unsolicited", err)
 		return
 	}
 	t, err := p.cfg.Store.Transaction(r.Context(), brokers.RelayedID(relayState), p.cfg.Now())

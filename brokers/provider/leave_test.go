@@ -127,7 +127,7 @@ func TestLogoutAtTheUpstreamIsBound(t *testing.T) {
 	if a := b.get(r.server.URL + "/upstream/nobody/logout?relay=" + relay); a.StatusCode != http.StatusNotFound {
 		t.Errorf("no such upstream: %d", a.StatusCode)
 	}
-	if a := b.post(r.server.URL+"/upstream/fake/logout", url.Values{"relay": {relay}, "x": {strings.Repeat("x", 400<<10)}}); a.StatusCode != http.StatusBadRequest {
+	if a := b.post(r.server.URL+"/upstream/fake/logout", url.Values{"relay": {relay}, "x": {strings.Repeat("x", 400<<10)}}); a.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("too large: %d", a.StatusCode)
 	}
 	// A login under way cannot be answered as a logout.

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/eidbridge/eidbridge/brokers"
 )
 
 // ReadArtifact reads an answer by the HTTP-Artifact binding (SAML Bindings
@@ -50,6 +52,15 @@ func ReadRelayState(r *http.Request) (string, error) {
 		return "", reject(ReasonRelayState, "no RelayState")
 	}
 	return state, err
+}
+
+// ReadPostedRelayState is ReadRelayState where answers come by forms alone: a GET is a
+// *brokers.MethodError.
+func ReadPostedRelayState(r *http.Request) (string, error) {
+	if _, err := formOf(r); err != nil {
+		return "", err
+	}
+	return ReadRelayState(r)
 }
 
 // ReadPOST reads an answer by the HTTP-POST binding (SAML Bindings 3.5): the
@@ -158,7 +169,7 @@ func inflate(deflated []byte, limit int) ([]byte, error) {
 
 func queryOf(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodGet {
-		return nil, reject(ReasonBinding, "method is not GET")
+		return nil, reject(ReasonBinding, "%w", &brokers.MethodError{Allow: http.MethodGet})
 	}
 	if len(r.URL.RawQuery) > maxQuery {
 		return nil, reject(ReasonTooLarge, "query of more than %d bytes", maxQuery)
@@ -173,11 +184,11 @@ func queryOf(r *http.Request) (url.Values, error) {
 // formOf reads a posted form once; later calls find it in the request.
 func formOf(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
-		return nil, reject(ReasonBinding, "method is not POST")
+		return nil, reject(ReasonBinding, "%w", &brokers.MethodError{Allow: http.MethodPost})
 	}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, reject(ReasonBinding, "content type is not a form")
+		return nil, reject(ReasonBinding, "%w", brokers.ErrContentType)
 	}
 	if r.URL.RawQuery != "" {
 		// Parameters in both places are read differently by different readers.
@@ -188,7 +199,7 @@ func formOf(r *http.Request) (url.Values, error) {
 		if err := r.ParseForm(); err != nil {
 			var tooLarge *http.MaxBytesError
 			if errors.As(err, &tooLarge) {
-				return nil, reject(ReasonTooLarge, "form of more than %d bytes", 2*MessageLimits().Bytes)
+				return nil, reject(ReasonTooLarge, "form: %w", err)
 			}
 			return nil, reject(ReasonBinding, "form is malformed")
 		}
