@@ -1,6 +1,7 @@
 package localapi_test
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -126,6 +127,14 @@ func TestAbuseIsRefused(t *testing.T) {
 		{"body over 1 MiB", body(signBodyOf(make([]byte, 1<<20), "x.pdf"), post()), 413, "document_too_large", true},
 		{"L-31 digest of other bytes", body(strings.Replace(signBody(), `"value":"`, `"value":"A`, 1), post()), 400, "request_invalid", true},
 		{"L-31 SHA-1", body(strings.Replace(signBody(), `"SHA-256"`, `"SHA-1"`, 1), post()), 400, "request_invalid", true},
+		{"L-31 digest too short", body(strings.Replace(signBody(), `"value":"`, `"value":"AAAA","x":"`, 1), post()), 400, "request_invalid", true},
+		{"L-31 empty digest", body(strings.Replace(signBody(), `"value":"`, `"value":"","x":"`, 1), post()), 400, "request_invalid", true},
+		{"L-31 algorithm that is none", body(strings.Replace(signBody(), `"SHA-256"`, `"NONE"`, 1), post()), 400, "request_invalid", true},
+		{"L-31 no algorithm", body(strings.Replace(signBody(), `"SHA-256"`, `""`, 1), post()), 400, "request_invalid", true},
+		{"L-11 token as cookie", func(b *bench, token string) message {
+			m := post("Authorization", "", "Cookie", "token="+token)(b, token)
+			return m
+		}, 401, "token_invalid", true},
 		{"L-30 digest only", body(strings.Replace(signBody(), `"inline"`, `"none"`, 1), post()), 422, "format_unsupported", true},
 		{"size that does not fit", body(strings.Replace(signBody(), `"size":`, `"size":1`, 1), post()), 400, "digest_mismatch", true},
 		{"P-50 page 0", body(strings.Replace(signBody(), `"level":"B-B"`, `"level":"B-B","visible":{"page":0,"rect":[0,0,10,10]}`, 1), post()), 400, "request_invalid", true},
@@ -281,7 +290,10 @@ func TestOddFramingIsRefused(t *testing.T) {
 		{"HTTP/1.0 without Host", "GET /v1/info HTTP/1.0\r\n\r\n", "421"},
 		{"L-18 length and chunks", "POST /v1/pairings HTTP/1.1\r\n" + host + "Origin: " + bank + "\r\nContent-Type: application/json\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
 		{"L-18 chunks", "POST /v1/pairings HTTP/1.1\r\n" + host + "Origin: " + bank + "\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
-		{"two lengths", "POST /v1/pairings HTTP/1.1\r\n" + host + "Origin: " + bank + "\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "400"},
+		{"L-18 folded header", "GET /v1/info HTTP/1.1\r\n" + host + "Origin: https://a.example\r\n b\r\nConnection: close\r\n\r\n", "403"},
+		{"L-18 blank before the colon", "GET /v1/info HTTP/1.1\r\n" + host + "Origin : " + bank + "\r\nConnection: close\r\n\r\n", "400"},
+		{"L-18 bare line feed in a value", "GET /v1/info HTTP/1.1\r\n" + host + "X: a\nOrigin: " + bank + "\r\nConnection: close\r\n\r\n", "403"},
+		{"L-18 two lengths", "POST /v1/pairings HTTP/1.1\r\n" + host + "Origin: " + bank + "\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "400"},
 		{"two Origins", "GET /v1/info HTTP/1.1\r\n" + host + "Origin: " + bank + "\r\nOrigin: " + lab + "\r\nConnection: close\r\n\r\n", "403"},
 		{"control in a value", "GET /v1/info HTTP/1.1\r\n" + host + "Origin: https://bank\x0b.es\r\nConnection: close\r\n\r\n", "400"},
 		{"L-19 giant header", "GET /v1/info HTTP/1.1\r\n" + host + "X: " + strings.Repeat("a", 40<<10) + "\r\n\r\n", "431"},
@@ -289,6 +301,50 @@ func TestOddFramingIsRefused(t *testing.T) {
 	} {
 		if got := b.raw(row.text); !strings.HasPrefix(got, "HTTP/1.1 "+row.want) && !strings.HasPrefix(got, "HTTP/1.0 "+row.want) {
 			t.Errorf("%s: %.60q, want %s", row.name, got, row.want)
+		}
+	}
+}
+
+// L-04, L-20: no page gets a WebSocket, not one that is paired either.
+func TestNobodyGetsAWebSocket(t *testing.T) {
+	b := newBench(t)
+	token := b.token(bank, origins.ScopeSign)
+	got := b.raw("GET /v1/info HTTP/1.1\r\nHost: " + b.addr() + "\r\nOrigin: " + bank + "\r\nAuthorization: Bearer " + token +
+		"\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 ") || strings.HasPrefix(got, "HTTP/1.1 101") || strings.Contains(got, "Sec-Websocket-Accept") {
+		t.Errorf("got %.60q", got)
+	}
+}
+
+// L-19: who sends a header that never ends, or nothing at all, is left, and
+// others are served meanwhile.
+func TestSlowClientsAreLeft(t *testing.T) {
+	b := newBench(t)
+	token := b.token(bank, origins.ScopeSign)
+	var slow []net.Conn
+	for _, text := range []string{
+		"GET /v1/info HTTP/1.1\r\nHost: " + b.addr() + "\r\nX: ",
+		"", // says nothing at all
+	} {
+		conn, err := net.Dial("tcp", b.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, conn)
+	}
+	if a := b.send(message{method: "GET", path: "/v1/info", header: page(bank, token)}); a.status != 200 {
+		t.Errorf("another page: %d", a.status)
+	}
+	for i, conn := range slow {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); err != nil {
+			t.Errorf("client %d still has its connection after a minute: %v", i, err)
 		}
 	}
 }
