@@ -1,6 +1,7 @@
 package facturae
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -57,9 +58,9 @@ func Check(src io.Reader, limits xmltext.Limits) (*Invoice, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{reader: xmltext.NewReader(src, xmltext.Options{Limits: limits}), versions: all}
+	c, reader := &checker{versions: all}, xmltext.NewReader(src, xmltext.Options{Limits: limits})
 	for {
-		t, err := c.reader.Next()
+		t, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			return &c.invoice, nil
 		}
@@ -74,14 +75,23 @@ func Check(src io.Reader, limits xmltext.Limits) (*Invoice, error) {
 
 // checker follows an invoice through its grammar.
 type checker struct {
-	reader   *xmltext.Reader
 	versions []*grammar
 	grammar  *grammar
 	invoice  Invoice
 	open     []level
 	skipping int // depth of an element whose content is not ours
-	text     strings.Builder
+	text     []byte
+	// sound are values that were found good, each behind the name of its type: units,
+	// rates and codes are the same in most lines of an invoice.
+	sound map[string]bool
+	key   []byte
 }
+
+// maxSound bounds what is remembered, in values of 64 bytes at most.
+const (
+	maxSound      = 4096
+	maxSoundValue = 64
+)
 
 // level is an open element.
 type level struct {
@@ -141,7 +151,7 @@ func (c *checker) start(t *xmltext.Token) error {
 	if err := c.attributes(t); err != nil {
 		return err
 	}
-	c.text.Reset()
+	c.text = c.text[:0]
 	return nil
 }
 
@@ -175,13 +185,13 @@ func (c *checker) characters(t *xmltext.Token) error {
 		return nil
 	}
 	if c.open[len(c.open)-1].model == nil {
-		if c.text.Len()+len(t.Data) > 1<<20 {
+		if len(c.text)+len(t.Data) > 1<<20 {
 			return c.wrong(t, "more than a megabyte of text")
 		}
-		c.text.Write(t.Data)
+		c.text = append(c.text, t.Data...)
 		return nil
 	}
-	if strings.Trim(string(t.Data), " \t\r\n") != "" {
+	if len(bytes.TrimLeft(t.Data, " \t\r\n")) > 0 {
 		return c.wrong(t, "text where elements are expected")
 	}
 	return nil
@@ -202,15 +212,27 @@ func (c *checker) end(t *xmltext.Token) error {
 
 // value checks the text of an element with a simple type.
 func (c *checker) value(l level) string {
-	text := c.text.String()
-	c.text.Reset()
+	defer func() { c.text = c.text[:0] }()
 	if l.name == "InvoiceIssuerType" {
-		c.invoice.Issuer = text
+		c.invoice.Issuer = string(c.text)
 	}
+	c.key = append(append(append(c.key[:0], l.kind...), 0), c.text...)
+	if c.sound[string(c.key)] {
+		return ""
+	}
+	problem, text := "", string(c.text)
 	if s := c.grammar.simple[l.kind]; s != nil {
-		return s.check(text)
+		problem = s.check(text)
+	} else {
+		problem = checkBase(l.kind, strings.Trim(text, " \t\r\n"))
 	}
-	return checkBase(l.kind, strings.Trim(text, " \t\r\n"))
+	if problem == "" && len(text) <= maxSoundValue {
+		if c.sound == nil || len(c.sound) == maxSound {
+			c.sound = make(map[string]bool)
+		}
+		c.sound[string(c.key)] = true
+	}
+	return problem
 }
 
 // checkBase checks a value of a type of XML Schema, without the white space

@@ -3,7 +3,6 @@ package facturae
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"time"
 
@@ -144,19 +143,26 @@ const (
 // format wants beyond XAdES is told in findings and leaves the verdict, which is
 // about the signature, as it is.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, o xades.VerifyOptions) (*signing.Report, error) {
+	all, err := versions()
+	if err != nil {
+		return nil, err
+	}
+	// The schema is followed along with the signature: reading takes longer than both.
+	c := &checker{versions: all}
+	var departs error
+	o.Watch = func(t *xmltext.Token) {
+		if departs == nil {
+			departs = c.token(t)
+		}
+	}
 	r, err := xades.Verify(ctx, src, size, o)
 	if err != nil {
 		return nil, err
 	}
 	r.Format = signing.FacturaE
 	warn := func(code, text string) { r.Warnings = append(r.Warnings, signing.Finding{Code: code, Text: text}) }
-	_, err = Check(&reader{ctx: ctx, in: io.NewSectionReader(src, 0, size)}, o.Limits)
-	var schema *SchemaError
-	switch {
-	case errors.As(err, &schema):
-		warn(findSchema, schema.Error())
-	case err != nil:
-		return nil, err
+	if departs != nil {
+		warn(findSchema, departs.Error())
 	}
 	if len(r.Signatures) > 1 {
 		warn(findWhole, "the invoice has several signatures, which the format does not allow")

@@ -42,6 +42,9 @@ type VerifyOptions struct {
 	// identifiers.
 	Limits       xmltext.Limits
 	IDAttributes []string
+	// Watch is shown each token of the document once, in its order, for formats that
+	// have rules beyond the signature. It may keep none of its bytes.
+	Watch func(*xmltext.Token)
 }
 
 // Verify examines every signature of an XML document, countersignatures too, in
@@ -49,7 +52,7 @@ type VerifyOptions struct {
 // at all: *xmltext.Error, xmldsig.ErrLimit, or an error of src. A bad signature is
 // no error but a verdict.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*signing.Report, error) {
-	doc, err := xmldsig.Open(ctx, src, size, xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, Resolver: o.Resolver, XPointer: true})
+	doc, err := xmldsig.Open(ctx, src, size, xmldsig.Options{Limits: o.Limits, IDAttributes: o.IDAttributes, Resolver: o.Resolver, XPointer: true, Watch: o.Watch})
 	if err != nil {
 		return nil, err
 	}

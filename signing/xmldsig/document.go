@@ -34,6 +34,9 @@ type Options struct {
 	ExpectIn string
 	// Copy takes the bytes of the document as the first pass reads them.
 	Copy io.Writer
+	// Watch is shown each token of the document as the first pass reads it, and may
+	// keep none of its bytes.
+	Watch func(*xmltext.Token)
 	// Growing is for a document that is being written: the source waits for what is
 	// still to come and says io.EOF where it ends. The size that Open is given is
 	// then the largest.

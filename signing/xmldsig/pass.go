@@ -203,6 +203,9 @@ func (p *pass) run() error {
 			}
 			return err
 		}
+		if p.survey && p.d.opts.Watch != nil {
+			p.d.opts.Watch(t)
+		}
 		if t.Kind == xmltext.StartElement && len(p.byID) > 0 {
 			p.identify(t)
 		}
