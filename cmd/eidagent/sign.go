@@ -12,6 +12,7 @@ import (
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
@@ -150,6 +151,11 @@ func (c *signCommand) one(p *program, service *desktop.Service, open *passwords,
 	var password []byte
 	if j.format == signing.PAdES {
 		if password, err = open.of(p.ctx, c.Files[0]); err != nil {
+			return err
+		}
+	}
+	if c.Force {
+		if _, err := outfile.Sweep(j.out); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,7 @@ func Create(out string, mode fs.FileMode, overwrite bool, sources ...fs.FileInfo
 		if err != nil {
 			return nil, outputError(err)
 		}
+		claim(temp)
 		f.File, f.temp = temp, temp.Name()
 	}
 	return f, nil

@@ -199,3 +199,26 @@ func TestPlaceInNoGroup(t *testing.T) {
 	}
 	holds(t, folder, "a=x")
 }
+
+// What a killed program left goes, what somebody still writes stays, and so does what
+// only looks alike.
+func TestSweep(t *testing.T) {
+	folder := t.TempDir()
+	out := filepath.Join(folder, "out")
+	write(t, filepath.Join(folder, ".out.123.part"), "left")
+	write(t, filepath.Join(folder, ".out.part"), "")
+	write(t, filepath.Join(folder, ".out.x1.part"), "")
+	write(t, filepath.Join(folder, ".other.123.part"), "")
+	f := begin(t, out, "", true)
+	n, err := outfile.Sweep(out)
+	if err != nil || n != 1 {
+		t.Errorf("%d were swept, %v", n, err)
+	}
+	if err := f.Place(t.Context()); err != nil {
+		t.Errorf("the one under way: %v", err)
+	}
+	holds(t, folder, ".other.123.part=", ".out.part=", ".out.x1.part=", "out=")
+	if n, err := outfile.Sweep(filepath.Join(folder, "none", "out")); n != 0 || err != nil {
+		t.Errorf("no folder: %d, %v", n, err)
+	}
+}
