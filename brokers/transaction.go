@@ -227,6 +227,40 @@ func (t *Transaction) RelayState() string {
 	return t.Departure.Request.RelayState
 }
 
+// Awaits says which answer the login waits for: a hash of the relay state and the
+// upstream; the zero hash is none.
+func (t *Transaction) Awaits() Hash {
+	relayState := t.RelayState()
+	if relayState == "" {
+		return Hash{}
+	}
+	return awaited(t.Upstream, relayState)
+}
+
+// awaited hashes what an answer names. The separator is in no ID of an upstream.
+func awaited(upstream, relayState string) Hash { return HashOf(upstream + "\x00" + relayState) }
+
+// Answer is what an upstream sent a browser back with, before anything of it is checked.
+type Answer struct {
+	// RelayState is not empty; Upstream is the ID.
+	RelayState, Upstream string
+	// Browser is the hash of the browser's cookie; the zero hash if it is not known yet.
+	Browser Hash
+	Now     time.Time
+}
+
+// Awaited is what the login must wait for that this answers.
+func (a *Answer) Awaited() Hash { return awaited(a.Upstream, a.RelayState) }
+
+// Fits reports whether a login awaits the answer, in this browser if that is known.
+func (a *Answer) Fits(t *Transaction) bool {
+	return t.Awaits() == a.Awaited() && (a.Browser == Hash{} || a.Browser == t.BrowserHash)
+}
+
+// TakenUp is the login whose answer was taken up at a time: from Departed on to
+// Returning.
+func (t *Transaction) TakenUp(at time.Time) { t.State, t.UpdatedAt = Returning, at }
+
 // NewRelayState makes the handle of a departure: it finds its login, and the
 // random part makes it another one for every departure.
 func (t *Transaction) NewRelayState(random string) string { return t.ID + "." + random }

@@ -29,6 +29,8 @@ func TestStore(t *testing.T, empty func(*testing.T) Store) {
 		{"a transaction is found until it expires", transactionLives},
 		{"of many who advance one does", advanceOnce},
 		{"an old revision cannot advance", advanceOldRevision},
+		{"of many who bring an answer one takes it up, where all fits", takeUpOnce},
+		{"what was taken up goes on from there", takenUpGoesOn},
 		{"a code is issued with the step or not at all", issueCode},
 		{"a login that was never kept gets one code, or nothing", issueUnkept},
 		{"of many who redeem a code one does (O-14)", redeemOnce},
@@ -154,6 +156,78 @@ func advanceOldRevision(t *testing.T, s Store) {
 	// Same state, but somebody departed anew in between.
 	wantErr(t, s.Advance(ctx, departed("a", "third"), brokers.Departed), brokers.ErrConflict)
 	must(t, s.Advance(ctx, again, brokers.Departed))
+}
+
+// answerTo is the answer that departed awaits.
+func answerTo(id string) brokers.Answer {
+	return brokers.Answer{RelayState: id + ".secret", Upstream: "fake", Now: noon().Add(time.Second)}
+}
+
+func takeUpOnce(t *testing.T, s Store) {
+	ctx := context.Background()
+	for _, id := range []string{"a", "b"} {
+		tx := departed(id, id+".secret")
+		tx.BrowserHash = brokers.HashOf("browser of " + id)
+		must(t, s.SaveTransaction(ctx, tx))
+	}
+	for name, change := range map[string]func(*brokers.Answer){
+		"another relay state": func(a *brokers.Answer) { a.RelayState = "a.guess" },
+		"another login's":     func(a *brokers.Answer) { a.RelayState = "b.secre" },
+		"no login's":          func(a *brokers.Answer) { a.RelayState = "c.secret" },
+		"another upstream's":  func(a *brokers.Answer) { a.Upstream = "other" },
+		"another browser's":   func(a *brokers.Answer) { a.Browser = brokers.HashOf("browser of b") },
+		"too late":            func(a *brokers.Answer) { a.Now = noon().Add(time.Minute) },
+	} {
+		a := answerTo("a")
+		change(&a)
+		if _, err := s.TakeUp(ctx, a); !errors.Is(err, brokers.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	untouched, err := s.Transaction(ctx, "a", noon())
+	must(t, err)
+	if untouched.State != brokers.Departed {
+		t.Errorf("touched: %+v", untouched)
+	}
+	for id, browser := range map[string]brokers.Hash{"a": {}, "b": brokers.HashOf("browser of b")} {
+		oneWinner(t, race(8, func(int) error {
+			a := answerTo(id)
+			a.Browser = browser
+			got, err := s.TakeUp(ctx, a)
+			if err == nil && (got.ID != id || got.State != brokers.Returning || !got.UpdatedAt.Equal(a.Now) || got.Departure == nil) {
+				err = fmt.Errorf("took up %+v", got)
+			}
+			return err
+		}), brokers.ErrNotFound)
+	}
+}
+
+func takenUpGoesOn(t *testing.T, s Store) {
+	ctx := context.Background()
+	stale := departed("a", "a.secret")
+	must(t, s.SaveTransaction(ctx, stale))
+	taken, err := s.TakeUp(ctx, answerTo("a"))
+	must(t, err)
+	found, err := s.Transaction(ctx, "a", noon())
+	must(t, err)
+	if found.State != brokers.Returning || !found.UpdatedAt.Equal(noon().Add(time.Second)) || found.Revision != taken.Revision {
+		t.Errorf("found %+v, took up %+v", found, taken)
+	}
+	wantErr(t, s.Advance(ctx, stale, brokers.Departed), brokers.ErrConflict)
+	// Another departure awaits another answer.
+	taken.State = brokers.Choosing
+	must(t, s.Advance(ctx, taken, brokers.Returning))
+	wantErr(t, s.Advance(ctx, found, brokers.Returning), brokers.ErrConflict)
+	taken.State, taken.Departure = brokers.Departed, &brokers.Departure{Request: brokers.AuthenticationRequest{RelayState: "a.again"}}
+	must(t, s.Advance(ctx, taken, brokers.Choosing))
+	_, err = s.TakeUp(ctx, answerTo("a"))
+	wantErr(t, err, brokers.ErrNotFound)
+	again, err := s.TakeUp(ctx, brokers.Answer{RelayState: "a.again", Upstream: "fake", Now: noon().Add(2 * time.Second)})
+	must(t, err)
+	again.State = brokers.Completed
+	must(t, s.IssueCode(ctx, &brokers.Issuing{Login: again, From: brokers.Returning, Code: brokers.HashOf("code"), Grant: grant("a")}))
+	_, err = s.TakeUp(ctx, brokers.Answer{RelayState: "a.again", Upstream: "fake", Now: noon()})
+	wantErr(t, err, brokers.ErrNotFound)
 }
 
 func authenticated(id string) *brokers.Transaction {

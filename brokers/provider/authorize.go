@@ -276,7 +276,7 @@ func (p *Provider) parseHints(c *Client, params parameters, request *brokers.Aut
 // single one is not shown but taken.
 func (p *Provider) begin(w http.ResponseWriter, r *http.Request, c *Client, t *brokers.Transaction, offers []offer) {
 	now := p.cfg.Now()
-	id, err := p.random(16)
+	id, err := p.name(now)
 	if err != nil {
 		p.broken(w, r, "beginning login", err, nil)
 		return

@@ -390,8 +390,11 @@ func TestWaitingForTheAnswer(t *testing.T) {
 	if a := b.get(resume); a.StatusCode != http.StatusOK || !strings.Contains(a.body, `http-equiv="refresh"`) {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-	if a := b.get(callback); a.StatusCode != http.StatusBadRequest {
-		t.Errorf("the same answer again while it is checked: %d", a.StatusCode)
+	if to := b.get(callback).location(t).String(); to != resume {
+		t.Errorf("the same answer again while it is checked leads to %s", to)
+	}
+	if a := newBrowser(t).get(callback); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("the same answer in another browser while it is checked: %d", a.StatusCode)
 	}
 	r.clock.Add(2 * time.Minute)
 	if to := b.get(b.get(resume).location(t).String()).location(t); !strings.HasPrefix(to.Path, "/login/") {

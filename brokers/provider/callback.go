@@ -30,13 +30,9 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, upstream, http.StatusRequestEntityTooLarge, "too_large", nil)
 		return
 	}
-	t, reason, err := p.awaited(r, upstream)
+	relayState, reason, err := correlate(r, upstream)
 	if reason != "" {
 		p.misdelivered(w, r, upstream, reason, err)
-		return
-	}
-	if err != nil {
-		p.fault(w, r, "loading login", err, nil)
 		return
 	}
 	leave, err := p.enter(upstream)
@@ -45,20 +41,18 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	from, err := t.Step(brokers.Returning, p.cfg.Now())
-	if err == nil {
-		err = p.cfg.Store.Advance(r.Context(), t, from)
-	}
-	if errors.Is(err, brokers.ErrConflict) {
+	t, reason, err := p.takeUp(r, upstream, relayState)
+	switch {
+	case errors.Is(err, brokers.ErrConflict):
 		// The same answer twice at once: the other request checks it.
-		seeOther(w, r, p.url("resume", t.ID))
-		return
-	}
-	if err != nil {
+		seeOther(w, r, p.url("resume", brokers.RelayedID(relayState)))
+	case err != nil:
 		p.fault(w, r, "taking up answer", err, nil)
-		return
+	case reason != "":
+		p.refuse(w, r, upstream, http.StatusBadRequest, reason, nil)
+	default:
+		p.finish(w, r, upstream, t)
 	}
-	p.finish(w, r, upstream, t)
 }
 
 // misdelivered refuses an answer that no login awaits; err says how it came, if that was
@@ -79,26 +73,68 @@ func (p *Provider) misdelivered(w http.ResponseWriter, r *http.Request, upstream
 	p.refuse(w, r, upstream, status, reason, nil)
 }
 
-// awaited finds the login that awaits this answer. A reason means that there is
-// none, and that no login was touched; err with it is what Correlate said.
-func (p *Provider) awaited(r *http.Request, upstream brokers.Upstream) (t *brokers.Transaction, reason string, err error) {
-	relayState, err := upstream.Correlate(r)
+// correlate reads which login an answer is for. A reason means that it is for none; err
+// with it is what Correlate said.
+func correlate(r *http.Request, upstream brokers.Upstream) (relayState, reason string, err error) {
+	relayState, err = upstream.Correlate(r)
 	switch {
 	case err != nil:
-		return nil, "unsolicited", err
+		return "", "unsolicited", err
 	case relayState == "" || len(relayState) > maxRelayState:
-		return nil, "relay_state", nil
+		return "", "relay_state", nil
 	}
+	return relayState, "", nil
+}
+
+// takeUp takes up the answer that a login awaits, once. A reason means that none does,
+// and that no login was touched; ErrConflict that it was taken up before.
+func (p *Provider) takeUp(r *http.Request, upstream brokers.Upstream, relayState string) (*brokers.Transaction, string, error) {
+	answer := brokers.Answer{RelayState: relayState, Upstream: upstream.ID(), Now: p.cfg.Now()}
+	known := r.Method != http.MethodGet
+	if !known {
+		var secret string
+		if secret, known = p.cookie(r, loginCookie+brokers.RelayedID(relayState)); known {
+			answer.Browser = brokers.HashOf(secret)
+		}
+	}
+	if known {
+		t, err := p.cfg.Store.TakeUp(r.Context(), answer)
+		if !errors.Is(err, brokers.ErrNotFound) {
+			return t, "", err
+		}
+	}
+	// Why not? A login that departed before an update of the program may await it, too.
+	t, reason, err := p.awaited(r, upstream, relayState)
+	if reason != "" || err != nil {
+		return nil, reason, err
+	}
+	from, err := t.Step(brokers.Returning, answer.Now)
+	if err == nil {
+		err = p.cfg.Store.Advance(r.Context(), t, from)
+	}
+	return t, "", err
+}
+
+// awaited finds the login that awaits this answer. A reason means that there is
+// none, ErrConflict that the answer is being checked.
+func (p *Provider) awaited(r *http.Request, upstream brokers.Upstream, relayState string) (t *brokers.Transaction, reason string, err error) {
 	t, err = p.cfg.Store.Transaction(r.Context(), brokers.RelayedID(relayState), p.cfg.Now())
 	switch {
-	case errors.Is(err, brokers.ErrNotFound), err == nil && !brokers.HashOf(relayState).Matches(t.RelayState()):
+	case errors.Is(err, brokers.ErrNotFound):
 		return nil, "unsolicited", nil
 	case err != nil:
 		return nil, "", err
+	}
+	checked := t.State == brokers.Returning && t.Departure != nil && brokers.HashOf(relayState).Matches(t.Departure.Request.RelayState)
+	switch {
+	case !checked && !brokers.HashOf(relayState).Matches(t.RelayState()):
+		return nil, "unsolicited", nil
 	case t.Upstream != upstream.ID():
 		return nil, "mixed_up", nil
 	case r.Method == http.MethodGet && !p.sameBrowser(r, t):
 		return nil, "foreign_browser", nil
+	case checked:
+		return nil, "", brokers.ErrConflict
 	}
 	return t, "", nil
 }

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -341,4 +343,28 @@ func TestLoginExpires(t *testing.T) {
 		t.Errorf("status %d", a.StatusCode)
 	}
 	r.wantAudit(t, "upstream.rejected/unsolicited")
+}
+
+// departedBefore is a store whose logins departed before the program was updated, when
+// nothing was noted of the answer that they await.
+type departedBefore struct{ provider.Store }
+
+func (departedBefore) TakeUp(context.Context, brokers.Answer) (*brokers.Transaction, error) {
+	return nil, brokers.ErrNotFound
+}
+
+// Who was at the upstream during an update gets in, once.
+func TestCallbackOfLoginBeforeAnUpdate(t *testing.T) {
+	r := newRig(t, options{store: departedBefore{store.NewMemory()}})
+	b := newBrowser(t)
+	callback := r.callback(r.authorize(b).location(t))
+	if a := newBrowser(t).get(callback); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("in another browser: %s", a.Status)
+	}
+	if to := b.back(r, callback).location(t); to.Query().Get("code") == "" {
+		t.Errorf("led to %s", to)
+	}
+	if a := b.get(callback); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("a second time: %s", a.Status)
+	}
 }

@@ -31,7 +31,7 @@ func (p *Provider) leaveUpstreams(w http.ResponseWriter, r *http.Request, langua
 	if l.client != nil {
 		t.Request.ClientID = l.client.ID
 	}
-	id, idErr := p.random(16)
+	id, idErr := p.name(now)
 	secret, secretErr := p.random(32)
 	if err := errors.Join(idErr, secretErr); err != nil {
 		p.cfg.Log.ErrorContext(r.Context(), "logout was not begun", "error", err)

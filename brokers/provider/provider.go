@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,10 @@ type Transactions interface {
 	// Advance stores t, if what is stored is at state from and at t's revision;
 	// otherwise ErrConflict. It increments t.Revision.
 	Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) error
+	// TakeUp moves the login that awaits this answer, in this browser if that is known,
+	// from Departed on to Returning and loads it: of many who bring the answer one. Where
+	// anything does not fit it is ErrNotFound, and nothing is touched.
+	TakeUp(ctx context.Context, a brokers.Answer) (*brokers.Transaction, error)
 }
 
 // Grants are the verbs on codes and tokens.
@@ -487,6 +492,19 @@ func (p *Provider) random(n int) (string, error) {
 		return "", fmt.Errorf("reading randomness: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// name is a handle for a record. It begins with the time, in the order of its letters,
+// so that an index grows at its end and logins at once share its pages; what nobody
+// guesses are 120 random bits.
+func (p *Provider) name(now time.Time) (string, error) {
+	const letters = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz" // as they sort
+	b := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli())<<16)[:6]
+	b = append(b, make([]byte, 15)...)
+	if _, err := io.ReadFull(p.cfg.Rand, b[6:]); err != nil {
+		return "", fmt.Errorf("reading randomness: %w", err)
+	}
+	return base64.NewEncoding(letters).EncodeToString(b), nil // 28 letters, without padding
 }
 
 // Purge removes what has expired, in small batches, until ctx ends.

@@ -68,7 +68,7 @@ func (p *Provider) freshSession(r *http.Request, event *brokers.AuthenticationEv
 			return nil, fmt.Errorf("ending earlier session: %w", err)
 		}
 	}
-	id, err := p.random(16)
+	id, err := p.name(now)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (p *Provider) reuse(w http.ResponseWriter, r *http.Request, c *Client, requ
 	if event == nil {
 		return false
 	}
-	id, err := p.random(16)
+	id, err := p.name(now)
 	if err != nil {
 		p.fault(w, r, "beginning login", err, nil)
 		return true

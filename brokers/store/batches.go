@@ -110,18 +110,28 @@ func (b *batches) run(ctx context.Context) {
 		case <-b.closing:
 			return
 		}
-		runtime.Gosched() // who is about to write may come along
+		batch = b.gather(batch)
+		b.perform(ctx, batch)
+		b.log.wrote(ctx, b.conn, len(batch))
+	}
+}
+
+// gather adds who is about to write to a batch, round by round until nobody comes along.
+// Where there is nothing else to do a round takes no time.
+func (b *batches) gather(batch []*batched) []*batched {
+	for came := true; came; {
+		runtime.Gosched()
+		came = false
 		for more := true; more && len(batch) < maxBatch; {
 			select {
 			case w := <-b.queue:
-				batch = append(batch, w)
+				batch, came = append(batch, w), true
 			default:
 				more = false
 			}
 		}
-		b.perform(ctx, batch)
-		b.log.wrote(ctx, b.conn, len(batch))
 	}
+	return batch
 }
 
 func (b *batches) statement(name string) *sql.Stmt { return b.statements[name] }

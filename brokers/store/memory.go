@@ -56,7 +56,17 @@ type memoryTransaction struct {
 	revision  int
 	data      []byte
 	expiresAt time.Time
+	takenAt   time.Time     // when its answer was taken up; zero before
 	place     *list.Element // once it is over
+}
+
+// decode reads the record, and what happened since it was written.
+func (t *memoryTransaction) decode() (*brokers.Transaction, error) {
+	found, err := decode[brokers.Transaction](t.data)
+	if err == nil && t.state == brokers.Returning && found.State == brokers.Departed {
+		found.TakenUp(t.takenAt)
+	}
+	return found, err
 }
 
 // memoryReceipt is a blob that may go.
@@ -129,16 +139,36 @@ func (m *Memory) SaveTransaction(_ context.Context, t *brokers.Transaction) erro
 func (m *Memory) Transaction(_ context.Context, id string, now time.Time) (*brokers.Transaction, error) {
 	m.mu.Lock()
 	m.at(now)
-	row, ok := m.transactions[id]
-	var data []byte
-	if ok && now.Before(row.expiresAt) {
-		data = row.data
+	var row memoryTransaction
+	if found, ok := m.transactions[id]; ok && now.Before(found.expiresAt) {
+		row = *found
 	}
 	m.mu.Unlock()
-	if data == nil {
+	if row.data == nil {
 		return nil, brokers.ErrNotFound
 	}
-	return decode[brokers.Transaction](data)
+	return row.decode()
+}
+
+// TakeUp takes up the answer that a login awaits, once.
+func (m *Memory) TakeUp(_ context.Context, a brokers.Answer) (*brokers.Transaction, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at(a.Now)
+	row := m.transactions[brokers.RelayedID(a.RelayState)]
+	if row == nil || row.state != brokers.Departed || !a.Now.Before(row.expiresAt) {
+		return nil, brokers.ErrNotFound
+	}
+	t, err := row.decode()
+	if err != nil {
+		return nil, err
+	}
+	if !a.Fits(t) {
+		return nil, brokers.ErrNotFound
+	}
+	row.state, row.takenAt = brokers.Returning, a.Now
+	t.TakenUp(a.Now)
+	return t, nil
 }
 
 // Advance stores t if the stored one is still at from and at t's revision.

@@ -39,7 +39,7 @@ func OpenPostgres(ctx context.Context, connection string, connections int, optio
 	p := &Postgres{&database{
 		dialect: dialect{
 			numbered: true, skipLocked: "FOR UPDATE SKIP LOCKED", share: "FOR SHARE", unique: postgresUnique, compound: true,
-			lazily: "RETURNING set_config('synchronous_commit', 'off', true)", // for this transaction only
+			lazily: "RETURNING set_config('synchronous_commit', 'off', true)", asynchronous: "set_config('synchronous_commit', 'off', true)", // for this transaction only
 		},
 		reader: db, statements: map[string]*sql.Stmt{},
 	}}

@@ -80,18 +80,27 @@ func (d *database) sealTransaction(t *brokers.Transaction, revision int) ([]byte
 	return d.sealBytes(data, "transactions.data", []byte(t.ID), revision)
 }
 
-// openTransaction reads a row of revision and data.
-func (d *database) openTransaction(ctx context.Context, row *sql.Row, id string) (*brokers.Transaction, error) {
-	var revision int
-	var data []byte
-	if err := row.Scan(&revision, &data); err != nil {
-		return nil, missing(err)
-	}
-	data, err := d.unsealBytes(ctx, data, "transactions.data", []byte(id), revision)
+// transactionRow is what is kept of a login.
+type transactionRow struct {
+	state    string
+	revision int
+	// takenAt is when its answer was taken up, in Unix milliseconds.
+	takenAt sql.NullInt64
+	data    []byte
+}
+
+// openTransaction decrypts and decodes a login. What its columns say beyond the record
+// is only that its answer was taken up.
+func (d *database) openTransaction(ctx context.Context, row transactionRow, id string) (*brokers.Transaction, error) {
+	data, err := d.unsealBytes(ctx, row.data, "transactions.data", []byte(id), row.revision)
 	if err != nil {
 		return nil, err
 	}
-	return decode[brokers.Transaction](data)
+	t, err := decode[brokers.Transaction](data)
+	if err == nil && t.State == brokers.Departed && row.state == string(brokers.Returning) {
+		t.TakenUp(time.UnixMilli(row.takenAt.Int64))
+	}
+	return t, err
 }
 
 // one reads the blob of a single row, whose key the caller knows.

@@ -24,6 +24,8 @@ type dialect struct {
 	// lazily lets a commit be acknowledged before it is on the disk: for rows that a
 	// login under way can do without.
 	lazily string
+	// asynchronous is the same as a value to return.
+	asynchronous string
 	// readFirst reads beside the one writer what a writing would otherwise return.
 	readFirst bool
 	// compound statements change several tables at once.
@@ -65,7 +67,7 @@ const (
 
 // text puts the dialect's words into a statement.
 func (d dialect) text(statement string) string {
-	statement = strings.NewReplacer("{skip locked}", d.skipLocked, "{share}", d.share, "{lazily}", d.lazily).Replace(statement)
+	statement = strings.NewReplacer("{skip locked}", d.skipLocked, "{share}", d.share, "{lazily}", d.lazily, "{asynchronous}", d.asynchronous).Replace(statement)
 	if !d.numbered {
 		return statement
 	}
@@ -166,13 +168,69 @@ func (d *database) SaveTransaction(ctx context.Context, t *brokers.Transaction) 
 	if err != nil {
 		return err
 	}
-	_, err = d.exec(ctx, "save transaction", t.ID, string(t.State), t.Revision, data, millis(t.ExpiresAt))
+	_, err = d.exec(ctx, "save transaction", t.ID, string(t.State), t.Revision, data, millis(t.ExpiresAt), hashed(t.Awaits()), hashed(t.BrowserHash))
 	return d.instead(err, brokers.ErrConflict)
 }
 
 // Transaction loads a transaction that has not expired.
 func (d *database) Transaction(ctx context.Context, id string, now time.Time) (*brokers.Transaction, error) {
-	return d.openTransaction(ctx, d.statements["transaction"].QueryRowContext(ctx, id, millis(now)), id)
+	var row transactionRow
+	err := d.statements["transaction"].QueryRowContext(ctx, id, millis(now)).Scan(&row.state, &row.revision, &row.takenAt, &row.data)
+	if err != nil {
+		return nil, missing(err)
+	}
+	return d.openTransaction(ctx, row, id)
+}
+
+// TakeUp takes up the answer that a login awaits, once. The record stays as it is.
+func (d *database) TakeUp(ctx context.Context, a brokers.Answer) (*brokers.Transaction, error) {
+	if d.dialect.readFirst {
+		return d.readAndTakeUp(ctx, a)
+	}
+	id, awaited, at := brokers.RelayedID(a.RelayState), a.Awaited(), millis(a.Now)
+	name, args := "take up", []any{at, id, awaited[:], at}
+	if a.Browser != (brokers.Hash{}) {
+		name, args = "take up here", append(args, a.Browser[:])
+	}
+	row := transactionRow{state: string(brokers.Returning), takenAt: sql.NullInt64{Int64: at, Valid: true}}
+	err := d.write(ctx, single, func(ctx context.Context, statement statements) error {
+		var asynchronous string
+		return statement(name).QueryRowContext(ctx, args...).Scan(&row.revision, &row.data, &asynchronous)
+	})
+	if err != nil {
+		return nil, missing(err)
+	}
+	return d.openTransaction(ctx, row, id)
+}
+
+// readAndTakeUp reads the login beside other writings, and takes it up if it is still the
+// same.
+func (d *database) readAndTakeUp(ctx context.Context, a brokers.Answer) (*brokers.Transaction, error) {
+	t, err := d.Transaction(ctx, brokers.RelayedID(a.RelayState), a.Now)
+	if err != nil {
+		return nil, err
+	}
+	if !a.Fits(t) {
+		return nil, brokers.ErrNotFound
+	}
+	at := millis(a.Now)
+	err = changed(d.exec(ctx, "take up read", at, t.ID, t.Revision))
+	if errors.Is(err, brokers.ErrConflict) {
+		return nil, brokers.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.TakenUp(time.UnixMilli(at))
+	return t, nil
+}
+
+// hashed is a hash as a column, NULL for none.
+func hashed(h brokers.Hash) any {
+	if h == (brokers.Hash{}) {
+		return nil
+	}
+	return h[:]
 }
 
 // Advance stores t if the stored one is still at from and at t's revision.
@@ -181,7 +239,7 @@ func (d *database) Advance(ctx context.Context, t *brokers.Transaction, from bro
 	if err != nil {
 		return err
 	}
-	err = changed(d.exec(ctx, "advance lazily", string(t.State), data, t.ID, string(from), t.Revision))
+	err = changed(d.exec(ctx, "advance lazily", string(t.State), data, hashed(t.Awaits()), t.ID, string(from), t.Revision))
 	if err == nil {
 		t.Revision++
 	}

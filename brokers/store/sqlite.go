@@ -40,7 +40,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	s := &SQLite{database: &database{dialect: dialect{readFirst: true, unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
+	s := &SQLite{database: &database{dialect: dialect{readFirst: true, asynchronous: "'on'", unique: sqliteUnique}, statements: map[string]*sql.Stmt{}}}
 	for _, option := range options {
 		option(s.database)
 	}

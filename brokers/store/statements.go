@@ -2,13 +2,19 @@ package store
 
 import "strings"
 
+const takeUp = `UPDATE transactions SET state = 'returning', taken_at = ?
+	WHERE id = ? AND state = 'departed' AND awaits = ? AND expires_at > ?`
+
 // writes and reads are the statements, each with the name under which a verb
 // finds it.
 func writes() [][2]string {
 	list := [][2]string{
-		{"save transaction", `INSERT INTO transactions (id, state, revision, data, expires_at) VALUES (?, ?, ?, ?, ?) {lazily}`},
+		{"save transaction", `INSERT INTO transactions (id, state, revision, data, expires_at, awaits, browser) VALUES (?, ?, ?, ?, ?, ?, ?) {lazily}`},
 		{"advance", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ?`},
-		{"advance lazily", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ? {lazily}`},
+		{"advance lazily", `UPDATE transactions SET state = ?, revision = revision + 1, data = ?, awaits = ? WHERE id = ? AND state = ? AND revision = ? {lazily}`},
+		{"take up read", `UPDATE transactions SET state = 'returning', taken_at = ? WHERE id = ? AND state = 'departed' AND revision = ?`},
+		{"take up", takeUp + ` RETURNING revision, data, {asynchronous}`},
+		{"take up here", takeUp + ` AND browser = ? RETURNING revision, data, {asynchronous}`},
 		{"insert grant", `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) VALUES (?, ?, ?, ?, ?)`},
 		{"use pushed", `DELETE FROM pushed_requests WHERE hash = ?`},
 		{"hold session", `SELECT cookie_hash, data FROM sessions WHERE id = ? {share}`},
@@ -152,7 +158,7 @@ func issueText(login, session, part bool) string {
 
 func reads() [][2]string {
 	return [][2]string{
-		{"transaction", `SELECT revision, data FROM transactions WHERE id = ? AND expires_at > ?`},
+		{"transaction", `SELECT state, revision, taken_at, data FROM transactions WHERE id = ? AND expires_at > ?`},
 		{"grant", `SELECT data FROM grants WHERE code_hash = ?`},
 		{"first token", `SELECT code_hash, data, token_data FROM grants WHERE token_hash = ? AND token_expires_at > ? AND revoked_at IS NULL`},
 		{"further token", `SELECT g.code_hash, g.data, a.data FROM access_tokens a JOIN grants g ON g.code_hash = a.code_hash

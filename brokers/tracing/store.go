@@ -38,6 +38,12 @@ func (s *tracedStore) Transaction(ctx context.Context, id string, now time.Time)
 	return s.Store.Transaction(ctx, id, now)
 }
 
+func (s *tracedStore) TakeUp(ctx context.Context, a brokers.Answer) (t *brokers.Transaction, err error) {
+	ctx, end := s.step(ctx, "TakeUp")
+	defer func() { end(err) }()
+	return s.Store.TakeUp(ctx, a)
+}
+
 func (s *tracedStore) Advance(ctx context.Context, t *brokers.Transaction, from brokers.State) (err error) {
 	ctx, end := s.step(ctx, "Advance")
 	defer func() { end(err) }()
