@@ -10,6 +10,6 @@
 // An identifier is meant for the country that asked and may differ elsewhere, so
 // the subject key is the whole of it. It is not matched to registers.
 //
-// Left out: national dialects in front of a node, Brainpool curves, discovery of
-// nodes by their signed list.
+// Left out: national dialects in front of a node, keys of our own on Brainpool
+// curves (the node's may be), discovery of nodes by their signed list.
 package eidas

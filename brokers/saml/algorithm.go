@@ -81,7 +81,7 @@ func (m signatureMethod) usable(c *x509.Certificate, lenient Leniency) bool {
 		bits := key.N.BitLen()
 		return m.scheme != ecdsaRaw && bits >= least && bits <= maxRSABits
 	case *ecdsa.PublicKey:
-		return m.scheme == ecdsaRaw
+		return m.scheme == ecdsaRaw && key.Params().BitSize >= minCurveBits
 	}
 	return false
 }
@@ -99,6 +99,8 @@ func (m signatureMethod) verify(public crypto.PublicKey, message, value []byte) 
 		return rsa.VerifyPKCS1v15(key, m.hash, digest, value) == nil
 	case *ecdsa.PublicKey:
 		// RFC 9231 2.3.6: r and s as octet strings of the order's length, joined.
+		// Which of s and n - s is written is free there, and signers (OpenSSL, Java,
+		// cards) write either, so both verify (threat X-67).
 		size := (key.Params().N.BitLen() + 7) / 8
 		if len(value) != 2*size {
 			return false

@@ -19,8 +19,13 @@
 // Canonical XML is goxmldsig's; the rules around it and the signature values
 // (RSA, RSA-PSS, ECDSA as XML Signature writes it) are this package's own.
 //
+// Signatures verify with RSA keys and with keys on P-256, P-384 and P-521 and on the
+// Brainpool curves of 256, 384 and 512 bits, which eIDAS nodes may have. Ours are RSA
+// or on a NIST curve.
+//
 // Encryption is XML Encryption 1.1 as eIDAS 1.2 to 1.4 and DigiD 4.x use it; see
-// Decryption. Curves are those of NIST: the standard library has no Brainpool.
+// Decryption. It agrees on keys over the NIST curves alone: private keys on Brainpool
+// curves would need arithmetic that takes the same time for every key.
 //
 // Left out: attribute queries, identity-provider-initiated login, encrypted
 // attributes, logout over SOAP.

@@ -57,6 +57,8 @@ const (
 	maxDerivationInfo = 1024
 	// minRSABits follows SOG-IS and the DigiD cryptography rules.
 	minRSABits = 2048
+	// minCurveBits leaves P-224 out, which eIDAS and SOG-IS do not list.
+	minCurveBits = 256
 	// maxRSABits bounds the cost of one verification.
 	maxRSABits = 8192
 	// legacyRSABits is for judging recorded messages.

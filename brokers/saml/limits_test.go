@@ -2,10 +2,8 @@ package saml
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestLimitsOneOver builds a document at each budget and one beyond it.
@@ -46,45 +44,6 @@ func TestLimitsOneOver(t *testing.T) { // X-110, X-111, X-112
 		}
 		if _, err := parseMessage([]byte(row.build(row.limit+1)), l, Leniency{}); ReasonOf(err) != ReasonTooLarge {
 			t.Errorf("%s one over: %v, want reason %s", row.name, err, ReasonTooLarge)
-		}
-	}
-}
-
-// TestExpensiveDocuments are the ones that cost other readers seconds and
-// gigabytes (experiments E-26, E-26b, E-27).
-func TestExpensiveDocuments(t *testing.T) {
-	namespaces := func(m, d int) string {
-		var b strings.Builder
-		b.WriteString("<a")
-		for i := range m {
-			fmt.Fprintf(&b, ` xmlns:p%d="urn:u"`, i)
-		}
-		return b.String() + ">" + strings.Repeat("<x>", d) + strings.Repeat("</x>", d) + "</a>"
-	}
-	for name, document := range map[string]string{
-		"2 000 namespaces by 900 levels":  namespaces(2000, 900),
-		"20 000 namespaces by 900 levels": namespaces(20_000, 900),
-		"100 000 levels":                  strings.Repeat("<a>", 100_000),
-		"a million siblings":              "<a>" + strings.Repeat("<b/>", 1_000_000) + "</a>",
-		"20 MB of text":                   "<a>" + strings.Repeat("x", 20_000_000) + "</a>",
-		"200 000 attributes":              "<a" + strings.Repeat(` b=""`, 200_000) + "/>",
-		"20 000 CDATA sections":           "<a>" + strings.Repeat("<![CDATA[x]]>", 20_000) + "</a>",
-	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		began := time.Now()
-		_, err := ValidateResponse([]byte(document), goodExpectation())
-		took := time.Since(began)
-		runtime.ReadMemStats(&after)
-		if err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-		// The catalogue asks for 20 ms; machines that run tests are busy.
-		if took > 500*time.Millisecond {
-			t.Errorf("%s: took %s", name, took)
-		}
-		if spent := after.TotalAlloc - before.TotalAlloc; spent > 64<<20 {
-			t.Errorf("%s: allocated %d MiB", name, spent>>20)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
 // Entity is an identity provider as its metadata describes it.
@@ -260,7 +262,7 @@ func certificatesOf(key *element) []*x509.Certificate {
 			if err != nil {
 				continue
 			}
-			if c, err := x509.ParseCertificate(der); err == nil {
+			if c, err := brainpool.ParseCertificate(der); err == nil {
 				found = append(found, c)
 			}
 		}

@@ -23,8 +23,14 @@ func runXMLSec(t *testing.T, args ...string) {
 // xmlsecSigned is a message with an empty signature template that xmlsec1 fills.
 func xmlsecSigned(t *testing.T, key *testKey, method, digest, prefixes, text, id, element string) string {
 	t.Helper()
+	keyFile, certFile := key.writePEM(t, t.TempDir())
+	return xmlsecSignedBy(t, keyFile, certFile, method, digest, prefixes, text, id, element)
+}
+
+// xmlsecSignedBy is the same with key and certificate in files.
+func xmlsecSignedBy(t *testing.T, keyFile, certFile, method, digest, prefixes, text, id, element string) string {
+	t.Helper()
 	dir := t.TempDir()
-	keyFile, certFile := key.writePEM(t, dir)
 	inclusive := ""
 	if prefixes != "" {
 		inclusive = `<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="` + prefixes + `"/>`

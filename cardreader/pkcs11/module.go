@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/x509"
 	"encoding/hex"
 	json "encoding/json/v2"
 	"errors"
@@ -18,8 +17,8 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
-	"github.com/eidbridge/eidbridge/cardreader/brainpool"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
+	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
 // Module is a source of credentials. Its methods may be called from several
@@ -118,12 +117,7 @@ func (t token) inserted() cardreader.Inserted {
 		slot.PINs = []cardreader.PINStatus{t.status()}
 	}
 	for _, c := range t.Certificates {
-		parsed, err := x509.ParseCertificate(c.DER)
-		if err != nil {
-			if other, otherErr := brainpool.ParseCertificate(c.DER); otherErr == nil {
-				parsed, err = other, nil
-			}
-		}
+		parsed, err := brainpool.ParseCertificate(c.DER)
 		if err != nil {
 			slot.Err = fmt.Errorf("%w: certificate: %w", cardreader.ErrCardProtocol, err)
 			continue

@@ -376,7 +376,7 @@ func brainpoolCard(t *testing.T, inline bool) *tree {
 
 func brainpoolData(t *testing.T) (der, signature []byte) {
 	t.Helper()
-	base := filepath.Join("..", "brainpool", "testdata", "brainpoolP256r1")
+	base := filepath.Join("..", "..", "signing", "brainpool", "testdata", "brainpoolP256r1")
 	text, err := os.ReadFile(base + ".pem")
 	if err != nil {
 		t.Fatal(err)

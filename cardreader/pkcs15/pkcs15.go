@@ -12,8 +12,8 @@ import (
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/apdu"
-	"github.com/eidbridge/eidbridge/cardreader/brainpool"
 	"github.com/eidbridge/eidbridge/cardreader/iso7816"
+	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
 // Family is the name of the card family, if that is what it is.
@@ -222,11 +222,8 @@ func usages(certificate *x509.Certificate, key privateKey) []cardreader.Usage {
 }
 
 func parseCertificate(der []byte) (*x509.Certificate, error) {
-	certificate, err := x509.ParseCertificate(der)
-	if err == nil {
-		return certificate, nil
-	}
-	if certificate, err = brainpool.ParseCertificate(bytes.Clone(der)); err != nil {
+	certificate, err := brainpool.ParseCertificate(bytes.Clone(der))
+	if err != nil {
 		// The parser's words may quote the holder's name.
 		return nil, malformed("not a certificate with a key that is known")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/digid"
 	"github.com/eidbridge/eidbridge/brokers/saml"
 	"github.com/eidbridge/eidbridge/levels"
+	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
 // connect makes the DigiD upstream from its section.
@@ -162,7 +163,7 @@ func certificates(dir directory, name string) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
+		certificate, err := brainpool.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, err
 		}

@@ -285,7 +285,7 @@ func parseIssuers(raw []byte) []*x509.Certificate {
 	if block, _ := pem.Decode(raw); block != nil && block.Type == "CERTIFICATE" {
 		raw = block.Bytes
 	}
-	if c, err := x509.ParseCertificate(raw); err == nil {
+	if c, err := cms.ParseCertificate(raw); err == nil {
 		return []*x509.Certificate{c}
 	}
 	message, err := cms.Parse(raw)
@@ -294,7 +294,7 @@ func parseIssuers(raw []byte) []*x509.Certificate {
 	}
 	var all []*x509.Certificate
 	for _, der := range message.Certificates {
-		if c, err := x509.ParseCertificate(der); err == nil {
+		if c, err := cms.ParseCertificate(der); err == nil {
 			all = append(all, c)
 		}
 	}

@@ -16,6 +16,6 @@
 //
 // Left out: certificate paths, revocation, time-stamps (kept as unsigned
 // attributes), countersignatures, encapsulating signatures on the writing side,
-// and Ed448, brainpool curves and SHA-3 in signatures on the reading side where
-// the standard library has no verification for them.
+// Brainpool curves on the writing side, and Ed448 on the reading side, which the
+// standard library cannot verify.
 package cms

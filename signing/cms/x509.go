@@ -5,14 +5,16 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
-// ParseCertificate reads a certificate as crypto/x509 does, and takes one fault
-// that cards in use have: an RSA modulus whose first octet of zero is missing, so
+// ParseCertificate reads a certificate as crypto/x509 does, and keys on the Brainpool
+// curves of German and Austrian authorities beside, and takes one fault that cards in use have: an RSA modulus whose first octet of zero is missing, so
 // that it reads as negative (Estonian cards of 2011 to 2014). The certificate
 // keeps its bytes, so that its signature and digest are those of its issuer.
 func ParseCertificate(raw []byte) (*x509.Certificate, error) {
-	c, err := x509.ParseCertificate(raw)
+	c, err := brainpool.ParseCertificate(raw)
 	if err == nil {
 		return c, nil
 	}

@@ -62,6 +62,9 @@ func TestCertificatesOfOpenSSLVerify(t *testing.T) {
 			if err := certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature); err != nil {
 				t.Errorf("self-signature: %v", err)
 			}
+			if again, err := ParseCertificate(der); err != nil || !key.Equal(again.PublicKey) {
+				t.Errorf("a key is not equal to itself: %v", err)
+			}
 			if !ecdsa.VerifyASN1(key, digest[:], signature) {
 				t.Error("OpenSSL's signature does not verify")
 			}
@@ -121,7 +124,7 @@ func TestParseRefusesWhatIsNoPointOfTheCurve(t *testing.T) {
 
 func TestArithmeticKeepsTheLawsOfTheGroup(t *testing.T) {
 	for _, last := range []int{7, 11, 13} {
-		c := named(asn1.ObjectIdentifier{1, 3, 36, 3, 3, 2, 8, 1, 1, last})
+		c, _ := named(asn1.ObjectIdentifier{1, 3, 36, 3, 3, 2, 8, 1, 1, last})
 		n := c.Params().N
 		if x, y := c.ScalarBaseMult(n.Bytes()); x.Sign() != 0 || y.Sign() != 0 {
 			t.Errorf("%s: order times the generator is not infinity", c.Params().Name)
@@ -134,6 +137,16 @@ func TestArithmeticKeepsTheLawsOfTheGroup(t *testing.T) {
 		x3, y3 := c.Add(x2, y2, c.Params().Gx, c.Params().Gy)
 		if x, y := c.ScalarBaseMult([]byte{3}); x.Cmp(x3) != 0 || y.Cmp(y3) != 0 {
 			t.Errorf("%s: 3G is not 2G + G", c.Params().Name)
+		}
+		if x, y := c.Add(c.Params().Gx, c.Params().Gy, c.Params().Gx, c.Params().Gy); x.Cmp(x2) != 0 || y.Cmp(y2) != 0 {
+			t.Errorf("%s: G + G is not 2G", c.Params().Name)
+		}
+		none := new(big.Int)
+		if x, y := c.Add(none, none, x2, y2); x.Cmp(x2) != 0 || y.Cmp(y2) != 0 {
+			t.Errorf("%s: infinity is not neutral", c.Params().Name)
+		}
+		if x, y := c.ScalarMult(none, none, []byte{5}); x.Sign() != 0 || y.Sign() != 0 {
+			t.Errorf("%s: 5 times infinity is a point", c.Params().Name)
 		}
 	}
 }
@@ -149,9 +162,28 @@ func FuzzParseCertificate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		key, ok := certificate.PublicKey.(*ecdsa.PublicKey)
-		if !ok || !bytes.Equal(certificate.Raw, der) || key.Curve.Params().BitSize < 256 {
-			t.Error("no key of its curve")
+		key, elliptic := certificate.PublicKey.(*ecdsa.PublicKey)
+		if !bytes.Equal(certificate.Raw, der) || elliptic && key.Curve == nil {
+			t.Error("other bytes, or no curve")
 		}
 	})
+}
+
+// What a verification costs decides what a sender of many messages can do.
+func BenchmarkVerify(b *testing.B) {
+	digest := sha512.Sum512([]byte("a document"))
+	for _, name := range names() {
+		b.Run(name, func(b *testing.B) {
+			der, signature := read(b, name)
+			certificate, err := ParseCertificate(der)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if !ecdsa.VerifyASN1(certificate.PublicKey.(*ecdsa.PublicKey), digest[:], signature) {
+					b.Fatal("does not verify")
+				}
+			}
+		})
+	}
 }

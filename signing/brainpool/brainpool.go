@@ -1,6 +1,7 @@
-// Package brainpool has the curves of RFC 5639 that identity cards use
-// (brainpoolP256r1, P384r1, P512r1), which the standard library lacks, and reads
-// certificates whose key is on one of them.
+// Package brainpool has the curves of RFC 5639 that identity cards,
+// certification authorities and eIDAS nodes use (brainpoolP256r1, P384r1, P512r1),
+// which the standard library lacks, and reads certificates whose key is on one of
+// them. It is a leaf, so that whoever judges signatures can use it.
 //
 // It is for verification alone: it works on public values in a time that depends
 // on them. It leaves out private keys, the twisted curves, and the shorter ones.
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyteasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -24,28 +26,22 @@ import (
 // is not on its curve.
 var ErrCurve = errors.New("no point on a known Brainpool curve")
 
-// curve is y² = x³ + ax + b over a prime field with a generator of prime order,
-// cofactor 1. It is an elliptic.Curve, which crypto/ecdsa verifies with.
-type curve struct {
-	parameters *elliptic.CurveParams
-	a          *big.Int
-}
+// curve names one of the curves: y² = x³ + ax + b over a prime field with a
+// generator of prime order, cofactor 1. It is an elliptic.Curve, which crypto/ecdsa
+// verifies with. Two values of one curve are equal, as ecdsa.PublicKey.Equal wants.
+type curve struct{ number int }
 
 // Curve returns the curve with an object identifier, nil for an unknown one.
 func Curve(id asn1.ObjectIdentifier) elliptic.Curve {
-	if c := named(id); c != nil {
+	if c, ok := named(id); ok {
 		return c
 	}
 	return nil
 }
 
-func named(id asn1.ObjectIdentifier) *curve {
-	for _, d := range curves() {
-		if id.Equal(d.id) {
-			return d.curve()
-		}
-	}
-	return nil
+func named(id asn1.ObjectIdentifier) (curve, bool) {
+	i := slices.IndexFunc(curves(), func(d data) bool { return id.Equal(d.id) })
+	return curve{i}, i >= 0
 }
 
 // data are the constants of RFC 5639 section 3 in hexadecimal.
@@ -89,93 +85,77 @@ func curves() []data {
 	}
 }
 
-func (d data) curve() *curve {
+// field is a curve in numbers.
+type field struct {
+	*elliptic.CurveParams
+	a *big.Int
+}
+
+func (c curve) field() field {
+	d := curves()[c.number]
 	number := func(text string) *big.Int {
 		n, _ := new(big.Int).SetString(text, 16)
 		return n
 	}
-	return &curve{a: number(d.a), parameters: &elliptic.CurveParams{
+	return field{a: number(d.a), CurveParams: &elliptic.CurveParams{
 		Name: d.name, BitSize: d.bits, P: number(d.p), N: number(d.orders), B: number(d.b), Gx: number(d.x), Gy: number(d.y),
 	}}
 }
 
-func (c *curve) Params() *elliptic.CurveParams { return c.parameters }
+// Params are the constants without a, which CurveParams takes for -3: its own
+// arithmetic is of no use here.
+func (c curve) Params() *elliptic.CurveParams { return c.field().CurveParams }
 
-func (c *curve) IsOnCurve(x, y *big.Int) bool {
-	p := c.parameters.P
-	if x.Sign() < 0 || y.Sign() < 0 || x.Cmp(p) >= 0 || y.Cmp(p) >= 0 {
+func (c curve) IsOnCurve(x, y *big.Int) bool {
+	f := c.field()
+	if x.Sign() < 0 || y.Sign() < 0 || x.Cmp(f.P) >= 0 || y.Cmp(f.P) >= 0 {
 		return false
 	}
-	right := new(big.Int).Mul(x, x)
-	right.Add(right, c.a).Mul(right, x).Add(right, c.parameters.B).Mod(right, p)
-	left := new(big.Int).Mul(y, y)
-	return left.Mod(left, p).Cmp(right) == 0
+	right := f.product(x, x)
+	right = f.product(right.Add(right, f.a), x)
+	right.Add(right, f.B).Mod(right, f.P)
+	return f.product(y, y).Cmp(right) == 0
 }
 
-// Add is the chord and tangent rule; infinity is (0, 0), which is on none of the
-// curves.
-func (c *curve) Add(x1, y1, x2, y2 *big.Int) (*big.Int, *big.Int) {
-	p := c.parameters.P
-	switch {
-	case x1.Sign() == 0 && y1.Sign() == 0:
-		return x2, y2
-	case x2.Sign() == 0 && y2.Sign() == 0:
+// Add adds points; infinity is (0, 0), which is on none of the curves.
+func (c curve) Add(x1, y1, x2, y2 *big.Int) (*big.Int, *big.Int) {
+	f := c.field()
+	if x2.Sign() == 0 && y2.Sign() == 0 {
 		return x1, y1
-	case x1.Cmp(x2) == 0 && y1.Cmp(y2) == 0:
-		return c.Double(x1, y1)
-	case x1.Cmp(x2) == 0:
-		return new(big.Int), new(big.Int)
 	}
-	slope := new(big.Int).Sub(x2, x1)
-	slope.ModInverse(slope.Mod(slope, p), p)
-	slope.Mul(slope, new(big.Int).Sub(y2, y1)).Mod(slope, p)
-	return c.third(slope, x1, y1, x2)
+	return f.affine(f.add(projective(x1, y1), x2, y2))
 }
 
-func (c *curve) Double(x, y *big.Int) (*big.Int, *big.Int) {
-	p := c.parameters.P
-	if y.Sign() == 0 {
-		return new(big.Int), new(big.Int)
-	}
-	slope := new(big.Int).Mul(x, x)
-	slope.Mul(slope, big.NewInt(3)).Add(slope, c.a)
-	twice := new(big.Int).Lsh(y, 1)
-	slope.Mul(slope, twice.ModInverse(twice, p)).Mod(slope, p)
-	return c.third(slope, x, y, x)
+func (c curve) Double(x, y *big.Int) (*big.Int, *big.Int) {
+	f := c.field()
+	return f.affine(f.double(projective(x, y)))
 }
 
-// third is the mirrored third point on a line through (x1, y1) and x2.
-func (c *curve) third(slope, x1, y1, x2 *big.Int) (*big.Int, *big.Int) {
-	p := c.parameters.P
-	x := new(big.Int).Mul(slope, slope)
-	x.Sub(x, x1).Sub(x, x2).Mod(x, p)
-	y := new(big.Int).Sub(x1, x)
-	y.Mul(y, slope).Sub(y, y1).Mod(y, p)
-	return x, y
+func (c curve) ScalarMult(x, y *big.Int, k []byte) (*big.Int, *big.Int) {
+	return c.field().multiply(x, y, k)
 }
 
-func (c *curve) ScalarMult(x, y *big.Int, k []byte) (*big.Int, *big.Int) {
-	rx, ry := new(big.Int), new(big.Int)
-	for _, b := range k {
-		for bit := 7; bit >= 0; bit-- {
-			rx, ry = c.Add(rx, ry, rx, ry)
-			if b>>bit&1 == 1 {
-				rx, ry = c.Add(rx, ry, x, y)
-			}
-		}
-	}
-	return rx, ry
+func (c curve) ScalarBaseMult(k []byte) (*big.Int, *big.Int) {
+	f := c.field()
+	return f.multiply(f.Gx, f.Gy, k)
 }
 
-func (c *curve) ScalarBaseMult(k []byte) (*big.Int, *big.Int) {
-	return c.ScalarMult(c.parameters.Gx, c.parameters.Gy, k)
-}
-
-// ParseCertificate reads a DER certificate whose key is on one of the curves.
-// All else is as in x509.ParseCertificate; PublicKey is an *ecdsa.PublicKey. The
-// error is ErrCurve or the parser's.
+// ParseCertificate reads a DER certificate as x509.ParseCertificate does, and one
+// whose key is on a Brainpool curve as well: its PublicKey is an *ecdsa.PublicKey
+// and all else as usual. What neither can read is ErrCurve with the parser's error.
 func ParseCertificate(der []byte) (*x509.Certificate, error) {
-	der = bytes.Clone(der)
+	certificate, err := x509.ParseCertificate(der)
+	if err == nil {
+		return certificate, nil
+	}
+	other, otherErr := parse(bytes.Clone(der))
+	if otherErr != nil {
+		return nil, fmt.Errorf("%w: %w", otherErr, err)
+	}
+	return other, nil
+}
+
+func parse(der []byte) (*x509.Certificate, error) {
 	f, err := find(der)
 	if err != nil {
 		return nil, err
@@ -251,8 +231,8 @@ func find(der []byte) (found, error) {
 
 // publicKey reads 04 || X || Y and accepts only points on the curve.
 func publicKey(point []byte, id asn1.ObjectIdentifier) (*ecdsa.PublicKey, error) {
-	c := named(id)
-	if c == nil {
+	c, ok := named(id)
+	if !ok {
 		return nil, fmt.Errorf("%w: curve %v", ErrCurve, id)
 	}
 	size := (c.Params().BitSize + 7) / 8
