@@ -91,6 +91,22 @@ func (l *lab) answeredBy(t *testing.T, method string, least levels.Level, steps 
 	if err != nil {
 		t.Fatal(err)
 	}
+	browser, page := depart(t, d)
+	for _, step := range steps {
+		page = submit(t, browser, page, step[0], l.shown(step[1:])...)
+	}
+	answer, err := page.FormWith("SAMLResponse")
+	if err != nil {
+		t.Fatalf("no answer: %v\n%s", err, page.Text())
+	}
+	back := httptest.NewRequest(http.MethodPost, l.u.config.ACSURL, strings.NewReader(answer.Fields.Encode()))
+	back.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return l.u.Finish(context.Background(), back, d)
+}
+
+// depart goes with a request to the node's first page.
+func depart(t *testing.T, d *brokers.Departure) (*demo.Browser, *demo.Page) {
+	t.Helper()
 	browser, err := demo.NewBrowser()
 	if err != nil {
 		t.Fatal(err)
@@ -108,16 +124,7 @@ func (l *lab) answeredBy(t *testing.T, method string, least levels.Level, steps 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range steps {
-		page = submit(t, browser, page, step[0], step[1:]...)
-	}
-	answer, err := page.FormWith("SAMLResponse")
-	if err != nil {
-		t.Fatalf("no answer: %v\n%s", err, page.Text())
-	}
-	back := httptest.NewRequest(http.MethodPost, l.u.config.ACSURL, strings.NewReader(answer.Fields.Encode()))
-	back.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return l.u.Finish(context.Background(), back, d)
+	return browser, page
 }
 
 // submit sends the form whose action ends with a word.

@@ -1,0 +1,165 @@
+//go:build interop
+
+package eidas
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+
+	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/fixtures/chromium"
+	emulator "github.com/eidbridge/eidbridge/fixtures/idps/eidas"
+	"github.com/eidbridge/eidbridge/levels"
+)
+
+// passkeySite is a service provider whose visitors go to a node with a name.
+type passkeySite struct {
+	*lab
+	start string
+}
+
+func newPasskeySite(t *testing.T) *passkeySite {
+	t.Helper()
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	local := server.URL + "/upstream/eidas/"
+	s := &passkeySite{start: server.URL + "/start"}
+	s.lab = newLabWith(t, func(o *emulator.Options, c *Config) {
+		o.BaseURL = strings.Replace(o.BaseURL, "127.0.0.1", "localhost", 1)
+		c.EntityID, c.ACSURL = local+"metadata", local+"callback"
+	})
+	s.home = strings.Replace(s.home, "127.0.0.1", "localhost", 1)
+	var mu sync.Mutex
+	var last *brokers.Departure
+	mux.HandleFunc("GET /start", func(w http.ResponseWriter, _ *http.Request) {
+		d := start(t, s.u, "eidas", levels.Substantial)
+		mu.Lock()
+		last = d
+		mu.Unlock()
+		w.Header().Set("Content-Type", "text/html")
+		if err := onward.Execute(w, d); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("POST /upstream/eidas/callback", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		d := last
+		mu.Unlock()
+		event, err := s.u.Finish(context.Background(), r, d)
+		w.Header().Set("Content-Type", "text/html")
+		if err != nil {
+			fmt.Fprintf(w, `<p id="arrived">%s</p>`, template.HTMLEscapeString(err.Error()))
+			return
+		}
+		fmt.Fprintf(w, `<p id="arrived">%s %s</p>`, event.Subject.Key, event.Assessment.Level)
+	})
+	return s
+}
+
+// authenticator plugs a virtual one in (Chrome DevTools Protocol, WebAuthn).
+func authenticator(t *testing.T, ctx context.Context, verifies bool) webauthn.AuthenticatorID {
+	t.Helper()
+	var id webauthn.AuthenticatorID
+	chromium.Run(t, ctx, "authenticator", webauthn.Enable(), chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		id, err = webauthn.AddVirtualAuthenticator(&webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: verifies, AutomaticPresenceSimulation: true,
+		}).Do(ctx)
+		return err
+	}))
+	return id
+}
+
+// toMeans goes from the service to the choice of means in the country of passkeys.
+func (s *passkeySite) toMeans(t *testing.T, ctx context.Context, language string) {
+	t.Helper()
+	chromium.Run(t, ctx, "country", chromedp.Navigate(s.start), chromedp.Click("#go"), chromedp.WaitVisible(`html[lang="`+language+`"] #country`))
+	chromium.Run(t, ctx, "consent", chromedp.Click(`input[value="XB"]`), chromedp.Click(`form[action$="/country"] button`), chromedp.WaitVisible(`form[action$="/consent"]`))
+	chromium.Run(t, ctx, "means", chromedp.Click(`form[action$="/consent"] button`), chromedp.WaitVisible(`button[value="passkey"]`))
+}
+
+// TestInteropChromiumLogsInWithAPasskey makes a passkey at the lab's page and logs in
+// with it, in two languages, by the browser's own authenticator.
+func TestInteropChromiumLogsInWithAPasskey(t *testing.T) {
+	for _, language := range []string{"es", "en"} {
+		t.Run(language, func(t *testing.T) {
+			s := newPasskeySite(t)
+			ctx := chromium.Start(t, language)
+			device := authenticator(t, ctx, true)
+			chromium.Run(t, ctx, "lab page", chromedp.Navigate(s.home+"/lab/enrol/"+keymaker), chromedp.WaitVisible(`html[lang="`+language+`"] form[data-passkey="create"] button`))
+			chromium.Picture(t, ctx, "enrol")
+			chromium.Run(t, ctx, "make a passkey", chromedp.Click(`form[data-passkey="create"] button`), chromedp.WaitVisible(`.note[role="status"]`))
+			chromium.Picture(t, ctx, "enrolled")
+			for try := range int64(2) { // the counter goes up
+				s.toMeans(t, ctx, language)
+				chromium.Picture(t, ctx, "means")
+				chromium.Run(t, ctx, "passkey", chromedp.Click(`button[value="passkey"]`), chromedp.WaitVisible(`form[data-passkey="get"] button`))
+				chromium.Picture(t, ctx, "passkey")
+				var text string
+				chromium.Run(t, ctx, "use it", chromedp.Click(`form[data-passkey="get"] button`), chromedp.WaitVisible("#return"))
+				chromium.Run(t, ctx, "back", chromedp.Click("#return"), chromedp.WaitVisible("#arrived"), chromedp.Text("#arrived", &text))
+				if text != "eidas:XB/ES/LAB-6 substantial" {
+					t.Errorf("arrived with %q", text)
+				}
+				chromium.Run(t, ctx, "counter", chromedp.ActionFunc(func(ctx context.Context) error {
+					keys, err := webauthn.GetCredentials(device).Do(ctx)
+					if err != nil {
+						return err
+					}
+					if len(keys) != 1 || !keys[0].IsResidentCredential || keys[0].RpID != "localhost" || keys[0].SignCount < try+2 {
+						return fmt.Errorf("passkeys of the device: %+v", keys)
+					}
+					return nil
+				}))
+			}
+		})
+	}
+}
+
+// TestInteropChromiumWithoutAPasskey: a user who is not verified, a device without a
+// passkey, and a browser without scripts get no further with it, and are offered the
+// app's code.
+func TestInteropChromiumWithoutAPasskey(t *testing.T) {
+	t.Run("user is not verified", func(t *testing.T) {
+		s := newPasskeySite(t)
+		ctx := chromium.Start(t, "en")
+		device := authenticator(t, ctx, true)
+		chromium.Run(t, ctx, "lab page", chromedp.Navigate(s.home+"/lab/enrol/"+keymaker), chromedp.WaitVisible(`form[data-passkey="create"] button`))
+		chromium.Run(t, ctx, "make a passkey", chromedp.Click(`form[data-passkey="create"] button`), chromedp.WaitVisible(`.note[role="status"]`))
+		s.toMeans(t, ctx, "en")
+		chromium.Run(t, ctx, "passkey", chromedp.Click(`button[value="passkey"]`), chromedp.WaitVisible(`form[data-passkey="get"] button`))
+		chromium.Run(t, ctx, "no verification", webauthn.SetUserVerified(device, false), chromedp.Click(`form[data-passkey="get"] button`),
+			chromedp.Poll(`document.querySelector("form[data-passkey] [role=status]").textContent !== ""`, nil))
+		chromium.Picture(t, ctx, "failed")
+		chromium.Run(t, ctx, "verified after all", webauthn.SetUserVerified(device, true), chromedp.Click(`form[data-passkey="get"] button`), chromedp.WaitVisible("#return"))
+	})
+	t.Run("no scripts", func(t *testing.T) {
+		s := newPasskeySite(t)
+		ctx := chromium.Start(t, "es")
+		chromium.Run(t, ctx, "scripts off", emulation.SetScriptExecutionDisabled(true))
+		s.toMeans(t, ctx, "es")
+		chromium.Run(t, ctx, "passkey", chromedp.Click(`button[value="passkey"]`), chromedp.WaitVisible(`.scriptless`), chromedp.WaitNotVisible(`form[data-passkey] button`))
+		chromium.Picture(t, ctx, "scriptless")
+		chromium.Run(t, ctx, "another way", chromedp.Click(`form[action$="/method"] button`), chromedp.WaitVisible(`button[value="code"]`))
+		chromium.Run(t, ctx, "app", chromedp.Click(`button[value="code"]`), chromedp.WaitVisible("#user"))
+		chromium.Run(t, ctx, "password", chromedp.SendKeys("#user", keymaker), chromedp.SendKeys("#password", emulator.Password+"\r"), chromedp.WaitVisible("#code"))
+		chromium.Picture(t, ctx, "code")
+		chromium.Run(t, ctx, "code", chromedp.SendKeys("#code", s.node.Code(keymaker)+"\r"), chromedp.WaitVisible("#return"))
+		var text string
+		chromium.Run(t, ctx, "back", chromedp.Click("#return"), chromedp.WaitVisible("#arrived"), chromedp.Text("#arrived", &text))
+		if text != "eidas:XB/ES/LAB-6 substantial" {
+			t.Errorf("arrived with %q", text)
+		}
+	})
+}
