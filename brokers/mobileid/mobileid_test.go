@@ -18,6 +18,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/mobileid"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/fixtures/idps/labcontrol"
+	"github.com/eidbridge/eidbridge/fixtures/idps/labservice"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/mobileid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 	"github.com/eidbridge/eidbridge/levels"
@@ -53,7 +54,7 @@ func newLab(t *testing.T, change func(*mobileid.Config)) *lab {
 	if country, err = pki.New(pki.Options{BaseURL: l.server.URL}); err != nil {
 		t.Fatal(err)
 	}
-	l.service, err = emulator.New(emulator.Options{Country: country, Parties: []emulator.Party{{UUID: partyUUID, Name: "Lab"}}, Clock: time.Now, Random: rand.Reader})
+	l.service, err = emulator.New(emulator.Options{Setting: labservice.Setting{Country: country, Parties: []labservice.Party{{UUID: partyUUID, Name: "Lab"}}, Clock: time.Now, Random: rand.Reader}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/smartid"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/fixtures/idps/labcontrol"
+	"github.com/eidbridge/eidbridge/fixtures/idps/labservice"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/smartid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 	"github.com/eidbridge/eidbridge/levels"
@@ -75,7 +76,8 @@ func newLab(t *testing.T, change func(*smartid.Config)) *lab {
 		t.Fatal(err)
 	}
 	l.service, err = emulator.New(emulator.Options{
-		BaseURL: l.server.URL, Country: country, Parties: []emulator.Party{{UUID: partyUUID, Name: "DEMO"}}, Clock: l.clock.Now, Random: rand.Reader,
+		BaseURL: l.server.URL,
+		Setting: labservice.Setting{Country: country, Parties: []labservice.Party{{UUID: partyUUID, Name: "DEMO"}}, Clock: l.clock.Now, Random: rand.Reader},
 	})
 	if err != nil {
 		t.Fatal(err)

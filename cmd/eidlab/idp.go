@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/idps/labservice"
 	"github.com/eidbridge/eidbridge/fixtures/idps/mobileid"
 	"github.com/eidbridge/eidbridge/fixtures/idps/smartid"
 	"github.com/eidbridge/eidbridge/fixtures/idps/tara"
@@ -97,20 +98,19 @@ func (c *idpCommand) emulator(ctx context.Context, s streams, country *pki.Count
 		}
 		return mux
 	}
+	setting := labservice.Setting{
+		Country: country, Parties: []labservice.Party{{UUID: party, Name: "DEMO"}}, Clock: time.Now, Random: random, AnswerForeignHosts: c.OtherMachines,
+	}
 	switch c.Kind {
 	case "mobile-id":
-		service, err := mobileid.New(mobileid.Options{
-			Country: country, Parties: []mobileid.Party{{UUID: party, Name: "DEMO"}}, Clock: time.Now, Random: random, AnswerForeignHosts: c.OtherMachines,
-		})
+		service, err := mobileid.New(mobileid.Options{Setting: setting})
 		if err != nil {
 			return nil, err
 		}
 		return &emulator{with(service.Handler()), fmt.Sprintf("[mobile_id]\nurl = %q\nrelying_party_uuid = %q\nrelying_party_name = \"DEMO\"\n%s",
 			base+mobileid.Path, party, authorities)}, nil
 	case "smart-id":
-		service, err := smartid.New(smartid.Options{
-			BaseURL: base, Country: country, Parties: []smartid.Party{{UUID: party, Name: "DEMO"}}, Clock: time.Now, Random: random, AnswerForeignHosts: c.OtherMachines,
-		})
+		service, err := smartid.New(smartid.Options{Setting: setting, BaseURL: base})
 		if err != nil {
 			return nil, err
 		}
