@@ -46,7 +46,37 @@ func TestSignKeepsTextFromBecomingSyntax(t *testing.T) {
 		if got.Indication != pades.TotalPassed {
 			t.Errorf("text %q: %v", text, got.Findings)
 		}
+		dict := signatureDictionary(t, signed)
+		var keys []string
+		for key, value := range dict.Entries() {
+			keys = append(keys, key)
+			// Other characters than those of ASCII are never delimiters to anybody.
+			if value.Kind() == pdf.String && strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 && key != "M" && key != "Name" && !value.IsHex() {
+				t.Errorf("text %q: /%s is %.40q", text, key, value.Raw())
+			}
+		}
+		if got, want := strings.Join(keys, " "), "Type Filter SubFilter ByteRange Contents M Name Location Reason ContactInfo"; got != want {
+			t.Errorf("text %q: entries %s, want %s", text, got, want)
+		}
 	}
+}
+
+// signatureDictionary returns that of the only signature.
+func signatureDictionary(t *testing.T, signed []byte) pdf.Object {
+	t.Helper()
+	doc, err := pdf.Open(t.Context(), bytes.NewReader(signed), int64(len(signed)), pdf.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	form, err := doc.Form()
+	if err != nil || len(form.Fields) != 1 {
+		t.Fatalf("%d fields, %v", len(form.Fields), err)
+	}
+	dict, err := doc.Resolve(form.Fields[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dict
 }
 
 // TestSignCopiesTheCatalogVerbatim (P-41).
