@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -67,6 +68,7 @@ func TestPictureBombsAreRefused(t *testing.T) {
 		{"65535 squared", headerOnly(65535, 65535)},
 		{"one row of 2³¹−1", headerOnly(1<<31-1, 1)},
 		{"5 million pixels", headerOnly(2500, 2000)},
+		{"a row more than 2048 squared", headerOnly(2048, 2049)},
 		{"header alone", headerOnly(10, 10)},
 		{"animated", animated},
 		{"larger than 5 MiB", append(bytes.Clone(small), make([]byte, 5<<20)...)},
@@ -75,9 +77,18 @@ func TestPictureBombsAreRefused(t *testing.T) {
 		{"truncated JPEG", jpegOf(t, image.NewGray(image.Rect(0, 0, 40, 40)))[:100]},
 		{"empty", nil},
 	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		if _, err := appearance.ParsePicture(row.data); !errors.Is(err, appearance.ErrPicture) {
 			t.Errorf("%s: %v", row.name, err)
 		}
+		runtime.ReadMemStats(&after)
+		if used := int64(after.TotalAlloc - before.TotalAlloc); used > 1<<20 {
+			t.Errorf("%s: allocated %d bytes", row.name, used)
+		}
+	}
+	if _, err := appearance.ParsePicture(pngOf(t, image.NewGray(image.Rect(0, 0, 2048, 2048)))); err != nil {
+		t.Errorf("2048 squared: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package pades_test
 import (
 	"bufio"
 	"bytes"
+	"compress/zlib"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -18,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,6 +91,8 @@ func work(mode string, args []string) error {
 			_, err = pades.ExtendFile(context.Background(), file, target, signing.BaselineLTA, services, false)
 		case "sparse":
 			err = signSparse(file, target, cred)
+		case "hostile":
+			err = lookAtHostile(file, cred)
 		case "pdfsign":
 			err = pdfsignFile(file, target, cred)
 		default:
@@ -282,6 +286,24 @@ func pdfsignFile(from, to string, cred signing.Credential) error {
 	return err
 }
 
+// lookAtHostile brings a file to every door; what they say of it is for other tests.
+func lookAtHostile(name string, cred signing.Credential) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	_, _ = pades.Verify(ctx, f, info.Size(), pades.VerifyOptions{})
+	_, _ = pades.ScanDocument(ctx, f, info.Size(), nil)
+	_, _ = pades.Sign(ctx, f, info.Size(), io.Discard, cred, pades.Options{})
+	return nil
+}
+
 func readCredential(key, certificate string) (signing.Credential, error) {
 	var cred signing.Credential
 	content, err := os.ReadFile(key)
@@ -471,6 +493,57 @@ func TestMemoryDoesNotGrowWithTheDocument(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMemoryOfHostileFiles looks at each of those that could take much in a process of
+// its own: none takes 64 MB more than a plain document (P-60, P-63, P-68, P-74).
+func TestMemoryOfHostileFiles(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("this system does not tell how much memory a process had") // not on Linux
+	}
+	b := newBench(t)
+	look := func(document []byte) float64 {
+		name := filepath.Join(b.dir, "document.pdf")
+		if err := os.WriteFile(name, document, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.files = []string{name}
+		return b.run(t, "hostile").PeakKB / 1024
+	}
+	pack := func(content []byte, filters string) pdfs.Sample {
+		stream := fmt.Sprintf("<< /Length %d /Filter [%s] >>\nstream\n%s\nendstream", len(content), filters, content)
+		return pdfs.Sample{Name: "content of " + filters, Data: pdfs.Revise(pdfs.Classic(), map[int]string{5: stream}, 1)}
+	}
+	bomb := zlibbed(t, make([]byte, 60<<20))
+	samples := []pdfs.Sample{
+		pack(bomb, "/FlateDecode"),
+		pack(zlibbed(t, bomb), "/FlateDecode /FlateDecode"),
+		pack(bomb, strings.Repeat("/FlateDecode ", 10)),
+	}
+	for _, s := range pdfs.Malformed() {
+		if slices.Contains([]string{"P-60", "P-63", "P-68", "P-74"}, s.Name[:len("P-60")]) {
+			samples = append(samples, s)
+		}
+	}
+	plain := look(pdfs.Classic())
+	for _, s := range samples {
+		if peak := look(s.Data); peak > plain+64 {
+			t.Errorf("%s takes %.1f MB of memory, a plain document %.1f MB", s.Name, peak, plain)
+		}
+	}
+}
+
+func zlibbed(t *testing.T, content []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // TestMemoryOfLevelsDoesNotGrow makes B-LTA at once, and of what was signed at B-B.

@@ -89,6 +89,29 @@ func TestSignFileTakesPermissionsAndPlace(t *testing.T) {
 	}
 }
 
+// TestSignFileAndProtectedOutputs: a file that may only be read stays as it is unless
+// it is to be replaced, and is then replaced as a whole (P-48).
+func TestSignFileAndProtectedOutputs(t *testing.T) {
+	cred := citizen(t)
+	d := newDesk(t, pdfs.Classic())
+	earlier := []byte("an earlier output")
+	if err := os.WriteFile(d.out, earlier, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	counter := &countingSigner{Signer: cred.Signer}
+	_, err := pades.SignFile(t.Context(), d.in, d.out, signing.Credential{Signer: counter, Certificate: cred.Certificate}, pades.Options{SigningTime: signedAt})
+	if !errors.Is(err, pades.ErrExists) || counter.calls != 0 {
+		t.Errorf("got %v after %d signatures", err, counter.calls)
+	}
+	d.untouched(t, earlier)
+	if _, err := pades.SignFile(t.Context(), d.in, d.out, cred, pades.Options{SigningTime: signedAt, Overwrite: true}); err != nil {
+		t.Fatal(err)
+	}
+	if signed, err := os.ReadFile(d.out); err != nil || !verify(t, signed, trusted()).Passed() {
+		t.Errorf("the output is not whole: %v", err)
+	}
+}
+
 // TestSignFileRefusesStrangeOutputs (P-48).
 func TestSignFileRefusesStrangeOutputs(t *testing.T) {
 	cred := citizen(t)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -347,7 +346,7 @@ func TestByteRangesAreNotMultiplied(t *testing.T) {
 func TestSignaturesAreCounted(t *testing.T) {
 	file := pdfs.ManySignatures(10_000)
 	var limit *pdf.LimitError
-	begin := time.Now()
+	begin := cpuSeconds()
 	_, err := pades.Verify(t.Context(), bytes.NewReader(file), int64(len(file)), trusted())
 	if !errors.As(err, &limit) {
 		t.Errorf("verifying: %v", err)
@@ -356,8 +355,8 @@ func TestSignaturesAreCounted(t *testing.T) {
 	if !errors.As(err, &limit) {
 		t.Errorf("signing: %v", err)
 	}
-	if took := time.Since(begin); took > 10*time.Second {
-		t.Errorf("took %s", took)
+	if took := cpuSeconds() - begin; took > 10 {
+		t.Errorf("took %.1f s of the processor", took)
 	}
 	few := pdfs.ManySignatures(100)
 	if report := verify(t, few, trusted()); len(report.Signatures) != 100 || report.Signatures[0].SubIndication != pades.FormatFailure {
@@ -371,15 +370,15 @@ func TestLoopsAreLeft(t *testing.T) {
 	cred := citizen(t)
 	for _, s := range pdfs.Loops() {
 		t.Run(s.Name, func(t *testing.T) {
-			begin := time.Now()
+			begin := cpuSeconds()
 			signed, _ := sign(t, s.Data, cred, pades.Options{})
 			again, _ := sign(t, signed, cred, pades.Options{})
 			if got := verify(t, again, trusted()); !got.Passed() || len(got.Signatures) != 2 {
 				t.Errorf("%+v", got.Signatures)
 			}
 			scan(t, s.Data)
-			if took := time.Since(begin); took > 10*time.Second {
-				t.Errorf("took %s", took)
+			if took := cpuSeconds() - begin; took > 10 {
+				t.Errorf("took %.1f s of the processor", took)
 			}
 		})
 	}
@@ -391,15 +390,15 @@ func TestPreviewOfHostileFiles(t *testing.T) {
 	cred := citizen(t)
 	for _, s := range pdfs.Malformed() {
 		t.Run(s.Name, func(t *testing.T) {
-			begin := time.Now()
+			begin := cpuSeconds()
 			_, err := pades.Preview(t.Context(), bytes.NewReader(s.Data), int64(len(s.Data)), cred, pades.Options{
 				SigningTime: signedAt, Visible: &pades.Visible{Mark: appearance.Mark{Text: "{name}"}},
 			})
 			if err != nil && !typed(err) {
 				t.Errorf("got %v", err)
 			}
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("took %s", took)
+			if took := cpuSeconds() - begin; took > 5 {
+				t.Errorf("took %.1f s of the processor", took)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing/pades"
@@ -26,7 +25,7 @@ func TestHostileFilesAreRefusedInTime(t *testing.T) {
 	cred := citizen(t)
 	for _, s := range pdfs.Malformed() {
 		t.Run(s.Name, func(t *testing.T) {
-			begin := time.Now()
+			begin := cpuSeconds()
 			var out bytes.Buffer
 			_, err := pades.Sign(context.Background(), bytes.NewReader(s.Data), int64(len(s.Data)), &out, cred, pades.Options{SigningTime: signedAt})
 			if err == nil { // rebuilt, or never needed what is wrong
@@ -40,8 +39,8 @@ func TestHostileFilesAreRefusedInTime(t *testing.T) {
 			if err != nil && !typed(err) || err == nil && len(report.Signatures) > 0 {
 				t.Errorf("verifying: %v", err)
 			}
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("took %s", took)
+			if took := cpuSeconds() - begin; took > 5 {
+				t.Errorf("took %.1f s of the processor", took)
 			}
 		})
 	}
