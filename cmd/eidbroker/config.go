@@ -30,6 +30,7 @@ const maxConfig = 1 << 20
 // config is the configuration file; default.toml says what each key means.
 type config struct {
 	Issuer              string          `toml:"issuer"`
+	Lab                 bool            `toml:"lab"`
 	Listen              string          `toml:"listen"`
 	TrustedProxies      []netip.Prefix  `toml:"trusted_proxies"`
 	Database            string          `toml:"database"`

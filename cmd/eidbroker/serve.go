@@ -249,6 +249,7 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	_, err := provider.CheckIssuer(c.Issuer)
 	wrong("issuer", err)
 	wrong("", c.checkPlain())
+	wrong("", errors.Join(c.refuseLab(dir)...))
 	registrations, clients, err := c.registered(mapping, s)
 	wrong("", err)
 	services := (*provider.ResourceServers)(nil)
