@@ -68,6 +68,34 @@ func (l *layout) chooseTarget(r *restrictions) error {
 	return nil
 }
 
+// avoidDangling keeps the numbers of new objects out of lists that they are added to:
+// a field or an annotation that is not there must not become the new one.
+func (l *layout) avoidDangling() error {
+	pages := make([]pdf.Page, 0, len(l.marks))
+	for _, m := range l.marks {
+		pages = append(pages, m.page)
+	}
+	if l.newField && len(pages) == 0 {
+		first, err := l.doc.FirstPage()
+		if err != nil {
+			return err
+		}
+		pages = append(pages, first)
+	}
+	lists := []pdf.Object{l.form.Dict.Get("Fields")}
+	for _, page := range pages {
+		lists = append(lists, page.Dict.Get("Annots"))
+	}
+	for _, list := range lists {
+		array, err := l.doc.Resolve(list)
+		if err != nil {
+			return err
+		}
+		l.update.Avoid(array)
+	}
+	return nil
+}
+
 // putField writes the new or changed field and, for a new one, the page's list
 // of annotations.
 func (l *layout) putField() error {

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/signing/appearance"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -109,4 +112,37 @@ func FuzzVerify(f *testing.F) {
 			t.Fatal("other bytes pass")
 		}
 	})
+}
+
+// TestDanglingReferencesStayDangling: what the form or a page refers to and the file has
+// not is no number for a new object. Else the field that is not there would be the
+// signature's.
+func TestDanglingReferencesStayDangling(t *testing.T) {
+	form := string(pdfs.Form())
+	next := regexp.MustCompile(`/Size ([0-9]+)`).FindStringSubmatch(form)
+	if next == nil {
+		t.Fatal("the form has no table")
+	}
+	for name, list := range map[string]string{"a field": "/Fields [", "an annotation": "/Annots ["} {
+		file := strings.Replace(form, list, list+next[1]+" 0 R ", 1)
+		if file == form {
+			t.Fatalf("the form has no %s", list)
+		}
+		for _, visible := range []bool{false, true} {
+			o := pades.Options{SigningTime: signedAt}
+			if visible {
+				o.Visible = &pades.Visible{Mark: appearance.Mark{Text: "{name}"}}
+			}
+			var out bytes.Buffer
+			if _, err := pades.Sign(t.Context(), strings.NewReader(file), int64(len(file)), &out, citizen(t), o); err != nil {
+				t.Fatalf("%s, visible %v: %v", name, visible, err)
+			}
+			if got := verify(t, out.Bytes(), trusted()); !got.Passed() {
+				t.Errorf("%s, visible %v: %+v", name, visible, got)
+			}
+			if strings.Contains(out.String()[len(file):], "\n"+next[1]+" 0 obj") {
+				t.Errorf("%s, visible %v: object %s is a new one", name, visible, next[1])
+			}
+		}
+	}
 }

@@ -85,7 +85,7 @@ func (l *layout) decide(ctx context.Context, src io.ReaderAt, size int64) error 
 	if l.update, err = doc.NewUpdate(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{l.chooseMarks, l.readClaims, l.putField, l.putForm, l.putExtension, l.putCertification, l.putSignature, l.render} {
+	for _, step := range []func() error{l.chooseMarks, l.readClaims, l.avoidDangling, l.putField, l.putForm, l.putExtension, l.putCertification, l.putSignature, l.render} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -57,6 +57,16 @@ func (u *Update) Reserve() Ref {
 	return ref
 }
 
+// Avoid takes no number for new objects that the elements of an array refer to: what
+// referred to nothing would come to life.
+func (u *Update) Avoid(array Object) {
+	for _, item := range array.Items() {
+		if ref, ok := item.Ref(); ok && int64(ref.Number) < u.doc.limits.ObjectNumber {
+			u.next = max(u.next, ref.Number+1)
+		}
+	}
+}
+
 // Put sets the body of an object: PDF source of a value, without "obj" and
 // "endobj". Putting an object again replaces it.
 //
