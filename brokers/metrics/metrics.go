@@ -12,12 +12,13 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/eidbridge/eidbridge/brokers/served"
 )
 
 // maxEvents bounds the combinations of event and reason that are counted apart.
@@ -122,42 +123,9 @@ func (m *Metrics) Observe(next http.Handler) http.Handler {
 		m.inFlight.Inc()
 		defer m.inFlight.Dec()
 		begun := time.Now()
-		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(status, r)
-		m.seconds.WithLabelValues(route(r.Pattern), method(r.Method), strconv.Itoa(status.status/100)+"xx").
+		answer := served.Record(w)
+		next.ServeHTTP(answer, r)
+		m.seconds.WithLabelValues(served.Route(r), served.Method(r, "other"), strconv.Itoa(answer.Status/100)+"xx").
 			Observe(time.Since(begun).Seconds())
 	})
 }
-
-// route is the pattern without its method; what matched none is one route.
-func route(pattern string) string {
-	if _, path, found := strings.Cut(pattern, " "); found {
-		pattern = path
-	}
-	if pattern == "" {
-		return "none"
-	}
-	return pattern
-}
-
-// method keeps invented methods out of the labels.
-func method(m string) string {
-	switch m {
-	case http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions:
-		return m
-	}
-	return "other"
-}
-
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

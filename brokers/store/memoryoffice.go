@@ -1,8 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,73 +11,58 @@ import (
 
 // Outages lists those that have not ended.
 func (m *Memory) Outages(_ context.Context, now time.Time) ([]brokers.Outage, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []brokers.Outage
-	for _, o := range m.outages {
-		if o.Until.IsZero() || now.Before(o.Until) {
-			list = append(list, o)
-		}
-	}
-	slices.SortFunc(list, func(a, b brokers.Outage) int { return cmp.Compare(a.ID, b.ID) })
-	return list, nil
+	return listed(m, m.outages, func(o brokers.Outage) bool { return o.Until.IsZero() || now.Before(o.Until) }), nil
 }
 
 // SaveOutage keeps one in place of an earlier one of its ID.
 func (m *Memory) SaveOutage(_ context.Context, o brokers.Outage) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.room(rowCost); err != nil {
-		return err
-	}
-	m.outages[o.ID] = o
-	return nil
+	return kept(m, m.outages, o.ID, o)
 }
 
 // DeleteOutage removes one, or ErrNotFound.
-func (m *Memory) DeleteOutage(_ context.Context, id string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, there := m.outages[id]; !there {
-		return brokers.ErrNotFound
-	}
-	delete(m.outages, id)
-	return nil
-}
+func (m *Memory) DeleteOutage(_ context.Context, id string) error { return removed(m, m.outages, id) }
 
 // Bans lists those that have not ended.
 func (m *Memory) Bans(_ context.Context, now time.Time) ([]brokers.Ban, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []brokers.Ban
-	for _, b := range m.bans {
-		if now.Before(b.Until) {
-			list = append(list, b)
-		}
-	}
-	slices.SortFunc(list, func(a, b brokers.Ban) int { return cmp.Compare(a.ID, b.ID) })
-	return list, nil
+	return listed(m, m.bans, func(b brokers.Ban) bool { return now.Before(b.Until) }), nil
 }
 
 // SaveBan keeps one in place of an earlier one of its ID.
-func (m *Memory) SaveBan(_ context.Context, b brokers.Ban) error {
+func (m *Memory) SaveBan(_ context.Context, b brokers.Ban) error { return kept(m, m.bans, b.ID, b) }
+
+// DeleteBan removes one, or ErrNotFound.
+func (m *Memory) DeleteBan(_ context.Context, id string) error { return removed(m, m.bans, id) }
+
+// listed are the rows that live, by their IDs.
+func listed[T any](m *Memory, rows map[string]T, lives func(T) bool) []T {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []T
+	for _, id := range slices.Sorted(maps.Keys(rows)) {
+		if row := rows[id]; lives(row) {
+			list = append(list, row)
+		}
+	}
+	return list
+}
+
+func kept[T any](m *Memory, rows map[string]T, id string, row T) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.room(rowCost); err != nil {
 		return err
 	}
-	m.bans[b.ID] = b
+	rows[id] = row
 	return nil
 }
 
-// DeleteBan removes one, or ErrNotFound.
-func (m *Memory) DeleteBan(_ context.Context, id string) error {
+func removed[T any](m *Memory, rows map[string]T, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, there := m.bans[id]; !there {
+	if _, there := rows[id]; !there {
 		return brokers.ErrNotFound
 	}
-	delete(m.bans, id)
+	delete(rows, id)
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/brokers/served"
 )
 
 const (
@@ -111,35 +111,15 @@ func (t *Tracer) Handler(next http.Handler, trusted func(*http.Request) bool) ht
 		ctx, span := t.tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		r = r.WithContext(ctx)
-		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		answer := served.Record(w)
 		next.ServeHTTP(answer, r)
-		method, route := methodOf(r.Method), routeOf(r.Pattern)
+		method, route := served.Method(r, "_OTHER"), served.Route(r)
 		span.SetName(method + " " + route)
-		span.SetAttributes(attribute.String("http.request.method", method), attribute.String("http.route", route), attribute.Int("http.response.status_code", answer.status))
-		if answer.status >= http.StatusInternalServerError {
+		span.SetAttributes(attribute.String("http.request.method", method), attribute.String("http.route", route), attribute.Int("http.response.status_code", answer.Status))
+		if answer.Status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, "")
 		}
 	})
-}
-
-// routeOf is the pattern that matched, without its method.
-func routeOf(pattern string) string {
-	if _, path, found := strings.Cut(pattern, " "); found {
-		pattern = path
-	}
-	if pattern == "" {
-		return "none"
-	}
-	return pattern
-}
-
-// methodOf keeps invented methods out (OpenTelemetry HTTP conventions).
-func methodOf(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions:
-		return method
-	}
-	return "_OTHER"
 }
 
 // Step begins a span inside the current one. Attributes are pairs of name and value
@@ -182,16 +162,3 @@ func outcomeOf(err error) string {
 	}
 	return "error"
 }
-
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
