@@ -140,7 +140,7 @@ func TestBatchLivesLonger(t *testing.T) {
 	if life := s.Expires.Sub(s.Created); life != desktop.DefaultExpiry+20*desktop.ConsentTime {
 		t.Errorf("life of %s", life)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := b.Close(ctx); err != nil {
 		t.Error(err)

@@ -51,7 +51,7 @@ func newLand(t testing.TB) *land {
 	}
 	l.judge, err = authcert.New(authcert.Judge{
 		Anchors: l.Roots(), Intermediates: l.Issuers(),
-		Fetch: fetch.New(fetch.Options{Allow: []string{strings.TrimPrefix(server.URL, "http://")}, Timeout: 2 * time.Second}),
+		Fetch: fetch.New(fetch.Options{Allow: []string{strings.TrimPrefix(server.URL, "http://")}, Timeout: time.Minute}),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -93,7 +93,8 @@ type testIdP struct {
 // answer is what the next resolution says; edits work on the unsigned texts.
 type answer struct {
 	class, nameID, top, second, envelopeTop string
-	empty, fault, silent                    bool
+	empty, fault                            bool
+	silent                                  func() // is told that there will be no answer
 	editAssertion, editResponse             func(string) string
 	signer                                  pair
 }
@@ -138,7 +139,8 @@ func (i *testIdP) resolve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no artifact", http.StatusBadRequest)
 		return
 	}
-	if a.silent {
+	if a.silent != nil {
+		a.silent()
 		<-r.Context().Done()
 		return
 	}

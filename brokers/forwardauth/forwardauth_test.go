@@ -77,7 +77,7 @@ func browser(t *testing.T) *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &http.Client{Jar: jar, Timeout: 20 * time.Second}
+	return &http.Client{Jar: jar, Timeout: time.Minute}
 }
 
 func body(t *testing.T, r *http.Response, err error) (int, string) {
@@ -148,7 +148,7 @@ http {
 		cancel()
 		_ = command.Wait() // it was killed
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 		if err == nil {
 			_ = conn.Close() // it was to see whether somebody listens

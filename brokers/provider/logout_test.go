@@ -194,7 +194,7 @@ func TestBackChannelLogout(t *testing.T) {
 	status <- http.StatusNoContent
 	b.get(r.server.URL + "/logout?" + url.Values{"id_token_hint": {idToken(t, tokens)}}.Encode())
 	first := verifiedClaims(t, r, (<-received).Get("logout_token"))
-	for range 1000 { // until the failure has been noted
+	for range 12_000 { // until the failure has been noted
 		if strings.Contains(r.log.String(), "notice.failed") {
 			break
 		}

@@ -116,7 +116,7 @@ func TestDatabaseFaults(t *testing.T) {
 				if a.StatusCode != http.StatusServiceUnavailable || err != nil || wait > 2 {
 					t.Errorf("%s: %d, Retry-After %q", name, a.StatusCode, a.Header.Get("Retry-After"))
 				}
-				if took := time.Since(begun); took > 15*time.Second {
+				if took := time.Since(begun); took > time.Minute {
 					t.Errorf("%s: took %s", name, took)
 				}
 			}

@@ -193,12 +193,12 @@ func TestDeadCollector(t *testing.T) {
 		for range 20_000 {
 			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		}
-		if took := time.Since(begun); took > 4*time.Second {
+		if took := time.Since(begun); took > 30*time.Second {
 			t.Errorf("%s: 20,000 requests took %v", address, took)
 		}
 		begun = time.Now()
 		tracer.Close(t.Context())
-		if took := time.Since(begun); took > 4*time.Second {
+		if took := time.Since(begun); took > 30*time.Second {
 			t.Errorf("%s: closing took %v", address, took)
 		}
 		// The one that hangs may not have been given up yet.

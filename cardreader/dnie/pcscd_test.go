@@ -89,7 +89,7 @@ func (r *remote) remove(t *testing.T) {
 // wait follows the reader until it is in a state.
 func (r *remote) wait(t *testing.T, want cardreader.ReaderState) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -298,7 +298,7 @@ func TestPersonalitiesThroughARealPCSCD(t *testing.T) {
 			}
 		})
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}

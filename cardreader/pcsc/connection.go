@@ -44,8 +44,9 @@ func (c *connection) open() (err error) {
 		return &Error{Op: "connect", Code: codeProtoMismatch}
 	}
 	err = c.handle.begin()
-	if code(err) == codeResetCard {
-		// Another program reset the card between the two calls.
+	for resets := 0; code(err) == codeResetCard && resets < maxResets; resets++ {
+		// Another program reset the card between the two calls. One that signs much
+		// does so again while a slow machine reconnects.
 		if err = c.handle.reconnect(); err == nil {
 			err = c.handle.begin()
 		}

@@ -84,7 +84,7 @@ func signFound(ctx context.Context, c *cardreader.Cards, found *cardreader.Found
 // leak waits until no more goroutines run than before.
 func leak(t *testing.T, before int) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}

@@ -13,6 +13,9 @@ const (
 	// maxAbandoned is the number of calls past their deadline that may still
 	// run; with more of them the machine's card service is stuck.
 	maxAbandoned = 4
+	// maxResets is how often a connection is made anew because other programs reset
+	// the card before its transaction began.
+	maxResets = 16
 	// maxListings is how often a listing starts again because readers came or
 	// went between its calls.
 	maxListings = 3

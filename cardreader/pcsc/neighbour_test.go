@@ -236,7 +236,7 @@ func triesLeft(t *testing.T, c *cardreader.Cards, reader, id string) int {
 	t.Helper()
 	slot := slotOf(t, c, reader)
 	// That a program is gone dawns on pcscd only after a while.
-	for deadline := time.Now().Add(5 * time.Second); errors.Is(slot.Err, cardreader.ErrCardBusy) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); errors.Is(slot.Err, cardreader.ErrCardBusy) && time.Now().Before(deadline); {
 		slot = slotOf(t, c, reader)
 	}
 	for _, status := range slot.PINs {

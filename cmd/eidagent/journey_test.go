@@ -343,7 +343,7 @@ func TestBatchSignsWhatWasListed(t *testing.T) {
 // watch returns when a file whose name begins so is in a folder.
 func watch(t *testing.T, dir, prefix string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ import (
 func call(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	code = run(ctx, args, streams{&o, &e})
 	return code, o.String(), e.String()
@@ -149,7 +149,7 @@ func (p *printed) String() string {
 // await returns once the program has said something.
 func (s started) await(t *testing.T, said string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		s.log.mu.Lock()
 		found, more := strings.Contains(s.log.text.String(), said), s.log.more

@@ -52,7 +52,7 @@ func (s *site) does(args ...string) string {
 func (s *site) refuses(want string, args ...string) {
 	s.t.Helper()
 	var out, problems bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // serve ends then
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // serve ends then
 	defer cancel()
 	if code := run(ctx, append(args, "--config", s.config), streams{&out, &problems}); code != 1 || !strings.Contains(problems.String(), want) {
 		s.t.Errorf("%v: %d, no %q in %s", args, code, want, &problems)
@@ -241,7 +241,7 @@ func TestLostFilesStopTheService(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { w.follow(ctx); close(ended) }()
-		for range 100 {
+		for range 1200 {
 			if w.err() != nil {
 				break
 			}

@@ -29,7 +29,7 @@ func TestIDPStartsAndPrintsAConfiguration(t *testing.T) {
 		}()
 		buffer := make([]byte, 4096)
 		text := ""
-		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(text, want[2]) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); !strings.Contains(text, want[2]) && time.Now().Before(deadline); {
 			n, err := reader.Read(buffer)
 			text += string(buffer[:n])
 			if err != nil {

@@ -33,7 +33,7 @@ func TestJudgeSAMLOnDamagedMessages(t *testing.T) {
 			damaged := damage(r, whole)
 			begin := time.Now()
 			v, err := judged(damaged, c.expectation(saml.Entity{ID: madeIdP, Signing: certificates}))
-			if took := time.Since(begin); took > 2*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("%s %d: %s", p, i, took)
 			}
 			switch {

@@ -76,7 +76,7 @@ func TestPagePairsAndSigns(t *testing.T) {
 		}
 		Audit struct{ Origin, Consent, Agent_version string }
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for done.State != "done" && time.Now().Before(deadline) {
 		a = b.send(message{method: "GET", path: "/v1/requests/" + request + "?wait=2&seq=1", header: page(lab, approved.Token)})
 		a.into(t, &done)
@@ -193,7 +193,7 @@ func TestPageThatGoesAwayCancelsItsRequest(t *testing.T) {
 	// The journal is looked at, not the API: asking would mean to be there again.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline, n := time.Now().Add(15*time.Second), 0; n == 0 && time.Now().Before(deadline); <-tick.C {
+	for deadline, n := time.Now().Add(time.Minute), 0; n == 0 && time.Now().Before(deadline); <-tick.C {
 		b.journal.mu.Lock()
 		n = len(b.journal.entries)
 		b.journal.mu.Unlock()

@@ -118,7 +118,7 @@ func TestPinentryGoesAwayWithTheRequest(t *testing.T) {
 	if _, err := p.PIN(ctx, consent(t)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 }

@@ -67,7 +67,7 @@ func (s *screen) seen() string {
 // typeAfter waits for a text and types keys.
 func (s *screen) typeAfter(t *testing.T, text, keys string) {
 	t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(time.Minute)
 	for !strings.Contains(s.seen(), text) {
 		select {
 		case <-s.news:

@@ -131,7 +131,7 @@ func TestOpenRefuses(t *testing.T) {
 			if !errors.Is(err, row.want) {
 				t.Errorf("got %v, want %v", err, row.want)
 			}
-			if took := time.Since(begin); took > time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})

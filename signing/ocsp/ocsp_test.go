@@ -42,7 +42,7 @@ func lab(t testing.TB) (*pki.Country, *x509.Certificate, *x509.Certificate, *ocs
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &ocsp.Client{Fetch: fetch.New(fetch.Options{Allow: []string{address}, Timeout: 2 * time.Second})}
+	client := &ocsp.Client{Fetch: fetch.New(fetch.Options{Allow: []string{address}, Timeout: time.Minute})}
 	return country, keys.Signature.Certificate, country.Issuers()[0], client
 }
 

@@ -193,7 +193,7 @@ func readServices() (*pades.Services, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := fetch.New(fetch.Options{Allow: []string{server.Host}, Timeout: 5 * time.Second})
+	client := fetch.New(fetch.Options{Allow: []string{server.Host}, Timeout: time.Minute})
 	return &pades.Services{
 		TimeStamps: &tsp.Client{Fetch: client, Servers: []tsp.Server{{URL: address}}},
 		Fetch:      client, Anchors: roots,

@@ -68,7 +68,7 @@ func newState(t testing.TB) *state {
 		t.Fatal(err)
 	}
 	s.cred = signing.Credential{Signer: keys.Signature.Key, Certificate: keys.Signature.Certificate, Chain: s.Issuers()[:1]}
-	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: 5 * time.Second})
+	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: time.Minute})
 	s.services = &pades.Services{
 		TimeStamps: &tsp.Client{Fetch: s.client, Servers: []tsp.Server{{URL: "http://" + address + "/tsa"}}, Clock: s.now},
 		Fetch:      s.client,

@@ -28,7 +28,7 @@ func TestCorpus(t *testing.T) {
 			data := c.Read(t, row)
 			begin := time.Now()
 			report, err := xades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), xades.VerifyOptions{})
-			if took := time.Since(begin); took > 3*time.Second {
+			if took := time.Since(begin); took > 30*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if row.Refused() {

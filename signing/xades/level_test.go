@@ -66,7 +66,7 @@ func newState(t testing.TB) *state {
 		}
 		*to = signing.Credential{Signer: keys.Signature.Key, Certificate: keys.Signature.Certificate, Chain: keys.Issuers[:1]}
 	}
-	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: 5 * time.Second})
+	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: time.Minute})
 	s.services = &signing.Services{
 		TimeStamps: &tsp.Client{Fetch: s.client, Servers: []tsp.Server{{URL: "http://" + address + "/tsa/es"}}, Clock: s.now},
 		Fetch:      s.client,
