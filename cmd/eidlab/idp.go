@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,8 +46,11 @@ func (c *idpCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); !c.OtherMachines && (ip == nil || !ip.IsLoopback()) && host != "localhost" {
+	if !c.OtherMachines && !isThisMachine(host) {
 		return fmt.Errorf("%s is not this machine alone; an emulator believes anybody (--answer-other-machines)", c.Listen)
+	}
+	if broker, err := url.Parse(c.Broker); !c.OtherMachines && (err != nil || !isThisMachine(broker.Hostname())) {
+		return fmt.Errorf("the broker %s is not on this machine; an emulator believes anybody (--answer-other-machines)", c.Broker)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -80,6 +84,11 @@ func (c *idpCommand) Run(ctx context.Context, s streams) error {
 	case err := <-ended:
 		return err
 	}
+}
+
+func isThisMachine(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // secretBytes are those of a client secret.

@@ -64,7 +64,23 @@ func TestIDPStartsAndPrintsAConfiguration(t *testing.T) {
 			t.Errorf("%s ended with %d", kind, code)
 		}
 	}
-	if code := run(t.Context(), []string{"idp", "tara", "--listen", "0.0.0.0:0", "--out", t.TempDir()}, streams{strings.NewReader(""), io.Discard, io.Discard}); code != 1 {
-		t.Errorf("it listens to the whole network: %d", code)
+}
+
+// TestIDPRefusesWhatIsNoLaboratory (threats X-107): no emulator listens to a network, nor
+// serves a broker elsewhere, unless it is told so by name.
+func TestIDPRefusesWhatIsNoLaboratory(t *testing.T) {
+	for _, kind := range []string{"clave", "digid", "eidas", "tara", "mobile-id", "smart-id"} {
+		for _, flags := range [][]string{{"--listen", "0.0.0.0:0"}, {"--listen", "[::]:0"}, {"--broker", "https://broker.example"}, {"--broker", "%zz"}} {
+			var told strings.Builder
+			arguments := append([]string{"idp", kind, "--out", t.TempDir()}, flags...)
+			if code := run(t.Context(), arguments, streams{strings.NewReader(""), io.Discard, &told}); code != 1 || !strings.Contains(told.String(), "--answer-other-machines") {
+				t.Errorf("%s %q: %d %s", kind, flags, code, told.String())
+			}
+		}
+	}
+	for kind, flag := range map[string]string{"digid": "--back-channel", "clave": "--certificate-port"} {
+		if code := run(t.Context(), []string{"idp", kind, "--out", t.TempDir(), flag, "0.0.0.0:0"}, streams{strings.NewReader(""), io.Discard, io.Discard}); code != 1 {
+			t.Errorf("%s with %s listens to the whole network: %d", kind, flag, code)
+		}
 	}
 }

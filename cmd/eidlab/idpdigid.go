@@ -39,7 +39,7 @@ func (c *idpCommand) digid(ctx context.Context, s streams, country *pki.Country,
 	if err != nil {
 		return nil, err
 	}
-	if ip := net.ParseIP(host); !c.OtherMachines && (ip == nil || !ip.IsLoopback()) && host != "localhost" {
+	if !c.OtherMachines && !isThisMachine(host) {
 		return nil, fmt.Errorf("%s is not this machine alone (--answer-other-machines)", c.BackListen)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.BackListen)

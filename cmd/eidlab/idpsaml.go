@@ -111,7 +111,7 @@ func (c *idpCommand) certificatePort(ctx context.Context, country *pki.Country, 
 	if err != nil {
 		return nil, err
 	}
-	if ip := net.ParseIP(host); !c.OtherMachines && (ip == nil || !ip.IsLoopback()) && host != "localhost" {
+	if !c.OtherMachines && !isThisMachine(host) {
 		return nil, fmt.Errorf("%s is not this machine alone (--answer-other-machines)", c.CertificateListen)
 	}
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
