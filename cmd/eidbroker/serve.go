@@ -250,6 +250,7 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	wrong("issuer", err)
 	wrong("", c.checkPlain())
 	wrong("", errors.Join(c.refuseLab(dir)...))
+	wrong("", c.checkEmulators(dir))
 	registrations, clients, err := c.registered(mapping, s)
 	wrong("", err)
 	services := (*provider.ResourceServers)(nil)
