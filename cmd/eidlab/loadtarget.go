@@ -220,7 +220,7 @@ func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.
 		return err
 	case <-ctx.Done():
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return server.Shutdown(last)
 }
