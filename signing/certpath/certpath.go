@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -110,7 +109,7 @@ func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Optio
 			roots.AddCert(c)
 			continue
 		}
-		between.AddCert(c)
+		between.AddCert(understood(c))
 	}
 	if len(o.Anchors) == 0 && selfIssued(certificate) {
 		roots.AddCert(certificate)
@@ -123,13 +122,7 @@ func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Optio
 	unhandled, isUnhandled := errors.AsType[x509.UnhandledCriticalExtension](err)
 	switch {
 	case err == nil:
-		best := paths[0]
-		for _, p := range paths {
-			if len(p) < len(best) {
-				best = p
-			}
-		}
-		return named(best, o.Anchors), nil
+		return shortest(paths, o.Anchors)
 	case isInvalid && invalid.Reason == x509.Expired:
 		return nil, fmt.Errorf("%w: %s", ErrValidity, invalid.Detail)
 	case isInvalid:
@@ -141,11 +134,31 @@ func find(certificate *x509.Certificate, candidates []*x509.Certificate, o Optio
 	}
 }
 
+// shortest is the shortest of the paths in which every name is where it may be.
+func shortest(paths [][]*x509.Certificate, anchors []*x509.Certificate) ([]*x509.Certificate, error) {
+	var best []*x509.Certificate
+	var failure error
+	for _, p := range paths {
+		if best != nil && len(p) >= len(best) {
+			continue
+		}
+		if err := withinDirectories(p); err != nil {
+			failure = err
+			continue
+		}
+		best = p
+	}
+	if best == nil {
+		return nil, failure
+	}
+	return named(best, anchors), nil
+}
+
 // lasting is an anchor whose validity does not count: what a caller trusts is a
 // name with a key, and the rest of its certificate is no part of the path (RFC 5280
 // 6.1.1 d). When to end trust is the caller's decision.
 func lasting(anchor *x509.Certificate) *x509.Certificate {
-	c := *anchor
+	c := *understood(anchor)
 	c.NotBefore, c.NotAfter = time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	return &c
 }
@@ -242,7 +255,7 @@ func intermediate(c *x509.Certificate, below int) bool {
 
 // constrained tells whether a certificate has name constraints of any form.
 func constrained(c *x509.Certificate) bool {
-	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 30}) })
+	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidNameConstraints()) })
 }
 
 // top returns the certificate whose issuer is missing.
