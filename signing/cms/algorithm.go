@@ -150,16 +150,18 @@ func DigestOID(h crypto.Hash) OID {
 	return ""
 }
 
-// Digest returns the digest an identifier names. Parameters must be absent or
-// NULL (RFC 5754 section 2).
+// Digest returns the digest an identifier names. Parameters of those known here
+// must be absent or NULL (RFC 5754 section 2); others may have some, as SHAKE256 has
+// under Ed448 (RFC 8702 section 3.1).
 func (a AlgorithmIdentifier) Digest() (crypto.Hash, error) {
-	if a.Parameters != nil && !bytes.Equal(a.Parameters, derNull()) {
-		return 0, fmt.Errorf("parameters of digest %s: %w", a.Algorithm, ErrFormat)
-	}
 	for _, d := range digestOIDs() {
-		if d.oid == a.Algorithm {
-			return d.hash, nil
+		if d.oid != a.Algorithm {
+			continue
 		}
+		if a.Parameters != nil && !bytes.Equal(a.Parameters, derNull()) {
+			return 0, fmt.Errorf("parameters of digest %s: %w", a.Algorithm, ErrFormat)
+		}
+		return d.hash, nil
 	}
 	return 0, fmt.Errorf("digest %s: %w", a.Algorithm, ErrAlgorithm)
 }
@@ -182,6 +184,7 @@ func signatureOIDs() []struct {
 		{oidSHA512WithRSA, RSAPKCS1v15, crypto.SHA512},
 		{oidSHA1WithRSA, RSAPKCS1v15, crypto.SHA1},
 		{oidSHA224WithRSA, RSAPKCS1v15, crypto.SHA224},
+		{oidSHA3224WithRSA, RSAPKCS1v15, crypto.SHA3_224},
 		{oidSHA3256WithRSA, RSAPKCS1v15, crypto.SHA3_256},
 		{oidSHA3384WithRSA, RSAPKCS1v15, crypto.SHA3_384},
 		{oidSHA3512WithRSA, RSAPKCS1v15, crypto.SHA3_512},
@@ -190,6 +193,7 @@ func signatureOIDs() []struct {
 		{oidSHA512ECDSA, ECDSA, crypto.SHA512},
 		{oidSHA1WithECDSA, ECDSA, crypto.SHA1},
 		{oidSHA224ECDSA, ECDSA, crypto.SHA224},
+		{oidSHA3224ECDSA, ECDSA, crypto.SHA3_224},
 		{oidSHA3256ECDSA, ECDSA, crypto.SHA3_256},
 		{oidSHA3384ECDSA, ECDSA, crypto.SHA3_384},
 		{oidSHA3512ECDSA, ECDSA, crypto.SHA3_512},

@@ -98,6 +98,8 @@ func signatureURIs() []struct {
 		{more + "ecdsa-sha512", cms.ECDSA, crypto.SHA512},
 		{more + "ecdsa-sha224", cms.ECDSA, crypto.SHA224},
 		{more + "ecdsa-sha1", cms.ECDSA, crypto.SHA1},
+		{moreNamespace + "sha3-224-rsa-MGF1", cms.RSAPSS, crypto.SHA3_224},
+		{"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-224", cms.ECDSA, crypto.SHA3_224},
 		{"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-256", cms.ECDSA, crypto.SHA3_256},
 		{"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-384", cms.ECDSA, crypto.SHA3_384},
 		{"http://www.w3.org/2021/04/xmldsig-more#ecdsa-sha3-512", cms.ECDSA, crypto.SHA3_512},
@@ -200,13 +202,11 @@ func digestMethod(e *Element) (crypto.Hash, error) {
 // RawECDSA turns the DER of an ECDSA value, as crypto.Signer makes it, into the
 // r and s of XML Signature 1.1 section 6.4.3, each as long as the field.
 func RawECDSA(curve elliptic.Curve, der []byte) ([]byte, error) {
-	in := cryptobyte.String(der)
-	var seq cryptobyte.String
-	r, s := new(big.Int), new(big.Int)
-	if !in.ReadASN1(&seq, asn1.SEQUENCE) || !in.Empty() || !seq.ReadASN1Integer(r) || !seq.ReadASN1Integer(s) || !seq.Empty() {
-		return nil, malformed("ECDSA value is no DER")
+	r, s, err := parseECDSA(der)
+	if err != nil {
+		return nil, err
 	}
-	if !inRange(curve, r) || !inRange(curve, s) {
+	if !inRange(curve.Params().N, r) || !inRange(curve.Params().N, s) {
 		return nil, fmt.Errorf("%w: r or s out of range", ErrValue)
 	}
 	width := (curve.Params().BitSize + 7) / 8
@@ -216,23 +216,49 @@ func RawECDSA(curve elliptic.Curve, der []byte) ([]byte, error) {
 	return out, nil
 }
 
-func inRange(curve elliptic.Curve, n *big.Int) bool {
-	return n.Sign() > 0 && n.Cmp(curve.Params().N) < 0
+func parseECDSA(der []byte) (r, s *big.Int, err error) {
+	in := cryptobyte.String(der)
+	var seq cryptobyte.String
+	r, s = new(big.Int), new(big.Int)
+	if !in.ReadASN1(&seq, asn1.SEQUENCE) || !in.Empty() || !seq.ReadASN1Integer(r) || !seq.ReadASN1Integer(s) || !seq.Empty() {
+		return nil, nil, malformed("ECDSA value is no DER")
+	}
+	return r, s, nil
 }
 
+func inRange(order, n *big.Int) bool { return n.Sign() > 0 && n.Cmp(order) < 0 }
+
+// field returns the length of r and s under a key in bytes, and the order below
+// which they are; false for keys that have none.
+func field(key crypto.PublicKey) (width int, order *big.Int, ok bool) {
+	k, ok := key.(*ecdsa.PublicKey)
+	if !ok {
+		return 0, nil, false
+	}
+	return (k.Curve.Params().BitSize + 7) / 8, k.Curve.Params().N, true
+}
+
+// maxCut is how many leading zeros of r and s may be missing, in bytes.
+const maxCut = 3
+
 // derECDSA turns r and s into DER. A value that is DER already is a deviation
-// that some producers have; it is taken, and said.
-func derECDSA(key *ecdsa.PublicKey, value []byte) (der []byte, deviates bool, err error) {
-	width := (key.Curve.Params().BitSize + 7) / 8
+// that some producers have, and so are halves that are only as long as the larger
+// of r and s, as libraries that copy from integers write them (Apache Santuario;
+// with P-521 that is every fourth value). Both are taken, and said: r and s are the
+// same whatever zeros stand before them.
+func derECDSA(width int, order *big.Int, value []byte) (der []byte, deviates string, err error) {
 	if len(value) != 2*width {
-		if _, err := RawECDSA(key.Curve, value); err == nil {
-			return value, true, nil
+		if r, s, err := parseECDSA(value); err == nil && inRange(order, r) && inRange(order, s) {
+			return value, "the signature value is DER and not r and s", nil
 		}
-		return nil, false, fmt.Errorf("%w: %d bytes for r and s of %d", ErrValue, len(value), width)
+		if len(value)%2 != 0 || len(value) > 2*width || len(value) < 2*(width-maxCut) {
+			return nil, "", fmt.Errorf("%w: %d bytes for r and s of %d", ErrValue, len(value), width)
+		}
+		width, deviates = len(value)/2, "r and s in the signature value lack leading zeros"
 	}
 	r, s := new(big.Int).SetBytes(value[:width]), new(big.Int).SetBytes(value[width:])
-	if !inRange(key.Curve, r) || !inRange(key.Curve, s) {
-		return nil, false, fmt.Errorf("%w: r or s out of range", ErrValue)
+	if !inRange(order, r) || !inRange(order, s) {
+		return nil, "", fmt.Errorf("%w: r or s out of range", ErrValue)
 	}
 	var b cryptobyte.Builder
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -240,7 +266,7 @@ func derECDSA(key *ecdsa.PublicKey, value []byte) (der []byte, deviates bool, er
 		b.AddASN1BigInt(s)
 	})
 	der, err = b.Bytes()
-	return der, false, err
+	return der, deviates, err
 }
 
 // quoted shows a value of a document in a message, cut where it is long.

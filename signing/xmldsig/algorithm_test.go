@@ -80,6 +80,16 @@ func TestECDSAValues(t *testing.T) {
 			check("r and s", good, nil, 0)
 			check("DER", func(m []byte) []byte { good(m); return der }, nil, 1)
 			check("zeros", func([]byte) []byte { return make([]byte, 2*width) }, xmldsig.ErrValue, 0)
+			if curve == elliptic.P521() { // with others leading zeros are rare
+				check("leading zeros left out", func(m []byte) []byte {
+					raw := good(m)
+					for raw[0]|raw[width] != 0 { // three of four have none
+						raw = good(m)
+					}
+					return append(raw[1:width:width], raw[width+1:]...)
+				}, nil, 1)
+			}
+			check("half cut off", func(m []byte) []byte { return good(m)[:width] }, xmldsig.ErrValue, 0)
 			check("a byte too many", func(m []byte) []byte { return append(good(m), 0) }, xmldsig.ErrValue, 0)
 			check("r beyond the order", func(m []byte) []byte {
 				raw := good(m)

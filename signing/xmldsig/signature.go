@@ -2,7 +2,6 @@ package xmldsig
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -204,13 +203,13 @@ func (s *Signature) VerifyValue(key crypto.PublicKey) error {
 		return err
 	}
 	value := s.Value
-	if k, ok := key.(*ecdsa.PublicKey); ok && s.Algorithm.Scheme == cms.ECDSA {
-		var deviates bool
-		if value, deviates, err = derECDSA(k, value); err != nil {
+	if width, order, ok := field(key); ok && s.Algorithm.Scheme == cms.ECDSA {
+		var deviates string
+		if value, deviates, err = derECDSA(width, order, value); err != nil {
 			return err
 		}
-		if deviates {
-			s.Deviations = append(s.Deviations, "the signature value is DER and not r and s")
+		if deviates != "" {
+			s.Deviations = append(s.Deviations, deviates)
 		}
 	}
 	if err := s.Algorithm.Verify(key, message, value); err != nil {
