@@ -154,6 +154,10 @@ func readCertificate(e *xmldsig.Element, v2 bool) certificateReference {
 	r := certificateReference{v2: v2}
 	if d := e.Child(e.Space, "CertDigest"); d != nil {
 		method, value := d.Child(xmldsig.Namespace, "DigestMethod"), d.Child(xmldsig.Namespace, "DigestValue")
+		if method == nil && value == nil {
+			// XAdES 1.1.1 has elements of its own for them (TS 101 903 v1.1.1 7.2.2).
+			method, value = d.Child(e.Space, "DigestMethod"), d.Child(e.Space, "DigestValue")
+		}
 		if method != nil && value != nil {
 			uri, _ := method.Attr("", "Algorithm")
 			r.digest, _ = xmldsig.ParseDigest(uri)

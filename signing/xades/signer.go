@@ -129,8 +129,6 @@ func (e *examination) formal(s signer) {
 		e.departs = "it does not name its certificate"
 	case s.reference != nil && !s.reference.named(s.certificate):
 		e.departs = "issuer and serial number in it are not those of its certificate"
-	case len(e.s.Deviations) > 0:
-		e.departs = e.s.Deviations[0]
 	}
 }
 

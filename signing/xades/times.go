@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/c14n"
@@ -199,6 +200,9 @@ func (e *examination) level(c *x509.Certificate, candidates []*x509.Certificate)
 		return
 	}
 	e.out.Baseline = signing.BaselineT
+	if p := e.unsigned(); p != nil && slices.ContainsFunc(p.Children, referencesOnly) {
+		return
+	}
 	// Whether the material is complete depends on where paths end, which the
 	// document does not say; path and revocation are judged apart.
 	held := readMaterial(e.s.Element)
@@ -209,4 +213,24 @@ func (e *examination) level(c *x509.Certificate, candidates []*x509.Certificate)
 	if e.times.archived {
 		e.out.Baseline = signing.BaselineLTA
 	}
+}
+
+// referencesOnly tells whether an unsigned property is one of those that B-LT and
+// B-LTA exclude (EN 319 132-1 6.3): references to validation data, and time-stamps
+// over them.
+func referencesOnly(e *xmldsig.Element) bool {
+	switch strings.TrimSuffix(e.Local, "V2") {
+	case "CompleteCertificateRefs", "CompleteRevocationRefs", "AttributeCertificateRefs", "AttributeRevocationRefs", "SigAndRefsTimeStamp", "RefsOnlyTimeStamp":
+		return true
+	}
+	return false
+}
+
+// unsigned is UnsignedSignatureProperties, nil if there is none.
+func (e *examination) unsigned() *xmldsig.Element {
+	q := qualifying(e.s.Element)
+	if q == nil {
+		return nil
+	}
+	return q.Find(q.Space, "UnsignedProperties", "UnsignedSignatureProperties")
 }
