@@ -29,7 +29,9 @@ func (e *examination) baseline(message *cms.SignedData, si *cms.SignerInfo, r *c
 		return
 	}
 	dict := e.s.dict
-	if message.Indefinite || !r.Bound || r.Misnamed || !r.Sorted || !r.SigningTime.IsZero() || len(si.Attribute(cms.OIDSigningCertificateV2)) != 1 ||
+	// Either attribute will do: that of version 1 names certificates by SHA-1.
+	v1, v2 := len(si.Attribute(cms.OIDSigningCertificate)), len(si.Attribute(cms.OIDSigningCertificateV2))
+	if message.Indefinite || !r.Bound || r.Misnamed || !r.Sorted || !r.SigningTime.IsZero() || v1 > 1 || v2 > 1 || v1+v2 == 0 ||
 		dict.Get("M").IsNull() || !dict.Get("Cert").IsNull() {
 		e.note(findNotBaseline, "the signature departs from PAdES baseline B-B")
 		return

@@ -178,8 +178,14 @@ func (e *examination) level(ctx context.Context, message *cms.SignedData, signer
 		return
 	}
 	e.out.Baseline = signing.BaselineT
-	if len(tokens) == 0 || len(e.v.stored) == 0 || slices.Max(e.v.stored) < e.index {
+	if len(e.v.stored) == 0 || slices.Max(e.v.stored) < e.index {
 		return
+	}
+	if len(tokens) == 0 {
+		// The oldest document time-stamp is that of B-T too; nothing asks for another.
+		// What is known of its authority has to be there as well.
+		first := slices.MinFunc(archives, func(a, b stampedRevision) int { return cmp.Compare(a.index, b.index) })
+		tokens = append(tokens, first.token)
 	}
 	at := e.v.opts.Now()
 	for _, t := range tokens {
