@@ -311,6 +311,19 @@ func (r *realm) stamp(hash crypto.Hash, digest []byte) ([]byte, error) {
 	return response.Token.FullBytes, nil
 }
 
+// answerStamp answers a request of RFC 3161.
+func (r *realm) answerStamp(der []byte) ([]byte, error) {
+	q, err := timestamp.ParseRequest(der)
+	if err != nil {
+		return nil, err
+	}
+	stamp := timestamp.Timestamp{
+		HashAlgorithm: q.HashAlgorithm, HashedMessage: q.HashedMessage, Time: r.time().UTC(), Accuracy: time.Second, Nonce: q.Nonce,
+		Policy: asn1.ObjectIdentifier{2, 999, 1}, AddTSACertificate: true, Certificates: []*x509.Certificate{r.strangers.certificate},
+	}
+	return stamp.CreateResponseWithOpts(r.unit.certificate, r.unit.key, crypto.SHA256)
+}
+
 func (r *realm) services(l *lab) *signing.Services {
 	return &signing.Services{
 		TimeStamps: stamper{r}, Fetch: l.client, Clock: r.time,
@@ -355,6 +368,17 @@ func (r *realm) serve(w http.ResponseWriter, q *http.Request, path string) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/ocsp-response")
+		_, _ = w.Write(body)
+	case path == "tsa":
+		body, err := io.ReadAll(io.LimitReader(q.Body, 1<<16))
+		if err == nil {
+			body, err = r.answerStamp(body)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/timestamp-reply")
 		_, _ = w.Write(body)
 	default:
 		http.NotFound(w, q)
