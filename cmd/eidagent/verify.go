@@ -17,6 +17,7 @@ import (
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/asic"
 	"github.com/eidbridge/eidbridge/signing/cades"
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/facturae"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
@@ -212,7 +213,7 @@ func unfound(r *signing.Report) bool {
 // itself is an anchor, or everything if nothing does, since somebody named it.
 func trusted(list []*x509.Certificate) (roots, helpers []*x509.Certificate) {
 	for _, c := range list {
-		if bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) && cms.CheckOldCertificate(c, c) == nil {
 			roots = append(roots, c)
 		} else {
 			helpers = append(helpers, c)
@@ -285,7 +286,7 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 	if len(data) > maxAnchors {
 		return nil, errors.New("file is too large")
 	}
-	if one, err := x509.ParseCertificate(data); err == nil {
+	if one, err := cms.ParseCertificate(data); err == nil {
 		return []*x509.Certificate{one}, nil
 	}
 	var all []*x509.Certificate
@@ -297,7 +298,7 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
+		c, err := cms.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, err
 		}

@@ -130,8 +130,8 @@ func wordsOf(text string) []string {
 // some are parts of the names of documents that a test has time for.
 func some() []string {
 	return []string{
-		"LTA-rsa", "LTA-p521", "LTA-ed25519", "docmdp2", "LTA-vri", "PKCS7_L", "B-pss-SHA3_256", "SHA3_224", "stamp-only", "LTA-visible-twice",
-		"LTA-manifest", "LTA-countersigned", "LTA-content-stamp", "B-xades1", "transform-", "XAdES-", "lta-twice", "xades-B-policy", "detached-missing",
+		"LTA-rsa", "LTA-p521", "LTA-docmdp2", "LTA-vri", "PKCS7-LTA", "B-pss-SHA3_256", "B-p256-SHA3_224", "B-rsa-SHA1", "stamp-only", "LTA-manifest.xml",
+		"LTA-countersigned", "LTA-content-stamp", "B-xades1", "transform-xpath", "XAdES-XL", "lta-twice", "xades-B-policy", "detached-missing",
 		"xades-LTA-DETACHED-inclusive",
 	}
 }
@@ -155,7 +155,7 @@ func TestInteropStrangers(t *testing.T) {
 	for name, why := range refused {
 		t.Logf("%s was not made: %s", name, why)
 	}
-	if len(made) < 60 {
+	if len(made) < 40 {
 		t.Fatalf("%d documents", len(made))
 	}
 	outcomes := dss.Judge(t, dss.Job{Files: made}, dss.Job{Anchors: r.anchors(), Files: made})

@@ -251,6 +251,28 @@ func untouched(t testing.TB, before, after []byte) {
 
 // TestArchiveFormIsThatOfTheSignedProperties: whoever makes the octets of the signed
 // properties anew, in the form that the archive time-stamp names, gets the same.
+// EN 319 132-1 6.3: with properties that only refer to validation data a signature
+// is of no level above B-T, whatever else it holds.
+func TestPropertiesThatOnlyReferEndAtT(t *testing.T) {
+	t.Parallel()
+	s := newState(t)
+	signed, _ := s.sign(t, letter, xades.Options{Level: signing.BaselineLT})
+	const end = "</xades:UnsignedSignatureProperties>"
+	for property, want := range map[string]signing.Baseline{
+		"CompleteCertificateRefs": signing.BaselineT, "CompleteCertificateRefsV2": signing.BaselineT, "CompleteRevocationRefs": signing.BaselineT,
+		"SigAndRefsTimeStampV2": signing.BaselineT, "RefsOnlyTimeStamp": signing.BaselineT, "SomethingElse": signing.BaselineLT,
+	} {
+		doc := bytes.Replace(signed, []byte(end), []byte("<xades:"+property+"/>"+end), 1)
+		if len(doc) == len(signed) {
+			t.Fatal("there are no unsigned properties")
+		}
+		got := s.verify(t, doc).Signatures[0]
+		if got.Indication != signing.TotalPassed || got.Baseline != want {
+			t.Errorf("%s: %s, level %s, want %s", property, got.Indication, got.Baseline, want)
+		}
+	}
+}
+
 func TestArchiveFormIsThatOfTheSignedProperties(t *testing.T) {
 	t.Parallel()
 	s := newState(t)
