@@ -107,6 +107,7 @@ func known(name string) string {
 	}{
 		{[]string{"ed25519", "-rich.asic"}, "EdDSA: TS 119 312 does not evaluate it, and we take it; DSS's policy does not"},
 		{[]string{"xades111", "xades122"}, "level: the baseline of EN 319 132-1 has properties of version 1.3.2 alone"},
+		{[]string{"xades-XAdES-"}, "level: DSS gives the name of TS 101 903, and we the baseline level whose content is there"},
 		{[]string{"transform-xpath-B", "transform-xpath-LTA", "xpath2-intersect", "xpath2-subtract"}, "X-41: such filters are not followed"},
 		{[]string{"RIPEMD160", "WHIRLPOOL"}, "X-66: never verified"},
 	} {
