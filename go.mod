@@ -1,6 +1,6 @@
 module github.com/eidbridge/eidbridge
 
-go 1.27.0
+go 1.27.4
 
 require (
 	cel.dev/cel-go v0.33.2
