@@ -366,6 +366,9 @@ func definiteElements(b []byte, size, depth int) (out, rest []byte, err error) {
 			return nil, nil, err
 		}
 		body := b[c.at:]
+		if size >= 0 && length >= 0 && int64(len(body))-length < int64(limit) {
+			return nil, nil, formatError("an element is longer than what is around it")
+		}
 		switch {
 		case length >= 0 && tag&0x20 == 0:
 			out = append(out, b[:c.at+length]...)
@@ -380,7 +383,7 @@ func definiteElements(b []byte, size, depth int) (out, rest []byte, err error) {
 		}
 		out = append(appendHeader(out, tag, int64(len(content))), content...)
 		b = after
-		if limit >= 0 && size >= 0 && len(b) < limit {
+		if size >= 0 && len(b) < limit { // after an indefinite length
 			return nil, nil, formatError("an element is longer than what is around it")
 		}
 	}

@@ -146,3 +146,47 @@ func TestDepthIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestElementsStayWithinWhatIsAroundThem makes the length of every constructed
+// element one octet shorter. The reader that takes indefinite lengths must not read
+// on past its end, and so mend the message.
+func TestElementsStayWithinWhatIsAroundThem(t *testing.T) {
+	s := newSpecimen(t, newKey(t), false)
+	var shortened int
+	var walk func(from, to int)
+	walk = func(from, to int) {
+		for from < to {
+			in := cryptobyte.String(s.message[from:to])
+			var element cryptobyte.String
+			var tag asn1.Tag
+			if !in.ReadAnyASN1Element(&element, &tag) {
+				t.Fatal("cannot take the message apart")
+			}
+			next := from + len(element)
+			if tag&0x20 != 0 {
+				content := element
+				if !content.ReadASN1(&content, tag) {
+					t.Fatal("cannot take the message apart")
+				}
+				if len(content) > 0 {
+					bent := bytes.Clone(s.message)
+					bent[next-len(content)-1]-- // the last octet of its length
+					shortened++
+					d, err := Open(bytes.NewReader(bent), int64(len(bent)))
+					if err == nil { // certificates and values of attributes are read later
+						_, err = d.Verify(&d.SignerInfos[0], s.digest())
+					}
+					if err == nil {
+						t.Errorf("element %#x at %d, one octet shorter, is verified", tag, from)
+					}
+				}
+				walk(next-len(content), next)
+			}
+			from = next
+		}
+	}
+	walk(0, len(s.message))
+	if shortened < 10 {
+		t.Errorf("%d elements", shortened)
+	}
+}
