@@ -198,8 +198,14 @@ func (j *judgement) confirmation(e *element, a *Assertion) error {
 	if request := data.value("InResponseTo"); !j.Lenient.AnyRequest && request != j.RequestID {
 		return reject(ReasonInResponseTo, "confirmation answers another request")
 	}
-	if _, present := data.attribute("NotBefore"); present {
+	from, err := data.instant("NotBefore", ReasonConfirmation, j.Lenient)
+	switch _, present := data.attribute("NotBefore"); {
+	case err != nil:
+		return err
+	case present && !j.Lenient.Profile:
 		return reject(ReasonConfirmation, "bearer confirmation with NotBefore")
+	case !j.Lenient.AnyTime && from.After(j.Now.Add(j.Skew)):
+		return reject(ReasonNotYetValid, "confirmation begins later")
 	}
 	until, err := data.instant("NotOnOrAfter", ReasonConfirmation, j.Lenient)
 	switch {
@@ -308,7 +314,8 @@ func (j *judgement) context(e *element, a *Assertion) error {
 	if class != nil {
 		a.ContextClass, _ = class.text()
 	}
-	if a.ContextClass == "" && (!j.Lenient.Profile || e.child(assertionNS, "AuthnContextDeclRef") == nil) {
+	declared := e.child(assertionNS, "AuthnContextDeclRef") != nil || e.child(assertionNS, "AuthnContextDecl") != nil
+	if a.ContextClass == "" && (!j.Lenient.Profile || !declared) {
 		return reject(ReasonContextClass, "no context class")
 	}
 	for _, authority := range e.all(assertionNS, "AuthenticatingAuthority") {

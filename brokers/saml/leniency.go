@@ -33,9 +33,11 @@ type Leniency struct {
 	// Profile allows what the web browser profile leaves to the parties or what
 	// products forget: no Destination, no Issuer on an unsigned response,
 	// identifiers that are no NCName, confirmations without end or with one far
-	// away, several confirmations of which one fits, a reference to a declaration
-	// in place of a context class, attribute statements without attributes, blanks
-	// around audiences and issuers, and statements about decisions.
+	// away, or with a beginning, which then counts, several confirmations of which
+	// one fits, confirmations that name who presents the assertion, a declaration or
+	// a reference to one in place of a context class, attribute statements without
+	// attributes, blanks around audiences and issuers, issuers of another format,
+	// and statements about decisions.
 	Profile bool
 	// CBC opens AES-CBC although no verified signature covers the cipher text:
 	// nobody learns from one recorded message what an oracle tells.

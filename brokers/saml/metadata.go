@@ -76,8 +76,9 @@ type MetadataTrust struct {
 	// Loopback lets endpoints be on this machine, over plain HTTP even. It is for
 	// laboratories, where we are on loopback ourselves.
 	Loopback bool
-	// AnyEndpoint takes locations of every kind. It is for judging recorded
-	// messages, where nothing is sent.
+	// AnyEndpoint takes locations of every kind, and leaves entities without a
+	// signing certificate out instead of refusing the document. It is for judging
+	// recorded messages, where nothing is sent.
 	AnyEndpoint bool
 	Now         time.Time
 }
@@ -193,6 +194,9 @@ func collect(e *element, v validity, trust MetadataTrust, found map[string]*Enti
 		if err := entity.read(role, trust); err != nil {
 			return err
 		}
+		if len(entity.Signing) == 0 {
+			continue
+		}
 		found[id] = entity
 	}
 	return nil
@@ -222,7 +226,7 @@ func (e *Entity) read(role *element, trust MetadataTrust) error {
 			}
 		}
 	}
-	if len(e.Signing) == 0 || len(e.Signing) > maxCertificates {
+	if len(e.Signing) == 0 && !trust.AnyEndpoint || len(e.Signing) > maxCertificates {
 		return reject(ReasonMetadata, "entity with %d signing certificates", len(e.Signing))
 	}
 	e.WantAuthnRequestsSigned = role.value("WantAuthnRequestsSigned") == "true" || role.value("WantAuthnRequestsSigned") == "1"

@@ -43,6 +43,11 @@ func TestRecordedLeniency(t *testing.T) {
 		{"blank issuer", responseEdit(`assertion">`+idpID, `assertion"> `), nil, ReasonIssuer},
 		{"a declaration in place of a class", assertionEdit(`ClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract</saml:AuthnContextClassRef`, `DeclRef>urn:decl</saml:AuthnContextDeclRef`), nil, accepted},
 		{"an empty attribute statement", assertionEdit(`</saml:AuthnStatement>`, `</saml:AuthnStatement><saml:AttributeStatement></saml:AttributeStatement>`), nil, accepted},
+		{"a confirmation that has begun", assertionEdit(`InResponseTo="`+reqID+`"`, `InResponseTo="`+reqID+`" NotBefore="`+at(-5)+`"`), nil, accepted},
+		{"a confirmation that begins later", assertionEdit(`InResponseTo="`+reqID+`"`, `InResponseTo="`+reqID+`" NotBefore="`+at(100)+`"`), nil, ReasonNotYetValid},
+		{"a confirmation that begins no time", assertionEdit(`InResponseTo="`+reqID+`"`, `InResponseTo="`+reqID+`" NotBefore="soon"`), nil, ReasonConfirmation},
+		{"a context in full", assertionEdit(`</saml:AuthnContextClassRef>`, `</saml:AuthnContextClassRef><saml:AuthnContextDecl></saml:AuthnContextDecl>`), nil, accepted},
+		{"an encrypted attribute", assertionEdit(`</saml:AuthnStatement>`, `</saml:AuthnStatement><saml:AttributeStatement><saml:EncryptedAttribute></saml:EncryptedAttribute></saml:AttributeStatement>`), nil, ReasonSchema},
 		{"another audience", assertionEdit(`Audience>`+spID, `Audience>https://other.example`), nil, ReasonAudience},
 		{"nothing signed", func(a *answer) { a.signA, a.signR = nil, nil }, nil, ReasonSignatureMissing},
 	} {

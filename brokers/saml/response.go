@@ -293,7 +293,7 @@ func (j *judgement) issuer(e *element) error {
 	if !j.Lenient.AnyIssuer && name != j.Issuer && !slices.Contains(j.OtherIssuers, name) {
 		return reject(ReasonIssuer, "%s of another issuer", e.local)
 	}
-	if format, present := issuer.attribute("Format"); present && format != formatEntity {
+	if format, present := issuer.attribute("Format"); present && format != formatEntity && !j.Lenient.Profile {
 		return reject(ReasonIssuer, "Issuer is not an entity")
 	}
 	return nil

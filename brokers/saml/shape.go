@@ -175,8 +175,8 @@ func checkShape(e *element, lenient Leniency) error {
 	reached := 0
 	for _, child := range e.elements() {
 		at := m.find(child)
-		if at < 0 && lenient.Profile && child.is(assertionNS, "AuthzDecisionStatement") {
-			continue // what may be done is not what is asked here
+		if at < 0 && lenient.Profile && passedOver(e, child) {
+			continue
 		}
 		if at < 0 {
 			return reject(ReasonSchema, "unexpected element in %s", e.path())
@@ -194,6 +194,22 @@ func checkShape(e *element, lenient Leniency) error {
 		}
 	}
 	return nil
+}
+
+// passedOver are the elements that the SAML schemas have and this package never
+// reads: what may be done, a context in full, and who else may present the assertion.
+func passedOver(e, child *element) bool {
+	switch e.local {
+	case "Assertion":
+		return child.is(assertionNS, "AuthzDecisionStatement")
+	case "AuthnContext":
+		return child.is(assertionNS, "AuthnContextDecl")
+	case "SubjectConfirmation":
+		return child.is(assertionNS, "BaseID") || child.is(assertionNS, "NameID") || child.is(assertionNS, "EncryptedID")
+	case "SubjectConfirmationData":
+		return child.is(signatureNS, "KeyInfo") // of a holder of key
+	}
+	return false
 }
 
 func (m model) find(child *element) int {

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers/saml"
+	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
 // judgeSAMLCommand judges a recorded response. What is not told, such as the
@@ -96,6 +98,9 @@ func (c judgeSAMLCommand) expectation(who saml.Entity) saml.Expectation {
 		Issuer: who.ID, Certificates: who.Signing, Audience: c.Audience, Recipient: c.Recipient,
 		RequestID: c.Request, RequestedAt: time.Unix(1, 0), Now: c.At, Skew: c.Skew, Lenient: saml.Recorded(),
 	}
+	// Some products declare two namespaces at each value.
+	e.Limits = saml.MessageLimits()
+	e.Limits.Declarations = 1000
 	if e.Now.IsZero() {
 		e.Now = time.Now()
 	}
@@ -188,34 +193,69 @@ func nobodysCertificate() (*x509.Certificate, error) {
 }
 
 // certificatesIn reads PEM, DER, or the bare Base64 of an X509Certificate element.
+// Of a bare public key in PEM it makes a certificate that says no more.
 func certificatesIn(file string) ([]*x509.Certificate, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	var der []byte
+	var found []*x509.Certificate
 	for rest := data; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
-		if block.Type == "CERTIFICATE" {
-			der = append(der, block.Bytes...)
+		switch block.Type {
+		case "CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CERTIFICATE":
+			if c, err := keyHolder(block.Bytes); err == nil {
+				found = append(found, c)
+			}
+		case "PUBLIC KEY":
+			if key, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
+				found = append(found, &x509.Certificate{PublicKey: key})
+			}
 		}
 	}
-	if len(der) == 0 {
-		if der, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err != nil {
+	if len(found) == 0 {
+		der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), ""))
+		if err != nil {
 			der = data
 		}
+		if c, err := keyHolder(der); err == nil {
+			found = append(found, c)
+		}
 	}
-	found, err := x509.ParseCertificates(der)
-	if err != nil || len(found) == 0 {
+	if len(found) == 0 {
 		return nil, fmt.Errorf("%s holds no certificate that can be read", file)
 	}
 	return found, nil
 }
 
-// message undoes what a binding does: Base64, DEFLATE, escapes of a query.
+// keyHolder reads a certificate for its key. A pinned key counts as it is, so one
+// whose certificate Go's parser refuses (a negative serial number, an extension
+// gone wrong) is taken out of it alone.
+func keyHolder(der []byte) (*x509.Certificate, error) {
+	c, err := brainpool.ParseCertificate(der)
+	if err == nil {
+		return c, nil
+	}
+	var outer struct {
+		TBS struct {
+			Version                                           asn1.RawValue `asn1:"optional,explicit,tag:0"`
+			Serial, Algorithm, Issuer, Validity, Subject, Key asn1.RawValue
+		}
+	}
+	if _, broken := asn1.Unmarshal(der, &outer); broken != nil {
+		return nil, err
+	}
+	key, broken := x509.ParsePKIXPublicKey(outer.TBS.Key.FullBytes)
+	if broken != nil {
+		return nil, err
+	}
+	return &x509.Certificate{Raw: der, PublicKey: key}, nil
+}
+
+// message undoes what a binding does: the form, Base64, DEFLATE, escapes of a query.
 func (c judgeSAMLCommand) message(stdin io.Reader) ([]byte, error) {
 	source := stdin
 	if c.File != "-" {
@@ -233,7 +273,11 @@ func (c judgeSAMLCommand) message(stdin io.Reader) ([]byte, error) {
 	if len(data) > maxResponse {
 		return nil, fmt.Errorf("%s has more than %d bytes", c.File, maxResponse)
 	}
-	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	text := trimmed(data)
+	if bytes.HasPrefix(text, []byte("SAMLResponse=")) {
+		text = bytes.TrimPrefix(text, []byte("SAMLResponse="))
+		text, _, _ = bytes.Cut(text, []byte("&"))
+	}
 	if bytes.HasPrefix(text, []byte("<")) {
 		return text, nil
 	}
@@ -247,14 +291,19 @@ func (c judgeSAMLCommand) message(stdin io.Reader) ([]byte, error) {
 		// The parser says what is wrong with it.
 		return text, nil
 	}
-	if bytes.HasPrefix(bytes.TrimSpace(decoded), []byte("<")) {
-		return bytes.TrimSpace(decoded), nil
+	if bytes.HasPrefix(trimmed(decoded), []byte("<")) {
+		return trimmed(decoded), nil
 	}
 	inflated, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(decoded)), maxResponse))
 	if err != nil {
 		return decoded, nil
 	}
-	return bytes.TrimSpace(inflated), nil
+	return trimmed(inflated), nil
+}
+
+// trimmed takes off what editors put around a document: a byte order mark, blanks.
+func trimmed(data []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\xef\xbb\xbf")))
 }
 
 // keys wraps the private key for decryption. The judge needs no certificate of

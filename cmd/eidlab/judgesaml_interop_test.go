@@ -23,7 +23,6 @@ func strangersAccept() (python, node map[string]string) {
 		"second restriction for another": "SAML Core 2.5.1.4: every restriction has to be met",
 		"no restriction":                 "SAML Profiles 4.1.4.2: a bearer assertion names its audience",
 		"no recipient":                   "SAML Profiles 4.1.4.2: Recipient is the consumer service",
-		"confirmation with a beginning":  "SAML Profiles 4.1.4.2: it must not have NotBefore",
 		"authenticated in the future":    "nobody has been",
 		"version 1.1":                    "SAML Core 4.1.2",
 		"one attribute twice":            "threats X-85",
@@ -33,7 +32,7 @@ func strangersAccept() (python, node map[string]string) {
 		"attribute without a name": "SAML Core 2.7.3.1: Name is required",
 		"unknown condition":        "SAML Core 2.5.1.1: what is not understood makes it invalid",
 		"no confirmation":          "SAML Profiles 4.1.4.2", "holder of key": "SAML Profiles 4.1.4.2", "sender vouches": "SAML Profiles 4.1.4.2",
-		"another recipient": "SAML Profiles 4.1.4.2", "no recipient": "SAML Profiles 4.1.4.2", "confirmation with a beginning": "SAML Profiles 4.1.4.2",
+		"another recipient": "SAML Profiles 4.1.4.2", "no recipient": "SAML Profiles 4.1.4.2", "confirmation that begins later": "nor was it time",
 		"no authentication": "SAML Profiles 4.1.4.2", "two authentications": "one login has one",
 		"session is over": "SAML Core 2.7.2", "no context": "SAML Core 2.7.2.2", "authenticated in the future": "nobody has been",
 		"issuer of the assertion is another": "it was not asked", "issuer of the response is another": "it was not asked",
@@ -45,8 +44,12 @@ func strangersAccept() (python, node map[string]string) {
 		"document type": "threats X-25", "text behind": "XML 1.0 2.1",
 
 		"name for another": "SAML Core 2.2.2", "one attribute twice": "threats X-85", "confirmation without data": "SAML Profiles 4.1.4.2",
-		"element in the name": "SAML's schema",
-		"no subject":          "SAML Profiles 4.1.4.2", "name of another kind": "it names nobody", "empty name": "it names nobody",
+		"element in the name":                                       "SAML's schema",
+		"encrypted attribute besides":                               "nobody can read what it says",
+		"assertion signed and signature of the response broken":     "a signature that is there has to hold",
+		"response signed by another and assertion by the right one": "a signature that is there has to hold",
+		"assertion signed by another and response by the right one": "a signature that is there has to hold",
+		"no subject": "SAML Profiles 4.1.4.2", "name of another kind": "it names nobody", "empty name": "it names nobody",
 		"confirmation over": "SAML Profiles 4.1.4.2",
 	}
 	return python, node

@@ -274,6 +274,10 @@ func (f *forge) edits() []edit {
 			name: "two attribute statements", from: statement, to: statement + `<saml:AttributeStatement><saml:Attribute Name="uid"><saml:AttributeValue>alice</saml:AttributeValue></saml:Attribute></saml:AttributeStatement>`, accept: true,
 			values: map[string][]string{"uid": {"alice"}, "mail": {"alice@example.org"}},
 		},
+		{name: "encrypted attribute besides", from: `</saml:AttributeStatement>`, to: `<saml:EncryptedAttribute><xenc:EncryptedData xmlns:xenc="http://www.w3.org/2001/04/xmlenc#"><xenc:CipherData><xenc:CipherValue>AAAA</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData></saml:EncryptedAttribute></saml:AttributeStatement>`},
+		{name: "values with their namespaces", from: value, to: strings.Repeat(`<saml:AttributeValue xmlns:s="http://www.w3.org/2001/XMLSchema" xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:type="s:string">alice@example.org</saml:AttributeValue>`, 60), accept: true, values: mail(slices.Repeat([]string{"alice@example.org"}, 60)...)},
+		{name: "carriage return referred to in the value", from: value, to: `<saml:AttributeValue>alice&#13;&#xA;example</saml:AttributeValue>`, accept: true, values: mail("alice\r\nexample")},
+		{name: "markup referred to in the value", from: value, to: `<saml:AttributeValue>&lt;a href=&quot;x&quot;&gt; &#233;é😀</saml:AttributeValue>`, accept: true, values: mail("<a href=\"x\"> éé😀")},
 		{name: "no attributes", from: statement, to: ``, accept: true, values: map[string][]string{}},
 		{name: "statement without attributes", from: statement, to: `<saml:AttributeStatement/>`, accept: true, values: map[string][]string{}},
 		{name: "attribute without a name", from: attribute, to: `<saml:AttributeStatement><saml:Attribute NotName="mail"`},
@@ -315,7 +319,10 @@ func (f *forge) edits() []edit {
 		{name: "another recipient", from: `Recipient="` + madeACS, to: `Recipient="https://other.example/acs`},
 		{name: "no recipient", from: ` Recipient="` + madeACS + `"`, to: ``},
 		{name: "confirmation of another request", from: `Recipient="` + madeACS + `" InResponseTo="` + madeRequest, to: `Recipient="` + madeACS + `" InResponseTo="_other`},
-		{name: "confirmation with a beginning", from: `<saml:SubjectConfirmationData `, to: `<saml:SubjectConfirmationData NotBefore="` + f.at(-time.Minute) + `" `},
+		{name: "confirmation with a beginning", from: `<saml:SubjectConfirmationData `, to: `<saml:SubjectConfirmationData NotBefore="` + f.at(-time.Minute) + `" `, accept: true},
+		{name: "confirmation that begins later", from: `<saml:SubjectConfirmationData `, to: `<saml:SubjectConfirmationData NotBefore="` + f.at(4*time.Minute) + `" `},
+		{name: "confirmation that names its presenter", from: `cm:bearer">`, to: `cm:bearer"><saml:NameID>bob@example.org</saml:NameID>`, accept: true},
+		{name: "holder of a key told, then bearer", from: confirmation, to: `<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:holder-of-key"><saml:SubjectConfirmationData><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:KeyName>k</ds:KeyName></ds:KeyInfo></saml:SubjectConfirmationData></saml:SubjectConfirmation>` + confirmation, accept: true},
 		{name: "confirmation with an address", from: `<saml:SubjectConfirmationData `, to: `<saml:SubjectConfirmationData Address="192.0.2.1" `, accept: true},
 		{name: "confirmation without data", from: regexp.MustCompile(`<saml:SubjectConfirmationData[^>]*/>`).FindString(confirmation), to: ``},
 		{name: "confirmation without an end", from: ` NotOnOrAfter="` + f.at(5*time.Minute) + `" Recipient`, to: ` Recipient`, accept: true},
@@ -328,6 +335,8 @@ func (f *forge) edits() []edit {
 		{name: "locality", from: `<saml:AuthnContext>`, to: `<saml:SubjectLocality Address="192.0.2.1" DNSName="x.example"/><saml:AuthnContext>`, accept: true},
 		{name: "authority", from: `</saml:AuthnContext>`, to: `<saml:AuthenticatingAuthority>https://other.example</saml:AuthenticatingAuthority></saml:AuthnContext>`, accept: true},
 		{name: "declared context", from: `<saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef>`, to: `<saml:AuthnContextDeclRef>urn:x</saml:AuthnContextDeclRef>`, accept: true},
+		{name: "context in full", from: `</saml:AuthnContextClassRef>`, to: `</saml:AuthnContextClassRef><saml:AuthnContextDecl><x xmlns="urn:x">y</x></saml:AuthnContextDecl>`, accept: true},
+		{name: "context in full alone", from: `<saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef>`, to: `<saml:AuthnContextDecl><x xmlns="urn:x">y</x></saml:AuthnContextDecl>`, accept: true},
 		{name: "no context", from: `<saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef>`, to: ``},
 		{name: "authenticated in the future", from: `AuthnInstant="` + f.at(0), to: `AuthnInstant="` + f.at(time.Hour)},
 		{name: "decision as well", from: authn, to: authn + `<saml:AuthzDecisionStatement Resource="urn:x" Decision="Permit"><saml:Action Namespace="urn:x">read</saml:Action></saml:AuthzDecisionStatement>`, accept: true},
@@ -336,6 +345,7 @@ func (f *forge) edits() []edit {
 		{name: "issuer of the assertion is another", from: `<saml:Issuer>` + madeIdP + `</saml:Issuer>` + placeholder + `<saml:Subject>`, to: `<saml:Issuer>https://other.example</saml:Issuer>` + placeholder + `<saml:Subject>`},
 		{name: "issuer of the response is another", from: `<saml:Issuer>` + madeIdP + `</saml:Issuer>` + placeholder + `<samlp:Status>`, to: `<saml:Issuer>https://other.example</saml:Issuer>` + placeholder + `<samlp:Status>`},
 		{name: "issuer with a format", from: `<saml:Issuer>` + madeIdP + `</saml:Issuer>` + placeholder + `<saml:Subject>`, to: `<saml:Issuer Format="urn:oasis:names:tc:SAML:2.0:nameid-format:entity">` + madeIdP + `</saml:Issuer>` + placeholder + `<saml:Subject>`, accept: true},
+		{name: "issuer of no format in particular", from: `<saml:Issuer>` + madeIdP + `</saml:Issuer>` + placeholder + `<saml:Subject>`, to: `<saml:Issuer Format="urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified">` + madeIdP + `</saml:Issuer>` + placeholder + `<saml:Subject>`, accept: true},
 		{name: "blanks around the issuer", from: `<saml:Issuer>` + madeIdP + `</saml:Issuer>` + placeholder + `<saml:Subject>`, to: "<saml:Issuer>\n" + madeIdP + "\n</saml:Issuer>" + placeholder + `<saml:Subject>`, accept: true},
 		{name: "no destination", from: ` Destination="` + madeACS + `"`, to: ``, accept: true},
 		{name: "empty destination", from: ` Destination="` + madeACS + `"`, to: ` Destination=""`},
@@ -420,6 +430,7 @@ func (f *forge) make() {
 		}
 	}
 	f.attacks()
+	f.signatures()
 }
 
 // attacks makes messages that nobody may accept.
