@@ -59,6 +59,29 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
+// TestOtherContentIsWarnedOf: whoever gives a file along with a message that has
+// content of its own learns that the file is not what was signed.
+func TestOtherContentIsWarnedOf(t *testing.T) {
+	keys := signers.NewKeys(t)
+	attached, _ := sign(t, text, keys.Credential(t, signers.P256, nil), cades.Options{})
+	for _, row := range []struct {
+		name    string
+		content signing.Content
+		want    int
+	}{
+		{"none", nil, 0},
+		{"the same", memory(text), 0},
+		{"another", memory(bytes.ToUpper(text)), 1},
+		{"a longer one", memory(append(bytes.Clone(text), 0)), 1},
+		{"an empty one", memory(nil), 1},
+	} {
+		warnings := verify(t, attached, row.content, keys.Trusting()).Warnings
+		if len(warnings) != row.want || row.want > 0 && warnings[0].Code != cades.FindOtherContent {
+			t.Errorf("%s: %v", row.name, warnings)
+		}
+	}
+}
+
 func moreCertificates(t *testing.T, message []byte, raw ...[]byte) []byte {
 	t.Helper()
 	d := parse(t, message)

@@ -1,6 +1,7 @@
 package cades
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -29,27 +30,53 @@ const (
 	findArchive   = "archive_time_stamp"
 )
 
+// FindOtherContent is the code of the warning that the content given is not the
+// content inside the message.
+const FindOtherContent = "other_content"
+
 // errNoContent: the value is about content that is not at hand, so that nothing can
 // be checked.
 var errNoContent = errors.New("no content")
 
 // Verify examines every signer and countersigner of a message in DER, BER or PEM.
 // Content is that of a detached message, nil where it is not at hand; for a
-// message with content inside, that one alone counts.
+// message with content inside, that one alone counts, and the report warns with
+// FindOtherContent where it is not the one given.
 //
 // An error means that the message could not be read at all: cms.ErrFormat,
 // cms.ErrLimit, or an error of src or content. A bad signature is no error but a
 // verdict.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, content signing.Content, o signing.VerifyOptions) (*signing.Report, error) {
-	m, content, err := open(src, size, content)
+	m, signed, err := open(src, size, content)
 	if err != nil {
 		return nil, err
 	}
-	report, _, err := verify(ctx, m, content, o)
-	if report != nil {
-		report.Size = size
+	report, v, err := verify(ctx, m, signed, o)
+	if err != nil {
+		return nil, err
 	}
-	return report, err
+	report.Size = size
+	if content != nil && !m.Detached() {
+		if err := v.compare(ctx, content); err != nil {
+			return nil, err
+		}
+	}
+	return report, nil
+}
+
+// compare warns where the content that was given is not the one inside: whoever
+// gave it takes it for what was signed.
+func (v *verifier) compare(ctx context.Context, given signing.Content) error {
+	digests, size, err := signing.Digests(ctx, given, stampDigest)
+	if err != nil {
+		return fmt.Errorf("reading the content that was given: %w", err)
+	}
+	if size != v.size || !bytes.Equal(digests[stampDigest], v.digests[stampDigest]) {
+		v.report.Warnings = append(v.report.Warnings, signing.Finding{
+			Code: FindOtherContent, Text: "the message carries its content, and the one that was given is another, which nobody signed here",
+		})
+	}
+	return nil
 }
 
 // verifier examines one message.
