@@ -121,6 +121,32 @@ func TestRefreshTokenReuse(t *testing.T) {
 	}
 }
 
+// O-46: a broker that is killed between rotation and answer. The client asks the next one
+// again and gets the very tokens that were lost, so that there is no second set of them;
+// once the time for retries is over, asking again is reuse.
+func TestRefreshWhoseAnswerWasLost(t *testing.T) {
+	s := sqliteStore(t)
+	killed := newRig(t, options{client: refreshing, store: s})
+	first := killed.offline()["refresh_token"]
+	lost := object(t, killed.refresh(first).body)
+	r := newRig(t, options{client: refreshing, store: s})
+	r.clock.Add(9 * time.Second)
+	retry := object(t, r.refresh(first).body)
+	if retry["refresh_token"] == nil || retry["refresh_token"] != lost["refresh_token"] || retry["access_token"] != lost["access_token"] {
+		t.Fatalf("the retry got other tokens: %v, lost were %v", retry, lost)
+	}
+	if r.active(first) || !r.active(retry["refresh_token"]) || !r.active(retry["access_token"]) {
+		t.Error("not exactly the tokens of the rotation are good")
+	}
+	r.clock.Add(30 * time.Second)
+	if a := r.refresh(first); a.StatusCode != http.StatusBadRequest || object(t, a.body)["error"] != "invalid_grant" {
+		t.Errorf("after the time for retries: %d %s", a.StatusCode, a.body)
+	}
+	if r.active(retry["refresh_token"]) || r.active(retry["access_token"]) {
+		t.Error("reuse ended nothing")
+	}
+}
+
 // O-44, O-45
 func TestRefreshRefuses(t *testing.T) {
 	for _, c := range []struct {
