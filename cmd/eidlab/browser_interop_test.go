@@ -28,6 +28,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/chromium"
 )
 
 // The tests of this file do what the guide beside this program tells a portal's CI
@@ -143,7 +145,7 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{serving: serveCards(t, "--own-pcscd", "--seed", "my-portal-ci"), module: module(t)}
-	d.home = t.TempDir()
+	d.home = chromium.Folder(t)
 	d.env = append(os.Environ(), "HOME="+d.home)
 	// As a shell would source it.
 	text, err := os.ReadFile(filepath.Join(d.dir, "env"))

@@ -105,6 +105,9 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 	if v.Certificate == nil {
 		return v, fmt.Errorf("signing certificate cannot be read: %w", ErrAlgorithm)
 	}
+	if err := keyAllows(v.Certificate, v.Algorithm); err != nil {
+		return v, err
+	}
 	if si.SignedAttributes == nil {
 		return v, verifyDigest(v.Certificate.PublicKey, v.Algorithm, digest, nil, si.Signature)
 	}

@@ -1,7 +1,10 @@
 package cms
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
+	encodingasn1 "encoding/asn1"
+	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -9,13 +12,18 @@ import (
 	"github.com/eidbridge/eidbridge/signing/brainpool"
 )
 
-// ParseCertificate reads a certificate as crypto/x509 does, and keys on the Brainpool
-// curves of German and Austrian authorities beside, and takes one fault that cards in use have: an RSA modulus whose first octet of zero is missing, so
-// that it reads as negative (Estonian cards of 2011 to 2014). The certificate
-// keeps its bytes, so that its signature and digest are those of its issuer.
+// ParseCertificate reads a certificate as crypto/x509 does, and beside that keys on the
+// Brainpool curves of German and Austrian authorities and RSA keys for PSS alone
+// (RFC 4055 1.2; the key is an *rsa.PublicKey). It takes one fault that cards in use
+// have: an RSA modulus whose first octet of zero is missing, so that it reads as
+// negative (Estonian cards of 2011 to 2014). The certificate keeps its bytes, so that
+// its signature and digest are those of its issuer.
 func ParseCertificate(raw []byte) (*x509.Certificate, error) {
 	c, err := brainpool.ParseCertificate(raw)
 	if err == nil {
+		if key, isPSS := pssKey(c); isPSS && key != nil {
+			c.PublicKeyAlgorithm, c.PublicKey = x509.RSA, key
+		}
 		return c, nil
 	}
 	patched, tbs, spki, ok := patchModulus(raw)
@@ -27,6 +35,35 @@ func ParseCertificate(raw []byte) (*x509.Certificate, error) {
 		return c, nil
 	}
 	return nil, err
+}
+
+// pssKey reports whether a certificate's key is for PSS alone, and returns it unless it
+// is malformed. The standard parser does not know such keys.
+func pssKey(c *x509.Certificate) (key *rsa.PublicKey, isPSS bool) {
+	in := cryptobyte.String(c.RawSubjectPublicKeyInfo)
+	var body, algorithm cryptobyte.String
+	var id encodingasn1.ObjectIdentifier
+	var bits []byte
+	if !in.ReadASN1(&body, asn1.SEQUENCE) || !body.ReadASN1(&algorithm, asn1.SEQUENCE) || !algorithm.ReadASN1ObjectIdentifier(&id) ||
+		id.String() != string(oidPSS) || !body.ReadASN1BitStringAsBytes(&bits) {
+		return nil, false
+	}
+	key, err := x509.ParsePKCS1PublicKey(bits)
+	if err != nil {
+		return nil, true
+	}
+	return key, true
+}
+
+// keyAllows refuses the older padding under a key that is for PSS alone (RFC 4055 1.2).
+func keyAllows(c *x509.Certificate, a Algorithm) error {
+	if a.Scheme != RSAPKCS1v15 {
+		return nil
+	}
+	if _, isPSS := pssKey(c); isPSS {
+		return fmt.Errorf("%s under a key for PSS alone: %w", a, ErrSignature)
+	}
+	return nil
 }
 
 // patchModulus puts the missing octet into the modulus of an RSA key.

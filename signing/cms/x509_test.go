@@ -10,7 +10,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -118,4 +122,50 @@ func bend(t *testing.T, raw []byte, key *rsa.PrivateKey, issuer crypto.Signer) [
 		b.AddASN1BitString(value)
 	})
 	return all.BytesOrPanic()
+}
+
+// TestKeysForPSSAlone: certificates and messages of OpenSSL whose RSA key is for PSS
+// alone (RFC 4055 1.2) are read and verified; a value with the older padding under such
+// a key is none.
+func TestKeysForPSSAlone(t *testing.T) {
+	dir := t.TempDir()
+	openSSL := func(args ...string) {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), "openssl", args...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("openssl %s: %v\n%s", args[0], err, out)
+		}
+	}
+	content := []byte("Good morning")
+	if err := os.WriteFile(filepath.Join(dir, "letter.txt"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openSSL("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "key.pem")
+	openSSL("req", "-x509", "-new", "-key", "key.pem", "-subj", "/CN=signer", "-days", "2", "-out", "cert.pem")
+	digest := sha256.Sum256(content)
+	for _, c := range []struct {
+		options []string
+		want    error
+	}{
+		{[]string{"-keyopt", "rsa_padding_mode:pss"}, nil},
+		{nil, ErrSignature}, // what OpenSSL 3.0 calls the older padding, and refuses itself
+	} {
+		openSSL(append([]string{"cms", "-sign", "-binary", "-nodetach", "-in", "letter.txt", "-signer", "cert.pem", "-inkey", "key.pem", "-outform", "DER", "-out", "signed.p7m"}, c.options...)...)
+		message, err := os.ReadFile(filepath.Join(dir, "signed.p7m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := Parse(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := signed.Verify(&signed.SignerInfos[0], digest[:])
+		if !errors.Is(err, c.want) {
+			t.Fatalf("%v: %v, want %v", c.options, err, c.want)
+		}
+		if key, ok := v.Certificate.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() != 2048 {
+			t.Errorf("key is %T", v.Certificate.PublicKey)
+		}
+	}
 }
