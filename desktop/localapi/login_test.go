@@ -101,7 +101,9 @@ func TestLoginRefuses(t *testing.T) {
 		})
 	}
 	b := newBench(t)
-	if a := b.submit("x"+b.token(bank, origins.ScopeAuthenticate)[1:], "k", loginBody(nonce)); a.status != http.StatusUnauthorized && a.status != http.StatusForbidden {
+	other := []byte(b.token(bank, origins.ScopeAuthenticate))
+	other[0] = map[bool]byte{true: 'x', false: 'y'}[other[0] != 'x']
+	if a := b.submit(string(other), "k", loginBody(nonce)); a.status != http.StatusUnauthorized && a.status != http.StatusForbidden {
 		t.Errorf("other token: %d", a.status)
 	}
 }
