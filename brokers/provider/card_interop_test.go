@@ -60,47 +60,51 @@ func TestInteropCardPageSpeaksToTheExtension(t *testing.T) {
 		_, _ = w.Write([]byte(`<p id="arrived">back</p>`))
 	}))
 	t.Cleanup(portal.Close)
-	r := newRig(t, options{
-		client: func(c *provider.Client) {
-			c.Methods, c.RedirectURIs = []string{"card"}, []string{portal.URL + "/callback"}
-		},
-		config: func(c *provider.Config) {
-			card, err := webeid.New(webeid.Config{Origin: c.Issuer, Judge: judge, Replay: store.NewMemory()})
+	for _, lang := range []string{"es", "et"} {
+		t.Run(lang, func(t *testing.T) {
+			r := newRig(t, options{
+				client: func(c *provider.Client) {
+					c.Methods, c.RedirectURIs = []string{"card"}, []string{portal.URL + "/callback"}
+				},
+				config: func(c *provider.Config) {
+					card, err := webeid.New(webeid.Config{Origin: c.Issuer, Judge: judge, Replay: store.NewMemory()})
+					if err != nil {
+						t.Fatal(err)
+					}
+					c.Upstreams = []brokers.Upstream{card}
+				},
+			})
+			ctx := chromium.Start(t, lang)
+			chromium.Run(t, ctx, "card page", chromium.Open(r.server.URL+"/authorize?"+with(r.request(), "redirect_uri", portal.URL+"/callback").Encode()),
+				chromium.See(`html[lang="`+lang+`"] #extension`), chromedp.Evaluate(extension, nil))
+			var state, nonce string
+			chromium.Run(t, ctx, "cancelled", chromium.Click("#extension"), chromium.Holds(`window.asked?.challengeNonce`), chromedp.Evaluate(`window.asked.challengeNonce`, &nonce),
+				chromedp.Evaluate(`postMessage({action: "web-eid:authenticate-failure", error: {code: "ERR_WEBEID_USER_CANCELLED"}}, location.origin)`, nil),
+				chromium.Holds(`document.getElementById("state").textContent === document.getElementById("card").dataset.cancelled`),
+				chromium.See("#extension:enabled"), chromium.Text("#state", &state))
+			if state == "" {
+				t.Error("the page says nothing of the cancelled login")
+			}
+			sum := func(data []byte) []byte { h := crypto.SHA384.New(); h.Write(data); return h.Sum(nil) }
+			digest := sum(append(sum([]byte(r.server.URL)), sum([]byte(nonce))...))
+			key, ok := keys.Authentication.Key.(*ecdsa.PrivateKey)
+			if !ok {
+				t.Fatal("key of another kind")
+			}
+			a, b, err := ecdsa.Sign(rand.Reader, key, digest)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Upstreams = []brokers.Upstream{card}
-		},
-	})
-	ctx := chromium.Start(t, "es")
-	chromium.Run(t, ctx, "card page", chromium.Open(r.server.URL+"/authorize?"+with(r.request(), "redirect_uri", portal.URL+"/callback").Encode()),
-		chromium.See(`html[lang="es"] #extension`), chromedp.Evaluate(extension, nil))
-	var state, nonce string
-	chromium.Run(t, ctx, "cancelled", chromium.Click("#extension"), chromium.Holds(`window.asked?.challengeNonce`), chromedp.Evaluate(`window.asked.challengeNonce`, &nonce),
-		chromedp.Evaluate(`postMessage({action: "web-eid:authenticate-failure", error: {code: "ERR_WEBEID_USER_CANCELLED"}}, location.origin)`, nil),
-		chromium.Holds(`document.getElementById("state").textContent === document.getElementById("card").dataset.cancelled`),
-		chromium.See("#extension:enabled"), chromium.Text("#state", &state))
-	if state == "" {
-		t.Error("the page says nothing of the cancelled login")
+			token, err := json.Marshal(map[string]any{
+				"action": "web-eid:authenticate-success", "unverifiedCertificate": keys.Authentication.Certificate.Raw, "algorithm": "ES384",
+				"signature": append(a.FillBytes(make([]byte, 48)), b.FillBytes(make([]byte, 48))...), "format": "web-eid:1.0", "appVersion": "test",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			chromium.Run(t, ctx, "token", chromedp.Evaluate(`window.asked = undefined`, nil), chromium.Click("#extension"), chromium.Holds(`window.asked !== undefined`),
+				chromedp.Evaluate(`postMessage(`+string(token)+`, location.origin)`, nil), chromium.See("#arrived"))
+			r.wantAudit(t, "login.authenticated/ok")
+		})
 	}
-	sum := func(data []byte) []byte { h := crypto.SHA384.New(); h.Write(data); return h.Sum(nil) }
-	digest := sum(append(sum([]byte(r.server.URL)), sum([]byte(nonce))...))
-	key, ok := keys.Authentication.Key.(*ecdsa.PrivateKey)
-	if !ok {
-		t.Fatal("key of another kind")
-	}
-	a, b, err := ecdsa.Sign(rand.Reader, key, digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := json.Marshal(map[string]any{
-		"action": "web-eid:authenticate-success", "unverifiedCertificate": keys.Authentication.Certificate.Raw, "algorithm": "ES384",
-		"signature": append(a.FillBytes(make([]byte, 48)), b.FillBytes(make([]byte, 48))...), "format": "web-eid:1.0", "appVersion": "test",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	chromium.Run(t, ctx, "token", chromedp.Evaluate(`window.asked = undefined`, nil), chromium.Click("#extension"), chromium.Holds(`window.asked !== undefined`),
-		chromedp.Evaluate(`postMessage(`+string(token)+`, location.origin)`, nil), chromium.See("#arrived"))
-	r.wantAudit(t, "login.authenticated/ok")
 }
