@@ -82,7 +82,7 @@ func TestZonesDoNotMatter(t *testing.T) {
 
 func TestSystemPasses(t *testing.T) {
 	clk := clock.New(clock.System(), nil)
-	if d := time.Since(clk.Now()); d.Abs() > time.Second {
+	if d := time.Since(clk.Now()); d.Abs() > time.Minute {
 		t.Errorf("%s away from the host", d)
 	}
 }

@@ -26,7 +26,7 @@ func TestCorpus(t *testing.T) {
 			}
 			begin := time.Now()
 			report, err := asic.Verify(t.Context(), bytes.NewReader(data), int64(len(data)), o)
-			if took := time.Since(begin); took > 3*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if row.Refused() {

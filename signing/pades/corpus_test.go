@@ -123,7 +123,7 @@ func TestCorpus(t *testing.T) {
 			}
 			begin := time.Now()
 			report, err := pades.Verify(context.Background(), bytes.NewReader(data), int64(len(data)), corpusOptions(t, folder, row))
-			if took := time.Since(begin); took > 3*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if err != nil {
