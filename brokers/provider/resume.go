@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -70,21 +71,9 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		return
 	}
 	now := p.cfg.Now()
-	if _, ok := t.Request.Requirement.Answer(t.Event.Assessment.Level); !ok {
-		p.abandon(w, r, t, giveUp(brokers.OutcomeTooLow))
-		return
-	}
 	subject := p.pairwise(client, &t.Event.Subject)
-	if wanted := t.Request.Claims.IDToken["sub"]; !acceptable(subject, wanted) {
-		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "another person logged in", reason: "subject"})
-		return
-	}
-	if t.Request.Person != "" && t.Request.Person != subject {
-		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "another person logged in", reason: "subject"})
-		return
-	}
-	if t.Event.Subject.Represents != nil && !client.Representation {
-		p.abandon(w, r, t, &oauthError{code: "access_denied", description: "this client does not serve people who act for others", reason: "representation"})
+	if refusal := unanswered(client, t, subject); refusal != nil {
+		p.abandon(w, r, t, refusal)
 		return
 	}
 	decision, level, ok := p.obey(w, r, client, t, session != nil)
@@ -93,12 +82,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 	}
 	var fresh *opened
 	if session == nil && client.SingleSignOn && !t.Request.Device {
-		if current := p.session(r); t.StepUp && current != nil && !current.SamePerson(t.Event) {
-			p.otherPerson(w, r, t)
-			return
-		}
-		if fresh, err = p.freshSession(r, t.Event, now); err != nil {
-			p.fault(w, r, "opening session", err, t)
+		if fresh, ok = p.open(w, r, t, now); !ok {
 			return
 		}
 		session = fresh.Session
@@ -123,15 +107,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		if t.Request.Device {
 			issuing.Code = t.Device
 		}
-		if fresh != nil {
-			issuing.Session, issuing.Renews = fresh.Session, fresh.renews
-		}
-		if fresh != nil {
-			err = p.linkSession(r.Context(), fresh.Session) // before it is there: no notice finds it missing
-		}
-		if err == nil {
-			err = p.cfg.Store.IssueCode(r.Context(), issuing)
-		}
+		err = p.issue(r.Context(), issuing, fresh)
 	}
 	if err != nil {
 		p.fault(w, r, "issuing code", err, nil)
@@ -148,6 +124,48 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, t *brokers.T
 		return
 	}
 	p.answer(w, r, &t.Request, url.Values{"code": {code}})
+}
+
+// unanswered is why what the citizen proved does not answer what the client asked
+// for, or nil.
+func unanswered(client *Client, t *brokers.Transaction, subject string) *oauthError {
+	if _, ok := t.Request.Requirement.Answer(t.Event.Assessment.Level); !ok {
+		return giveUp(brokers.OutcomeTooLow)
+	}
+	if !acceptable(subject, t.Request.Claims.IDToken["sub"]) || t.Request.Person != "" && t.Request.Person != subject {
+		return &oauthError{code: "access_denied", description: "another person logged in", reason: "subject"}
+	}
+	if t.Event.Subject.Represents != nil && !client.Representation {
+		return &oauthError{code: "access_denied", description: "this client does not serve people who act for others", reason: "representation"}
+	}
+	return nil
+}
+
+// open opens the session that later logins reuse. A step-up that somebody else took
+// stops here; where ok is false the browser has its answer.
+func (p *Provider) open(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, now time.Time) (fresh *opened, ok bool) {
+	if current := p.session(r); t.StepUp && current != nil && !current.SamePerson(t.Event) {
+		p.otherPerson(w, r, t)
+		return nil, false
+	}
+	fresh, err := p.freshSession(r, t.Event, now)
+	if err != nil {
+		p.fault(w, r, "opening session", err, t)
+		return nil, false
+	}
+	return fresh, true
+}
+
+// issue keeps the code with the session that was opened for it, which may be nil. Links
+// to the session come first: no notice of the upstream finds them missing.
+func (p *Provider) issue(ctx context.Context, issuing *brokers.Issuing, fresh *opened) error {
+	if fresh != nil {
+		issuing.Session, issuing.Renews = fresh.Session, fresh.renews
+		if err := p.linkSession(ctx, fresh.Session); err != nil {
+			return err
+		}
+	}
+	return p.cfg.Store.IssueCode(ctx, issuing)
 }
 
 // otherPerson stops a step-up that somebody else took. Nothing is merged: the

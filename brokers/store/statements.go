@@ -1,6 +1,9 @@
 package store
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const takeUp = `UPDATE transactions SET state = 'returning', taken_at = ?
 	WHERE id = ? AND state = 'departed' AND awaits = ? AND expires_at > ?`
@@ -8,17 +11,28 @@ const takeUp = `UPDATE transactions SET state = 'returning', taken_at = ?
 // writes and reads are the statements, each with the name under which a verb
 // finds it.
 func writes() [][2]string {
-	list := [][2]string{
+	return slices.Concat(loginWrites(), grantWrites(), sessionWrites(), deviceWrites(), operatorWrites(), keyWrites(), tableWrites())
+}
+
+// loginWrites are the steps of a login up to its code.
+func loginWrites() [][2]string {
+	return [][2]string{
 		{"save transaction", `INSERT INTO transactions (id, state, revision, data, expires_at, awaits, browser) VALUES (?, ?, ?, ?, ?, ?, ?) {lazily}`},
 		{"advance", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ?`},
 		{"advance lazily", `UPDATE transactions SET state = ?, revision = revision + 1, data = ?, awaits = ? WHERE id = ? AND state = ? AND revision = ? {lazily}`},
 		{"take up read", `UPDATE transactions SET state = 'returning', taken_at = ? WHERE id = ? AND state = 'departed' AND revision = ?`},
 		{"take up", takeUp + ` RETURNING revision, data, {asynchronous}`},
 		{"take up here", takeUp + ` AND browser = ? RETURNING revision, data, {asynchronous}`},
-		{"insert grant", `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) VALUES (?, ?, ?, ?, ?)`},
+		{"push", `INSERT INTO pushed_requests (hash, data, expires_at) VALUES (?, ?, ?)`},
 		{"use pushed", `DELETE FROM pushed_requests WHERE hash = ?`},
-		{"hold session", `SELECT cookie_hash, data FROM sessions WHERE id = ? {share}`},
-		{"take part", `INSERT INTO participants (session_id, client_id, data, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
+		{"use assertion", `INSERT INTO assertions (hash, expires_at) VALUES (?, ?)`},
+	}
+}
+
+// grantWrites are a code and the tokens that come of it, until they are revoked.
+func grantWrites() [][2]string {
+	return [][2]string{
+		{"insert grant", `INSERT INTO grants (code_hash, code_expires_at, session_id, data, expires_at) VALUES (?, ?, ?, ?, ?)`},
 		{"redeem", `UPDATE grants SET redeemed_at = ?, token_hash = ?, token_expires_at = ?, token_data = ?,
 				expires_at = CASE WHEN expires_at > ? THEN expires_at ELSE ? END
 			WHERE code_hash = ? AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > ? RETURNING data`},
@@ -26,6 +40,7 @@ func writes() [][2]string {
 			WHERE code_hash = ? AND redeemed_at IS NULL AND revoked_at IS NULL AND code_expires_at > ? AND expires_at >= ?`},
 		{"revoke replayed", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND redeemed_at IS NOT NULL RETURNING data`},
 		{"revoke", `UPDATE grants SET revoked_at = ? WHERE code_hash = ?`},
+		{"revoke grant", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND revoked_at IS NULL`},
 		{"revoke by token", `UPDATE grants SET revoked_at = ? WHERE token_hash = ?
 			OR code_hash IN (SELECT code_hash FROM access_tokens WHERE hash = ?)
 			OR code_hash IN (SELECT code_hash FROM refresh_tokens WHERE hash = ?)`},
@@ -40,7 +55,14 @@ func writes() [][2]string {
 		{"used refresh token", `SELECT r.code_hash, r.used_at, r.used_by, r.next_hash, s.used_at, g.revoked_at
 			FROM refresh_tokens r JOIN grants g ON g.code_hash = r.code_hash LEFT JOIN refresh_tokens s ON s.hash = r.next_hash
 			WHERE r.hash = ? AND r.used_at IS NOT NULL`},
-		{"use assertion", `INSERT INTO assertions (hash, expires_at) VALUES (?, ?)`},
+		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
+	}
+}
+
+// sessionWrites are sessions, who takes part in them and who must hear of their end.
+func sessionWrites() [][2]string {
+	return [][2]string{
+		{"hold session", `SELECT cookie_hash, data FROM sessions WHERE id = ? {share}`},
 		{"save session", `INSERT INTO sessions (cookie_hash, id, data, expires_at) VALUES (?, ?, ?, ?)`},
 		{"leave session", `DELETE FROM sessions WHERE cookie_hash = ? AND id = ?`},
 		{"end session", `DELETE FROM sessions WHERE cookie_hash = ? RETURNING data`},
@@ -48,27 +70,41 @@ func writes() [][2]string {
 			ON CONFLICT (hash, session_id) DO UPDATE SET expires_at = excluded.expires_at`},
 		{"linked sessions", `SELECT s.cookie_hash FROM session_links l JOIN sessions s ON s.id = l.session_id WHERE l.hash = ?`},
 		{"unlink session", `DELETE FROM session_links WHERE session_id = ?`},
+		{"take part", `INSERT INTO participants (session_id, client_id, data, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
 		{"end participation", `DELETE FROM participants WHERE session_id = ? RETURNING client_id, data`},
+		{"forget participants", `DELETE FROM participants`},
 		{"insert notice", `INSERT INTO notices (data, due_at, expires_at) VALUES (?, ?, ?)`},
 		{"due notices", `UPDATE notices SET attempts = attempts + 1, due_at = ? WHERE id IN
 			(SELECT id FROM notices WHERE due_at <= ? AND expires_at > ? ORDER BY due_at LIMIT ? {skip locked}) RETURNING id, attempts, data`},
 		{"postpone notice", `UPDATE notices SET due_at = ? WHERE id = ?`},
 		{"settle notice", `DELETE FROM notices WHERE id = ?`},
-		{"push", `INSERT INTO pushed_requests (hash, data, expires_at) VALUES (?, ?, ?)`},
+		{"forget notices", `DELETE FROM notices`},
+	}
+}
+
+// deviceWrites are logins that begin on a device without a browser.
+func deviceWrites() [][2]string {
+	return [][2]string{
 		{"save device", `INSERT INTO devices (code_hash, user_hash, state, polled_at, data, expires_at) VALUES (?, ?, 'pending', 0, ?, ?)`},
 		{"take device", `UPDATE devices SET state = 'taken' WHERE user_hash = ? AND state = 'pending' AND expires_at > ? RETURNING code_hash, data`},
 		{"deny device", `UPDATE devices SET state = 'denied' WHERE code_hash = ?`},
 		{"poll device", `UPDATE devices SET polled_at = ? WHERE code_hash = ? RETURNING data, state`},
 		{"polled", `SELECT polled_at FROM devices WHERE code_hash = ?`},
+	}
+}
+
+// operatorWrites are what operators register, who holds which card key,
+// what is counted against those who try too often, and the outages and bans that
+// administrators declare.
+func operatorWrites() [][2]string {
+	return [][2]string{
 		{"save client", `INSERT INTO clients (id, data) VALUES (?, ?)`},
 		{"replace client", `UPDATE clients SET data = ? WHERE id = ?`},
 		{"delete client", `DELETE FROM clients WHERE id = ?`},
-		{"add data key", `INSERT INTO data_keys (id, master, wrapped, created_at) VALUES (?, ?, ?, ?)`},
-		{"replace data key", `UPDATE data_keys SET master = ?, wrapped = ? WHERE id = ? AND master = ?`},
-		{"destroy data keys", `DELETE FROM data_keys WHERE created_at < ? AND id < (SELECT max(id) FROM data_keys)`},
 		{"bind key", `INSERT INTO card_keys (hash, holder, expires_at) VALUES (?, ?, ?) ON CONFLICT (hash) DO UPDATE
 			SET expires_at = CASE WHEN card_keys.expires_at > excluded.expires_at OR card_keys.holder <> excluded.holder
 				THEN card_keys.expires_at ELSE excluded.expires_at END RETURNING holder`},
+		{"forget key", `DELETE FROM card_keys WHERE hash = ?`},
 		{"strike", `INSERT INTO strikes (hash, number, last_at, before_at, expires_at)
 			VALUES (?, 1, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET
 				number = CASE WHEN strikes.expires_at <= excluded.last_at THEN 1 ELSE strikes.number + 1 END,
@@ -76,23 +112,32 @@ func writes() [][2]string {
 				expires_at = CASE WHEN strikes.expires_at <= excluded.last_at THEN excluded.expires_at ELSE strikes.expires_at END,
 				last_at = excluded.last_at
 			RETURNING hash, number, last_at, before_at, expires_at`},
-		{"add signing key", `INSERT INTO signing_keys (number, data) VALUES (?, ?)`},
-		{"remove signing keys", `DELETE FROM signing_keys WHERE number < ?`},
 		{"pardon", `UPDATE strikes SET number = number - 1 WHERE hash = ? AND number > 0`},
-		{"forget key", `DELETE FROM card_keys WHERE hash = ?`},
-		{"forget participants", `DELETE FROM participants`},
-		{"forget notices", `DELETE FROM notices`},
+		{"quash", `UPDATE strikes SET expires_at = ?, last_at = ? WHERE hash = ?`},
 		{"save office", `INSERT INTO office (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE
 			SET data = excluded.data, expires_at = excluded.expires_at`},
 		{"delete office", `DELETE FROM office WHERE id = ?`},
-		{"quash", `UPDATE strikes SET expires_at = ?, last_at = ? WHERE hash = ?`},
-		{"revoke grant", `UPDATE grants SET revoked_at = ? WHERE code_hash = ? AND revoked_at IS NULL`},
+	}
+}
+
+// keyWrites are keys and the epochs of the database.
+func keyWrites() [][2]string {
+	return [][2]string{
+		{"add data key", `INSERT INTO data_keys (id, master, wrapped, created_at) VALUES (?, ?, ?, ?)`},
+		{"replace data key", `UPDATE data_keys SET master = ?, wrapped = ? WHERE id = ? AND master = ?`},
+		{"destroy data keys", `DELETE FROM data_keys WHERE created_at < ? AND id < (SELECT max(id) FROM data_keys)`},
+		{"add signing key", `INSERT INTO signing_keys (number, data) VALUES (?, ?)`},
+		{"remove signing keys", `DELETE FROM signing_keys WHERE number < ?`},
 		{"see epoch", `UPDATE epochs SET seen_at = CASE WHEN seen_at > ? THEN seen_at ELSE ? END WHERE number = (SELECT max(number) FROM epochs)`},
 		{"reset seen", `UPDATE epochs SET seen_at = ? WHERE number = (SELECT max(number) FROM epochs)`},
 		{"begin epoch", `INSERT INTO epochs (number, begun_at, seen_at)
 			SELECT CASE WHEN max(number) + 1 > ? THEN max(number) + 1 ELSE ? END, ?, ? FROM epochs RETURNING number`},
-		{"save receipt", `INSERT INTO receipts (id, data, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`},
 	}
+}
+
+// tableWrites are those that each table of a kind has: sealed again under another
+// data key, emptied after a restored backup, purged.
+func tableWrites() (list [][2]string) {
 	for _, c := range sealedColumns() {
 		list = append(list,
 			[2]string{"records of " + c.name(), `SELECT ` + c.key + `, ` + c.revision + `, ` + c.column + ` FROM ` + c.table + ` WHERE ` + c.column + ` IS NOT NULL`},
