@@ -41,9 +41,6 @@ type pair struct {
 	cert *x509.Certificate
 }
 
-// GetKeyPair makes a pair a goxmldsig key store.
-func (p pair) GetKeyPair() (*rsa.PrivateKey, []byte, error) { return p.key, p.cert.Raw, nil }
-
 func newPair() pair {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -12,18 +12,6 @@ import (
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
 )
 
-// PrepareCountersignature decides on a signature over the value of another one
-// (EN 319 132-1 5.2.7): the one with that Id or, where id is a number, the one that
-// a report lists under it; the only one of the document if id is empty. It is put
-// into the other as an unsigned property.
-func PrepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, id string, cred signing.Credential, o Options) (*Plan, error) {
-	p, err := prepareCountersignature(ctx, src, size, id, cred, o)
-	if err != nil {
-		return nil, err
-	}
-	return p.plan, nil
-}
-
 // Countersign prepares, signs and completes a countersignature, and raises it as
 // the options say.
 func Countersign(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer, id string, cred signing.Credential, o Options) (*signing.Result, error) {
@@ -34,6 +22,10 @@ func Countersign(ctx context.Context, src io.ReaderAt, size int64, dst io.Writer
 	return p.sign(ctx, src, dst, cred, o)
 }
 
+// prepareCountersignature decides on a signature over the value of another one
+// (EN 319 132-1 5.2.7): the one with that Id or, where id is a number, the one that
+// a report lists under it; the only one of the document if id is empty. It is put
+// into the other as an unsigned property.
 func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, id string, cred signing.Credential, o Options) (*prepared, error) {
 	o.Manifest, o.SignKeyInfo = false, false
 	m, err := newMaker(cred, o)
@@ -52,20 +44,8 @@ func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, i
 	if value == nil || value.ID() == "" {
 		return nil, signing.Refuse(signing.RefusedBroken, "sign the document itself", "the value of the signature has no identifier to refer to")
 	}
-	for _, s := range doc.Signatures {
-		if s.Outer != nil || s == target {
-			continue
-		}
-		outcomes, err := doc.Digest(ctx, s, s.References)
-		if err != nil {
-			return nil, err
-		}
-		for _, out := range outcomes {
-			d := []signing.SignedData{{Start: out.Start, End: out.End, Omitted: out.Omitted}}
-			if out.Err == nil && covers(d, target.Start, target.End) {
-				return nil, signing.Refuse(signing.RefusedHarm, "put the document into a container", "another signature covers the one to be countersigned, which would have to change")
-			}
-		}
+	if err := mayChange(ctx, doc, target); err != nil {
+		return nil, err
 	}
 	e, err := newExtension(target.Fragment, target.Element)
 	if err != nil {
@@ -101,6 +81,27 @@ func prepareCountersignature(ctx context.Context, src io.ReaderAt, size int64, i
 	}
 	plan.SourceSize, plan.SourceDigest = size, h.Sum(nil)
 	return &prepared{plan: plan, fragment: made.fragment, document: doc}, nil
+}
+
+// mayChange refuses a signature that another one covers: what is put into the one would
+// break the other.
+func mayChange(ctx context.Context, doc *xmldsig.Document, target *xmldsig.Signature) error {
+	for _, s := range doc.Signatures {
+		if s.Outer != nil || s == target {
+			continue
+		}
+		outcomes, err := doc.Digest(ctx, s, s.References)
+		if err != nil {
+			return err
+		}
+		for _, out := range outcomes {
+			d := []signing.SignedData{{Start: out.Start, End: out.End, Omitted: out.Omitted}}
+			if out.Err == nil && covers(d, target.Start, target.End) {
+				return signing.Refuse(signing.RefusedHarm, "put the document into a container", "another signature covers the one to be countersigned, which would have to change")
+			}
+		}
+	}
+	return nil
 }
 
 // theSignature finds a signature by its number or Id, of which no number is one;
