@@ -3,62 +3,25 @@
 package clave
 
 import (
-	"context"
 	"fmt"
-	"html/template"
-	"net/http"
-	"net/http/httptest"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 
-	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/clave"
 	eidasnode "github.com/eidbridge/eidbridge/fixtures/idps/eidas"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
-var onward = template.Must(template.New("").Parse(`<form method="post" action="{{.Location}}">{{range $name, $value := .Form}}<input type="hidden" name="{{$name}}" value="{{$value}}">{{end}}<button id="go">Go</button></form>`))
-
-// visited is a service provider that a browser can visit: /start/METHOD begins a
-// login, the callback judges the answer and says who came at which level.
-func visited(t *testing.T) (*lab, string) {
+// visited is a service provider that a browser can visit.
+func visited(t *testing.T) (*lab, *brokertest.Doorstep) {
 	t.Helper()
-	mux := http.NewServeMux()
-	site := httptest.NewServer(mux)
-	t.Cleanup(site.Close)
-	l := newLabAtNode(t, site.URL+"/upstream/clave/")
-	var mu sync.Mutex
-	var last *brokers.Departure
-	mux.HandleFunc("GET /start/{method}/{level}", func(w http.ResponseWriter, r *http.Request) {
-		level, err := levels.Parse(r.PathValue("level"))
-		if err != nil {
-			t.Error(err)
-		}
-		d := start(t, l.u, request(r.PathValue("method"), level))
-		mu.Lock()
-		last = d
-		mu.Unlock()
-		w.Header().Set("Content-Type", "text/html")
-		if err := onward.Execute(w, d); err != nil {
-			t.Error(err)
-		}
-	})
-	mux.HandleFunc("POST /upstream/clave/callback", func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		d := last
-		mu.Unlock()
-		event, err := l.u.Finish(context.Background(), r, d)
-		w.Header().Set("Content-Type", "text/html")
-		if err != nil {
-			fmt.Fprintf(w, `<p id="arrived">%s</p>`, template.HTMLEscapeString(err.Error()))
-			return
-		}
-		fmt.Fprintf(w, `<p id="arrived">%s %s</p>`, event.Subject.Key, event.Assessment.Level)
-	})
-	return l, site.URL
+	site := brokertest.NewDoorstep(t)
+	l := newLabAtNode(t, site.Base("clave"))
+	site.Serve(t, l.u)
+	return l, site
 }
 
 // TestInteropChromiumWalksEveryMethod walks every method of the emulated gateway
@@ -81,8 +44,8 @@ func TestInteropChromiumWalksEveryMethod(t *testing.T) {
 						chromium.Picture(t, ctx, name)
 					}
 				}
-				begin := func(method, level, choice string) {
-					chromium.Run(t, ctx, method, chromium.Open(site+"/start/"+method+"/"+level), chromium.Press("#go"),
+				begin := func(method string, level levels.Level, choice string) {
+					chromium.Run(t, ctx, method, chromium.Open(site.Start(method, level)), chromium.Press("#go"),
 						chromium.See(`html[lang="`+language+`"] button[value="`+choice+`"]`))
 					look("choice")
 					chromium.Run(t, ctx, choice, chromium.Press(`button[value="`+choice+`"]`), chromium.See(`form[action$="/`+choice+`"]`))
@@ -97,19 +60,19 @@ func TestInteropChromiumWalksEveryMethod(t *testing.T) {
 						t.Errorf("arrived with %q, want %q", text, want)
 					}
 				}
-				begin("clave-permanente", "low", "permanente")
+				begin("clave-permanente", levels.Low, "permanente")
 				chromium.Run(t, ctx, "wrong password", chromium.Press("#password", chromium.Fill("#number", person), chromium.Fill("#password", "wrong")), chromium.See(`.summary[role="alert"]`))
 				look("permanente-wrong")
 				chromium.Run(t, ctx, "password", chromium.Press("#password", chromium.Fill("#password", emulator.Password)))
 				arrive("es-nif:" + person + " low")
 
-				begin("clave-permanente-sms", "substantial", "permanente")
+				begin("clave-permanente-sms", levels.Substantial, "permanente")
 				chromium.Run(t, ctx, "password", chromium.Press("#password", chromium.Fill("#number", person), chromium.Fill("#password", emulator.Password)), chromium.See("#code"))
 				look("sms")
 				chromium.Run(t, ctx, "code", chromium.Press("#code", chromium.Fill("#code", l.lastCode(t))))
 				arrive("es-nif:" + person + " substantial")
 
-				begin("clave-pin", "substantial", "pin")
+				begin("clave-pin", levels.Substantial, "pin")
 				chromium.Run(t, ctx, "pin", chromium.Press("#contrast", chromium.Fill("#number", person), chromium.Fill("#contrast", "2030-06-15")), chromium.See("#code"))
 				look("pincode")
 				chromium.Run(t, ctx, "code", chromium.Press("#code", chromium.Fill("#code", l.lastCode(t))))
@@ -130,23 +93,23 @@ func TestInteropChromiumWalksEveryMethod(t *testing.T) {
 					chromium.Run(t, ctx, "confirmed", chromium.Press("#look"))
 					arrive("es-nif:" + person + " substantial")
 				}
-				begin("clave-movil", "substantial", "movil")
+				begin("clave-movil", levels.Substantial, "movil")
 				chromium.Run(t, ctx, "movil", chromium.Press("#contrast", chromium.Fill("#number", person), chromium.Fill("#contrast", "2030-06-15")), chromium.See("#shown"))
 				look("wait")
 				answer(person)
 
-				begin("clave-movil", "substantial", "movil")
+				begin("clave-movil", levels.Substantial, "movil")
 				answer("")
 
 				// The telephone that the code leads to, in its own language.
-				begin("clave-movil", "substantial", "movil")
+				begin("clave-movil", levels.Substantial, "movil")
 				chromium.Run(t, ctx, "telephone", chromium.Press("#scan"), chromium.See(`html[lang="`+language+`"] #pin`), chromium.Write(chromium.Tick(`input[value="`+person+`"]`)))
 				look("telephone")
 				chromium.Run(t, ctx, "wrong PIN", chromium.Press("#pin", chromium.Fill("#pin", "0000")), chromium.See("#pin-error"))
 				look("telephone-wrong")
 				chromium.Run(t, ctx, "PIN", chromium.Press("#pin", chromium.Fill("#pin", emulator.AppPIN)), chromium.See("#result"))
 
-				begin("clave-permanente", "low", "permanente")
+				begin("clave-permanente", levels.Low, "permanente")
 				chromium.Run(t, ctx, "expired password", chromium.Press("#password", chromium.Fill("#number", "Z0000000M"), chromium.Fill("#password", emulator.Password)), chromium.See("#new"))
 				look("change")
 				chromium.Run(t, ctx, "too simple", chromium.Press("#new", chromium.Fill("#new", "simple")), chromium.See(`.summary[role="alert"]`))
@@ -154,15 +117,15 @@ func TestInteropChromiumWalksEveryMethod(t *testing.T) {
 				chromium.Run(t, ctx, "new password", chromium.Press("#again", chromium.Fill("#new", "Otra-2026"), chromium.Fill("#again", "Otra-2026")))
 				arrive("es-nif:Z0000000M low")
 
-				begin("clave-certificado", "substantial", "certificate")
+				begin("clave-certificado", levels.Substantial, "certificate")
 				chromium.Run(t, ctx, "certificate", chromium.Press("#pin", chromium.Tick(`input[value="software 12345678Z"]`)))
 				arrive("es-nif:12345678Z substantial")
 
-				begin("clave-dnie", "high", "certificate")
+				begin("clave-dnie", levels.High, "certificate")
 				chromium.Run(t, ctx, "card", chromium.Press("#pin", chromium.Tick(`input[value="card 12345678Z"]`), chromium.Fill("#pin", emulator.CardPIN)))
 				arrive("es-nif:12345678Z high")
 
-				chromium.Run(t, ctx, "eidas", chromium.Open(site+"/start/clave-eidas/high"), chromium.Press("#go"),
+				chromium.Run(t, ctx, "eidas", chromium.Open(site.Start("clave-eidas", levels.High)), chromium.Press("#go"),
 					chromium.Press(`button[value="eidas"]`), chromium.See("#node"))
 				look("node")
 				chromium.Run(t, ctx, "country", chromium.Press("#node"), chromium.See(`html[lang="`+language+`"] #country`), chromium.Press(`form[action$="/country"] button`, chromium.Tick(`input[value="EE"]`)),

@@ -3,23 +3,16 @@
 package eidas
 
 import (
-	"context"
 	"fmt"
-	"html/template"
-	"net/http"
-	"net/http/httptest"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 
-	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/eidas"
 	"github.com/eidbridge/eidbridge/levels"
 )
-
-var onward = template.Must(template.New("").Parse(`<form method="post" action="{{.Location}}">{{range $name, $value := .Form}}<input type="hidden" name="{{$name}}" value="{{$value}}">{{end}}<button id="go">Go</button></form>`))
 
 // TestInteropChromiumWalksTheNode goes through country, consent and password at the
 // emulated node in two languages, with and without scripts.
@@ -27,39 +20,14 @@ func TestInteropChromiumWalksTheNode(t *testing.T) {
 	for _, language := range []string{"es", "en"} {
 		for _, scripts := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s scripts %v", language, scripts), func(t *testing.T) {
-				mux := http.NewServeMux()
-				site := httptest.NewServer(mux)
-				t.Cleanup(site.Close)
-				l := newLabAt(t, pairs().node, site.URL+"/upstream/eidas/")
-				var mu sync.Mutex
-				var last *brokers.Departure
-				mux.HandleFunc("GET /start", func(w http.ResponseWriter, _ *http.Request) {
-					d := start(t, l.u, "eidas", levels.Substantial)
-					mu.Lock()
-					last = d
-					mu.Unlock()
-					w.Header().Set("Content-Type", "text/html")
-					if err := onward.Execute(w, d); err != nil {
-						t.Error(err)
-					}
-				})
-				mux.HandleFunc("POST /upstream/eidas/callback", func(w http.ResponseWriter, r *http.Request) {
-					mu.Lock()
-					d := last
-					mu.Unlock()
-					event, err := l.u.Finish(context.Background(), r, d)
-					w.Header().Set("Content-Type", "text/html")
-					if err != nil {
-						fmt.Fprintf(w, `<p id="arrived">%s</p>`, template.HTMLEscapeString(err.Error()))
-						return
-					}
-					fmt.Fprintf(w, `<p id="arrived">%s %s</p>`, event.Subject.Key, event.Assessment.Level)
-				})
+				site := brokertest.NewDoorstep(t)
+				l := newLabAt(t, pairs().node, site.Base("eidas"))
+				site.Serve(t, l.u)
 				ctx := chromium.Start(t, language)
 				if !scripts {
 					chromium.Run(t, ctx, "scripts off", emulation.SetScriptExecutionDisabled(true))
 				}
-				chromium.Run(t, ctx, "country", chromium.Open(site.URL+"/start"), chromium.Press("#go"), chromium.See(`html[lang="`+language+`"] #country`))
+				chromium.Run(t, ctx, "country", chromium.Open(site.Start("eidas", levels.Substantial)), chromium.Press("#go"), chromium.See(`html[lang="`+language+`"] #country`))
 				chromium.Picture(t, ctx, "country")
 				chromium.Run(t, ctx, "consent", chromium.Press(`form[action$="/country"] button`, chromium.Tick(`input[value="GR"]`)), chromium.See(`form[action$="/consent"]`))
 				chromium.Picture(t, ctx, "consent")

@@ -5,18 +5,14 @@ package eidas
 import (
 	"context"
 	"fmt"
-	"html/template"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
-	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/eidas"
 	"github.com/eidbridge/eidbridge/levels"
@@ -30,40 +26,14 @@ type passkeySite struct {
 
 func newPasskeySite(t *testing.T) *passkeySite {
 	t.Helper()
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	local := server.URL + "/upstream/eidas/"
-	s := &passkeySite{start: server.URL + "/start"}
+	site := brokertest.NewDoorstep(t)
+	s := &passkeySite{start: site.Start("eidas", levels.Substantial)}
 	s.lab = newLabWith(t, func(o *emulator.Options, c *Config) {
 		o.BaseURL = strings.Replace(o.BaseURL, "127.0.0.1", "localhost", 1)
-		c.EntityID, c.ACSURL = local+"metadata", local+"callback"
+		c.EntityID, c.ACSURL = site.Base("eidas")+"metadata", site.Base("eidas")+"callback"
 	})
 	s.home = strings.Replace(s.home, "127.0.0.1", "localhost", 1)
-	var mu sync.Mutex
-	var last *brokers.Departure
-	mux.HandleFunc("GET /start", func(w http.ResponseWriter, _ *http.Request) {
-		d := start(t, s.u, "eidas", levels.Substantial)
-		mu.Lock()
-		last = d
-		mu.Unlock()
-		w.Header().Set("Content-Type", "text/html")
-		if err := onward.Execute(w, d); err != nil {
-			t.Error(err)
-		}
-	})
-	mux.HandleFunc("POST /upstream/eidas/callback", func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		d := last
-		mu.Unlock()
-		event, err := s.u.Finish(context.Background(), r, d)
-		w.Header().Set("Content-Type", "text/html")
-		if err != nil {
-			fmt.Fprintf(w, `<p id="arrived">%s</p>`, template.HTMLEscapeString(err.Error()))
-			return
-		}
-		fmt.Fprintf(w, `<p id="arrived">%s %s</p>`, event.Subject.Key, event.Assessment.Level)
-	})
+	site.Serve(t, s.u)
 	return s
 }
 
