@@ -2,11 +2,9 @@ package clave
 
 import (
 	"context"
-	"crypto/subtle"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -199,22 +197,8 @@ func (u *Upstream) Correlate(r *http.Request) (string, error) {
 	return saml.ReadPostedRelayState(r)
 }
 
-// same compares in constant time; nothing equals nothing.
-func same(got, want string) bool {
-	return got != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
-}
-
 // organisation is the half of ProviderName before the semicolon.
 func (u *Upstream) organisation() string {
 	organisation, _, _ := strings.Cut(u.config.ProviderName, ";")
 	return organisation
-}
-
-// newEventID names an event at random.
-func newEventID(random io.Reader) (string, error) {
-	b := make([]byte, 16)
-	if _, err := io.ReadFull(random, b); err != nil {
-		return "", fmt.Errorf("naming an event: %w", err)
-	}
-	return fmt.Sprintf("%x", b), nil
 }

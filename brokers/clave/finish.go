@@ -41,7 +41,7 @@ func (u *Upstream) Finish(ctx context.Context, r *http.Request, d *brokers.Depar
 	if err != nil {
 		return nil, err
 	}
-	if !same(relayState, d.Request.RelayState) {
+	if !saml.SameRelayState(relayState, d.Request.RelayState) {
 		return nil, rejected(reasonRelay, brokers.CategoryProtocol, errors.New("answer of another login"))
 	}
 	if len(u.trusted(u.config.Clock())) == 0 {
@@ -94,7 +94,7 @@ func outcome(err error) error {
 
 // event judges level and attributes of a valid assertion.
 func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) (*brokers.AuthenticationEvent, error) {
-	assessment, err := u.config.Mapping.Assess(scheme, a.ContextClass, u.ceilings()...)
+	assessment, err := u.config.Mapping.Assess(scheme, a.ContextClass, brokers.Ceilings(u.config.ID, u.config.MaxLevel)...)
 	if err != nil {
 		// Unknown classes are refused, never guessed.
 		return nil, rejected(reasonClass, brokers.CategoryProtocol, errors.New("context class is not one of Cl@ve's"))
@@ -105,7 +105,7 @@ func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) 
 		return nil, rejected(reasonLevel, brokers.CategoryLevel, fmt.Errorf("proven %s, asked for %s", assessment.Level, max(asked.least, d.Request.Level)))
 	}
 	s := statements(a.Attributes)
-	if echo, err := s.one("RelayState"); err != nil || !same(echo, d.Request.RelayState) {
+	if echo, err := s.one("RelayState"); err != nil || !saml.SameRelayState(echo, d.Request.RelayState) {
 		return nil, rejected(reasonRelay, brokers.CategoryProtocol, errors.New("relay state in the assertion is of another login"))
 	}
 	selected, err := s.optional("SelectedIdP")
@@ -123,7 +123,7 @@ func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) 
 	if subject.Represents != nil && !u.config.Representatives {
 		return nil, rejected(reasonActing, brokers.CategoryDenied, errors.New("certificate of a representative"))
 	}
-	id, err := newEventID(u.config.Rand)
+	id, err := brokers.NewEventID(u.config.Rand)
 	if err != nil {
 		return nil, err
 	}
@@ -132,12 +132,4 @@ func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) 
 		ID: id, Upstream: u.config.ID, Method: used.ID, Issuer: a.Issuer, AssertionID: a.ID,
 		Assessment: assessment, AuthTime: a.AuthnInstant, AMR: slices.Clone(used.amr), Subject: *subject,
 	}, nil
-}
-
-// ceilings are the operator's bounds for this upstream.
-func (u *Upstream) ceilings() []levels.Ceiling {
-	if u.config.MaxLevel == levels.None {
-		return nil
-	}
-	return []levels.Ceiling{{Source: "upstream:" + u.config.ID, Max: u.config.MaxLevel}}
 }

@@ -69,7 +69,7 @@ func (u *Upstream) FinishLogout(_ context.Context, r *http.Request, d *brokers.D
 	if err != nil {
 		return err
 	}
-	if d.Request.RelayState != "" && !same(relayState, d.Request.RelayState) {
+	if d.Request.RelayState != "" && !saml.SameRelayState(relayState, d.Request.RelayState) {
 		return rejected(reasonRelay, brokers.CategoryProtocol, errors.New("answer of another logout"))
 	}
 	now := u.config.Clock()

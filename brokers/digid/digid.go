@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -182,21 +180,7 @@ func (u *Upstream) Metadata() ([]byte, error) {
 
 // Destinations lists the origins that Start sends browsers to, once metadata
 // was read.
-func (u *Upstream) Destinations() []string {
-	entity := u.source.Current()
-	if entity == nil {
-		return nil
-	}
-	var origins []string
-	for _, endpoint := range entity.SingleSignOn {
-		if location, err := url.Parse(endpoint.Location); err == nil {
-			if origin := location.Scheme + "://" + location.Host; !slices.Contains(origins, origin) {
-				origins = append(origins, origin)
-			}
-		}
-	}
-	return origins
-}
+func (u *Upstream) Destinations() []string { return u.source.Current().Origins() }
 
 // Start implements brokers.Upstream. The class asked for is the chosen method's,
 // with comparison minimum: DigiD may answer with a stronger one.
@@ -251,9 +235,4 @@ func (u *Upstream) method(r brokers.AuthenticationRequest) (method, error) {
 // Correlate implements brokers.Upstream.
 func (u *Upstream) Correlate(r *http.Request) (string, error) {
 	return saml.ReadRelayState(r)
-}
-
-// sameRelayState compares in constant time; an absent state equals nothing.
-func sameRelayState(got, want string) bool {
-	return got != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
 }

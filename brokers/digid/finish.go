@@ -2,17 +2,14 @@ package digid
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/saml"
-	"github.com/eidbridge/eidbridge/levels"
 )
 
 // formatUnspecified is what a NameID without Format means (SAML Core 8.3.1).
@@ -51,7 +48,7 @@ func (u *Upstream) fetch(ctx context.Context, r *http.Request, d *brokers.Depart
 	if err != nil {
 		return nil, err
 	}
-	if !sameRelayState(relayState, d.Request.RelayState) {
+	if !saml.SameRelayState(relayState, d.Request.RelayState) {
 		return nil, &brokers.RejectedError{Reason: string(saml.ReasonRelayState), Err: errors.New("answer of another login")}
 	}
 	assertion, err := u.resolve(ctx, artifact, d, adapt)
@@ -127,7 +124,7 @@ func outcome(err error) error {
 
 // event judges level and identifier of a valid assertion.
 func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) (*brokers.AuthenticationEvent, error) {
-	assessment, err := u.mapping.Assess(scheme, a.ContextClass, u.ceilings()...)
+	assessment, err := u.mapping.Assess(scheme, a.ContextClass, brokers.Ceilings(u.id, u.ceiling)...)
 	if err != nil {
 		// Unknown classes are refused, never guessed.
 		return nil, &brokers.RejectedError{Reason: reasonClass, Err: errors.New("context class is not one of DigiD's")}
@@ -144,9 +141,9 @@ func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) 
 	if err != nil {
 		return nil, &brokers.RejectedError{Reason: reasonSubject, Err: err}
 	}
-	id := make([]byte, 16)
-	if _, err := io.ReadFull(u.rand, id); err != nil {
-		return nil, fmt.Errorf("naming an event: %w", err)
+	id, err := brokers.NewEventID(u.rand)
+	if err != nil {
+		return nil, err
 	}
 	departure, err := json.Marshal(session{SessionIndex: a.SessionIndex})
 	if err != nil {
@@ -154,19 +151,11 @@ func (u *Upstream) event(a *saml.Assertion, asked method, d *brokers.Departure) 
 	}
 	return &brokers.AuthenticationEvent{
 		Departure: departure,
-		ID:        hex.EncodeToString(id), Upstream: u.id,
+		ID:        id, Upstream: u.id,
 		// The method that was used, which may be stronger than the one asked for.
 		Method: strings.ReplaceAll(assessment.Rule, ".", "-"),
 		Issuer: a.Issuer, AssertionID: a.ID, Assessment: assessment,
 		AuthTime: a.AuthnInstant, AMR: assessment.AMR,
 		Subject: brokers.Subject{Key: "nl-bsn:" + bsn, Country: "NL"},
 	}, nil
-}
-
-// ceilings are the operator's bounds for this upstream.
-func (u *Upstream) ceilings() []levels.Ceiling {
-	if u.ceiling == levels.None {
-		return nil
-	}
-	return []levels.Ceiling{{Source: "upstream:" + u.id, Max: u.ceiling}}
 }

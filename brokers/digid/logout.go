@@ -129,7 +129,7 @@ func (u *Upstream) FinishLogout(ctx context.Context, r *http.Request, d *brokers
 	if err != nil {
 		return err
 	}
-	if !sameRelayState(relayState, d.Request.RelayState) {
+	if !saml.SameRelayState(relayState, d.Request.RelayState) {
 		return &brokers.RejectedError{Reason: string(saml.ReasonRelayState), Err: errors.New("answer of another logout")}
 	}
 	err = saml.ValidateLogoutResponse(message, saml.LogoutExpectation{

@@ -2,11 +2,9 @@ package digid
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -78,7 +76,7 @@ func (u *Routed) event(a *saml.Assertion, asked Service, d *brokers.Departure) (
 	reject := func(reason string, category brokers.Category, format string, args ...any) error {
 		return &brokers.RejectedError{Reason: reason, Category: category, Err: fmt.Errorf(format, args...)}
 	}
-	assessment, err := u.mapping.Assess(routedScheme, a.ContextClass, u.ceilings()...)
+	assessment, err := u.mapping.Assess(routedScheme, a.ContextClass, brokers.Ceilings(u.id, u.ceiling)...)
 	if err != nil {
 		return nil, reject(reasonClass, brokers.CategoryProtocol, "context class is not one of DigiD's")
 	}
@@ -113,9 +111,9 @@ func (u *Routed) event(a *saml.Assertion, asked Service, d *brokers.Departure) (
 			subject.Represents.Kind = kinds[0]
 		}
 	}
-	id := make([]byte, 16)
-	if _, err := io.ReadFull(u.rand, id); err != nil {
-		return nil, fmt.Errorf("naming an event: %w", err)
+	id, err := brokers.NewEventID(u.rand)
+	if err != nil {
+		return nil, err
 	}
 	departure, err := json.Marshal(session{NameID: a.NameID, SessionIndex: a.SessionIndex})
 	if err != nil {
@@ -123,7 +121,7 @@ func (u *Routed) event(a *saml.Assertion, asked Service, d *brokers.Departure) (
 	}
 	used := u.used(asked, assessment.Asserted)
 	return &brokers.AuthenticationEvent{
-		ID: hex.EncodeToString(id), Upstream: u.id, Method: used.Method, Issuer: a.Issuer, AssertionID: a.ID,
+		ID: id, Upstream: u.id, Method: used.Method, Issuer: a.Issuer, AssertionID: a.ID,
 		Assessment: assessment, AuthTime: a.AuthnInstant, AMR: assessment.AMR, Subject: subject, Departure: departure,
 	}, nil
 }

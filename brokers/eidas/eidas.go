@@ -3,14 +3,12 @@ package eidas
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"crypto/x509"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -131,21 +129,7 @@ func (u *Upstream) Metadata() ([]byte, error) {
 }
 
 // Destinations implements brokers.Destined, once metadata was read.
-func (u *Upstream) Destinations() []string {
-	entity := u.source.Current()
-	if entity == nil {
-		return nil
-	}
-	var origins []string
-	for _, endpoint := range entity.SingleSignOn {
-		if location, err := url.Parse(endpoint.Location); err == nil {
-			if origin := location.Scheme + "://" + location.Host; !slices.Contains(origins, origin) {
-				origins = append(origins, origin)
-			}
-		}
-	}
-	return origins
-}
+func (u *Upstream) Destinations() []string { return u.source.Current().Origins() }
 
 // Start implements brokers.Upstream. The profile demands a new authentication,
 // whatever the request says.
@@ -256,9 +240,4 @@ func (u *Upstream) method(r brokers.AuthenticationRequest) (country string, err 
 // Correlate implements brokers.Upstream.
 func (u *Upstream) Correlate(r *http.Request) (string, error) {
 	return saml.ReadPostedRelayState(r)
-}
-
-// same compares in constant time; nothing equals nothing.
-func same(got, want string) bool {
-	return got != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
 }

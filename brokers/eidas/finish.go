@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -41,7 +40,7 @@ func (u *Upstream) Finish(ctx context.Context, r *http.Request, d *brokers.Depar
 	if err != nil {
 		return nil, err
 	}
-	if !same(relayState, d.Request.RelayState) {
+	if !saml.SameRelayState(relayState, d.Request.RelayState) {
 		return nil, rejected(reasonRelay, brokers.CategoryProtocol, errors.New("answer of another login"))
 	}
 	entity, err := u.source.Entity(ctx)
@@ -98,7 +97,7 @@ func (u *Upstream) event(a *saml.Assertion, country string, d *brokers.Departure
 	if err != nil {
 		return nil, rejected(reasonMethod, brokers.CategoryConfiguration, err)
 	}
-	assessment, err := u.config.Mapping.Assess(scheme, a.ContextClass, u.ceilings()...)
+	assessment, err := u.config.Mapping.Assess(scheme, a.ContextClass, brokers.Ceilings(u.config.ID, u.config.MaxLevel)...)
 	if err != nil {
 		// Unknown classes are refused, never guessed.
 		return nil, rejected(reasonClass, brokers.CategoryProtocol, errors.New("context class is not one of the profile's"))
@@ -118,20 +117,12 @@ func (u *Upstream) event(a *saml.Assertion, country string, d *brokers.Departure
 	if country != "" && subject.Country != country {
 		return nil, rejected(reasonCountry, brokers.CategoryProtocol, errors.New("citizen of another country than was chosen"))
 	}
-	id := make([]byte, 16)
-	if _, err := io.ReadFull(u.config.Rand, id); err != nil {
-		return nil, fmt.Errorf("naming an event: %w", err)
+	id, err := brokers.NewEventID(u.config.Rand)
+	if err != nil {
+		return nil, err
 	}
 	return &brokers.AuthenticationEvent{
-		ID: fmt.Sprintf("%x", id), Upstream: u.config.ID, Method: d.Request.Method, Issuer: a.Issuer, AssertionID: a.ID,
+		ID: id, Upstream: u.config.ID, Method: d.Request.Method, Issuer: a.Issuer, AssertionID: a.ID,
 		Assessment: assessment, AuthTime: a.AuthnInstant, AMR: assessment.AMR, Subject: *subject,
 	}, nil
-}
-
-// ceilings are the operator's bounds for this upstream.
-func (u *Upstream) ceilings() []levels.Ceiling {
-	if u.config.MaxLevel == levels.None {
-		return nil
-	}
-	return []levels.Ceiling{{Source: "upstream:" + u.config.ID, Max: u.config.MaxLevel}}
 }

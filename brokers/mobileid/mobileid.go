@@ -92,18 +92,11 @@ func New(c Config) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mobile-id: %w", err)
 	}
-	best, err := c.Mapping.Assess(scheme, value, ceilings(c.ID, c.MaxLevel)...)
+	best, err := c.Mapping.Assess(scheme, value, brokers.Ceilings(c.ID, c.MaxLevel)...)
 	if err != nil {
 		return nil, fmt.Errorf("mobile-id: %w", err)
 	}
 	return &Upstream{c: c, client: client, level: best.Level, rings: rings{seen: map[string][]time.Time{}}}, nil
-}
-
-func ceilings(id string, most levels.Level) []levels.Ceiling {
-	if most == levels.None {
-		return nil
-	}
-	return []levels.Ceiling{{Source: "upstream:" + id, Max: most}}
 }
 
 // ID implements brokers.Upstream.

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -223,24 +222,21 @@ func (u *Upstream) event(ctx context.Context, d *brokers.Departure, m memo, s *s
 		}
 		return nil, err
 	}
-	assessment, err := u.c.Mapping.Assess(scheme, value, ceilings(u.c.ID, u.c.MaxLevel)...)
+	assessment, err := u.c.Mapping.Assess(scheme, value, brokers.Ceilings(u.c.ID, u.c.MaxLevel)...)
 	if err != nil {
 		return nil, reject("context_class", brokers.CategoryProtocol, err)
 	}
 	if assessment.Level < d.Request.Level {
 		return nil, reject("loa_too_low", brokers.CategoryLevel, nil)
 	}
-	id := make([]byte, 16)
-	if _, err := io.ReadFull(u.c.Rand, id); err != nil {
-		return nil, fmt.Errorf("mobile-id: naming an event: %w", err)
+	id, err := brokers.NewEventID(u.c.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("mobile-id: %w", err)
 	}
 	return &brokers.AuthenticationEvent{
-		ID: hex.EncodeToString(id), Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.URL, AssertionID: m.Session,
+		ID: id, Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.URL, AssertionID: m.Session,
 		Assessment: assessment, AuthTime: now, AMR: assessment.AMR,
-		Subject: brokers.Subject{
-			Key: holder.Identity.Key, Country: holder.Identity.Country, Birthdate: holder.Identity.Birthdate,
-			GivenName: holder.GivenName, FamilyName: holder.FamilyName,
-		},
+		Subject: holder.Subject(),
 	}, nil
 }
 

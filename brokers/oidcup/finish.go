@@ -2,11 +2,8 @@ package oidcup
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -137,10 +134,7 @@ func (u *Upstream) event(ctx context.Context, known *metadata, method Method, to
 	if len(method.AMR) > 0 && !slices.ContainsFunc(claims.AMR, func(have string) bool { return slices.Contains(method.AMR, have) }) {
 		return nil, reject("amr", brokers.CategoryProtocol, "login was by another method than the one asked for")
 	}
-	var ceilings []levels.Ceiling
-	if u.c.MaxLevel != levels.None {
-		ceilings = append(ceilings, levels.Ceiling{Source: "upstream:" + u.c.ID, Max: u.c.MaxLevel})
-	}
+	ceilings := brokers.Ceilings(u.c.ID, u.c.MaxLevel)
 	if method.MaxLevel != levels.None {
 		ceilings = append(ceilings, levels.Ceiling{Source: "method:" + method.ID, Max: method.MaxLevel})
 	}
@@ -173,16 +167,16 @@ func (u *Upstream) event(ctx context.Context, known *metadata, method Method, to
 		}
 		return nil, err
 	}
-	name := make([]byte, 16)
-	if _, err := io.ReadFull(u.c.Rand, name); err != nil {
-		return nil, fmt.Errorf("naming an event: %w", err)
+	name, err := brokers.NewEventID(u.c.Rand)
+	if err != nil {
+		return nil, err
 	}
 	amr := method.Event
 	if amr == nil {
 		amr = assessment.AMR
 	}
 	return &brokers.AuthenticationEvent{
-		ID: hex.EncodeToString(name), Upstream: u.c.ID, Method: method.ID, Issuer: u.c.Issuer, AssertionID: id,
+		ID: name, Upstream: u.c.ID, Method: method.ID, Issuer: u.c.Issuer, AssertionID: id,
 		Assessment: assessment, AuthTime: claims.authTime(), AMR: amr, Subject: *subject,
 	}, nil
 }

@@ -3,6 +3,7 @@ package saml
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/subtle"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -52,6 +53,12 @@ func ReadRelayState(r *http.Request) (string, error) {
 		return "", reject(ReasonRelayState, "no RelayState")
 	}
 	return state, err
+}
+
+// SameRelayState compares in constant time what came back with what was sent; no state
+// equals nothing.
+func SameRelayState(got, want string) bool {
+	return got != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
 }
 
 // ReadPostedRelayState is ReadRelayState where answers come by forms alone: a GET is a

@@ -56,6 +56,23 @@ func (e *Entity) SignOn(binding string) (string, bool) {
 	return "", false
 }
 
+// Origins are those of the sign-on services, in the order of the metadata; none where
+// there is no entity yet. A content security policy names them.
+func (e *Entity) Origins() []string {
+	if e == nil {
+		return nil
+	}
+	var origins []string
+	for _, endpoint := range e.SingleSignOn {
+		if location, err := url.Parse(endpoint.Location); err == nil {
+			if origin := location.Scheme + "://" + location.Host; !slices.Contains(origins, origin) {
+				origins = append(origins, origin)
+			}
+		}
+	}
+	return origins
+}
+
 // Resolution returns the artifact resolution service of an index.
 func (e *Entity) Resolution(index int) (string, bool) {
 	for _, endpoint := range e.ArtifactResolution {

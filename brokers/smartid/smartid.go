@@ -111,7 +111,7 @@ func New(c Config) (*Upstream, error) {
 	}
 	u := &Upstream{c: c, client: client}
 	for _, value := range u.accepted() {
-		best, err := c.Mapping.Assess(scheme, value, u.ceilings()...)
+		best, err := c.Mapping.Assess(scheme, value, brokers.Ceilings(u.c.ID, u.c.MaxLevel)...)
 		if err != nil {
 			return nil, fmt.Errorf("smart-id: %w", err)
 		}
@@ -151,13 +151,6 @@ func (u *Upstream) accepted() []string {
 		return []string{qualified, advanced}
 	}
 	return []string{qualified}
-}
-
-func (u *Upstream) ceilings() []levels.Ceiling {
-	if u.c.MaxLevel == levels.None {
-		return nil
-	}
-	return []levels.Ceiling{{Source: "upstream:" + u.c.ID, Max: u.c.MaxLevel}}
 }
 
 // ID implements brokers.Upstream.

@@ -13,7 +13,6 @@ import (
 	json "encoding/json/v2"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
 
@@ -132,24 +131,21 @@ func (u *Upstream) event(ctx context.Context, d *brokers.Departure, m memo, t *t
 	if err := u.bind(ctx, holder); err != nil {
 		return nil, err
 	}
-	assessment, err := u.c.Mapping.Assess(card.Scheme, card.Class, u.ceilings()...)
+	assessment, err := u.c.Mapping.Assess(card.Scheme, card.Class, brokers.Ceilings(u.c.ID, u.c.MaxLevel)...)
 	if err != nil {
 		return nil, reject("context_class", brokers.CategoryProtocol, "kind of card is not in the mapping")
 	}
 	if assessment.Level < d.Request.Level {
 		return nil, reject("loa_too_low", brokers.CategoryLevel, "")
 	}
-	id := make([]byte, 16)
-	if _, err := io.ReadFull(u.c.Rand, id); err != nil {
-		return nil, fmt.Errorf("card login: naming an event: %w", err)
+	id, err := brokers.NewEventID(u.c.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("card login: %w", err)
 	}
 	return &brokers.AuthenticationEvent{
-		ID: hex.EncodeToString(id), Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.Origin, AssertionID: m.Nonce,
+		ID: id, Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.Origin, AssertionID: m.Nonce,
 		Assessment: assessment, AuthTime: u.c.Clock(), AMR: assessment.AMR,
-		Subject: brokers.Subject{
-			Key: holder.Identity.Key, Country: holder.Identity.Country, Birthdate: holder.Identity.Birthdate,
-			GivenName: holder.GivenName, FamilyName: holder.FamilyName,
-		},
+		Subject: holder.Subject(),
 	}, nil
 }
 

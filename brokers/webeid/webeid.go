@@ -159,7 +159,7 @@ func New(c Config) (*Upstream, error) {
 		kinds = append(kinds[:len(kinds):len(kinds)], other())
 	}
 	for _, card := range kinds {
-		best, err := c.Mapping.Assess(card.Scheme, card.Class, u.ceilings()...)
+		best, err := c.Mapping.Assess(card.Scheme, card.Class, brokers.Ceilings(u.c.ID, u.c.MaxLevel)...)
 		if err != nil {
 			return nil, fmt.Errorf("card login: %w", err)
 		}
@@ -172,13 +172,6 @@ func loopback(host string) bool { return host == "localhost" || host == "127.0.0
 
 // other is what matches no kind.
 func other() Card { return Card{Scheme: "card", Class: "other"} }
-
-func (u *Upstream) ceilings() []levels.Ceiling {
-	if u.c.MaxLevel == levels.None {
-		return nil
-	}
-	return []levels.Ceiling{{Source: "upstream:" + u.c.ID, Max: u.c.MaxLevel}}
-}
 
 // ID implements brokers.Upstream.
 func (u *Upstream) ID() string { return u.c.ID }
