@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
+	"github.com/eidbridge/eidbridge/brokers/framing"
 	"github.com/eidbridge/eidbridge/brokers/hsm"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/outages"
@@ -241,7 +242,7 @@ func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, dr
 	traced := s.tracer.Handler(s.metrics.Observe(s), func(r *http.Request) bool { return s.current.Load().trusted(r) })
 	web := newHTTPServer(traced, s.log)
 	ended := make(chan error, 3)
-	go func() { ended <- web.Serve(netutil.LimitListener(l, maxConnections)) }()
+	go func() { ended <- web.Serve(framing.Listener(netutil.LimitListener(l, maxConnections))) }()
 	for _, door := range []struct {
 		listener net.Listener
 		handler  http.Handler
@@ -252,7 +253,7 @@ func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, dr
 		beside := newHTTPServer(door.handler, s.log)
 		defer func() { _ = beside.Close() }() // the process ends
 		go func() {
-			if err := beside.Serve(netutil.LimitListener(door.listener, maxMonitors)); !errors.Is(err, http.ErrServerClosed) {
+			if err := beside.Serve(framing.Listener(netutil.LimitListener(door.listener, maxMonitors))); !errors.Is(err, http.ErrServerClosed) {
 				ended <- err
 			}
 		}()
