@@ -131,6 +131,8 @@ type Poll struct {
 // Registration is a client that registered itself (RFC 7591), or that an operator
 // keeps in the store.
 type Registration struct {
+	Later
+
 	ID string `json:"id"`
 	// Token is the hash of the registration access token (RFC 7592); zero for none.
 	Token Hash `json:"token,omitzero"`

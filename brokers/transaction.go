@@ -157,6 +157,8 @@ func (r *AuthorizationRequest) ForceAuthn() bool { return r.Fresh || r.MaxAge !=
 // Transaction is one authorization request on its way. It is bound to the
 // browser that brought it and is of use once.
 type Transaction struct {
+	Later
+
 	// ID is a random handle. It appears in URLs and gives nothing without the
 	// browser's cookie.
 	ID    string `json:"id"`

@@ -47,7 +47,11 @@ func OpenPostgres(ctx context.Context, connection string, connections int, optio
 	for _, option := range options {
 		option(p.database)
 	}
-	if err := migratePostgres(ctx, db); err != nil {
+	known, err := p.schema("postgres")
+	if err == nil {
+		err = migratePostgres(ctx, db, known)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), p.Close())
 	}
 	if err := p.dialect.prepare(ctx, db, slices.Concat(writes(), compounds(), reads()), p.statements); err != nil {
@@ -66,8 +70,12 @@ func MigratePostgres(ctx context.Context, connection string) error {
 	if err != nil {
 		return err
 	}
+	known, err := schemaFor("postgres", migrations)
+	if err != nil {
+		return err
+	}
 	db := stdlib.OpenDB(*config)
-	return errors.Join(migratePostgres(ctx, db), db.Close())
+	return errors.Join(migratePostgres(ctx, db, known), db.Close())
 }
 
 // postgresConfig reads a connection string.

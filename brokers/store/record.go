@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,9 @@ import (
 // what encode gives.
 func encode(record any) ([]byte, error) {
 	data, err := json.Marshal(record)
+	if keeps, ok := record.(keeper); ok && err == nil && keeps.Members() != "" {
+		data, err = withMembers(data, keeps.Members())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encoding record: %w", err)
 	}
@@ -21,7 +25,21 @@ func encode(record any) ([]byte, error) {
 
 func decode[T any](data []byte) (*T, error) {
 	record := new(T)
-	if err := json.Unmarshal(data, record); err != nil {
+	keeps, ok := any(record).(keeper)
+	if ok {
+		strict := json.NewDecoder(bytes.NewReader(data))
+		strict.DisallowUnknownFields()
+		if strict.Decode(record) == nil {
+			return record, nil
+		}
+		record = new(T) // a member is unknown, or the record is damaged
+		keeps = any(record).(keeper)
+	}
+	err := json.Unmarshal(data, record)
+	if ok && err == nil {
+		err = keepUnknown(keeps, data)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("decoding record: %w", err)
 	}
 	return record, nil

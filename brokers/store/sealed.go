@@ -221,7 +221,9 @@ func (d *database) sealAgain(ctx context.Context, statement statements, c sealed
 
 // KeepKeys learns and makes data keys, seals again what has no end of life, and
 // destroys the data keys under which nothing can be alive any more: those older
-// than the longest life of a record. Without a keyring it does nothing.
+// than the longest life of a record. A newer program may keep records of which this
+// one does not know how long they live, so where there was one, it destroys none.
+// Without a keyring it does nothing.
 func (d *database) KeepKeys(ctx context.Context, longestLife time.Duration) error {
 	if d.keyring == nil {
 		return nil
@@ -233,6 +235,13 @@ func (d *database) KeepKeys(ctx context.Context, longestLife time.Duration) erro
 		if err := d.reseal(ctx, c); err != nil {
 			return fmt.Errorf("sealing %s again: %w", c.table, err)
 		}
+	}
+	var version int
+	if err := d.statements["schema version"].QueryRowContext(ctx).Scan(&version); err != nil {
+		return fmt.Errorf("reading the version of the schema: %w", err)
+	}
+	if version > d.knows {
+		return nil
 	}
 	_, err := d.keyring.Destroy(ctx, longestLife)
 	return err

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -57,6 +58,10 @@ type database struct {
 	keyring *envelope.Keyring
 	// alone says that one server at a time opens the database.
 	alone bool
+	// files are the migrations, those of the program if nil, and knows is the version of
+	// the schema that they make.
+	files fs.FS
+	knows int
 }
 
 // What database.write is told.
@@ -96,6 +101,17 @@ func (d dialect) prepare(ctx context.Context, db preparer, texts [][2]string, in
 		into[named[0]] = stmt
 	}
 	return nil
+}
+
+// schema reads the migrations of a kind of database.
+func (d *database) schema(kind string) (schema, error) {
+	files := d.files
+	if files == nil {
+		files = migrations
+	}
+	s, err := schemaFor(kind, files)
+	d.knows = s.version()
+	return s, err
 }
 
 // Close ends all use of the database.

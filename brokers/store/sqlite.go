@@ -58,7 +58,11 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 	}
 	s.close = func() error { return errors.Join(writer.Close(), release()) }
 	writer.SetMaxOpenConns(1)
-	if err := migrateSQLite(ctx, writer); err != nil {
+	known, err := s.schema("sqlite")
+	if err == nil {
+		err = migrateSQLite(ctx, writer, known)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("migrating database: %w", err), s.Close())
 	}
 	if s.reader, err = sql.Open("sqlite", dataSource(path, "_pragma", "query_only(1)", "_pragma", "cache_size(-512)")); err != nil {

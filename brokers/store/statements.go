@@ -219,6 +219,7 @@ func reads() [][2]string {
 		{"signing keys", `SELECT number, data FROM signing_keys`},
 		{"struck", `SELECT hash, number, last_at, before_at, expires_at FROM strikes WHERE last_at >= ? AND number >= ? ORDER BY last_at DESC LIMIT ?`},
 		{"office", `SELECT id, data FROM office WHERE id > ? AND id < ? AND expires_at > ? ORDER BY id`},
+		{"schema version", `SELECT coalesce(max(version), 0) FROM schema_version`},
 		{"epoch", `SELECT number, begun_at, seen_at FROM epochs ORDER BY number DESC LIMIT 1`},
 		{"live sessions", `SELECT cookie_hash, data FROM sessions WHERE cookie_hash > ? AND expires_at > ? ORDER BY cookie_hash LIMIT ?`},
 		{"live grants", `SELECT code_hash, data FROM grants WHERE code_hash > ? AND expires_at > ? AND revoked_at IS NULL ORDER BY code_hash LIMIT ?`},
