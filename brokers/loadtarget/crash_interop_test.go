@@ -522,13 +522,19 @@ http {
 		_ = command.Process.Kill() // it may be gone
 		_ = command.Wait()         // it was killed
 	})
+	awaitListener(t, front)
+}
+
+// awaitListener returns when somebody listens at an address.
+func awaitListener(t *testing.T, address string) {
+	t.Helper()
 	for range 500 {
-		conn, err := net.DialTimeout("tcp", front, time.Second)
+		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			_ = conn.Close() // it was to see whether somebody listens
 			return
 		}
 		moment(t.Context())
 	}
-	t.Fatal("nginx does not listen")
+	t.Fatalf("nobody listens at %s", address)
 }
