@@ -40,7 +40,7 @@ INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless 
 	php=php-cli /usr/share/simplesamlphp/www=simplesamlphp /var/lib/dpkg/info/php-sqlite3.list=php-sqlite3 \
 	/var/lib/dpkg/info/php-xml.list=php-xml /var/lib/dpkg/info/php-soap.list=php-soap /var/lib/dpkg/info/php-mbstring.list=php-mbstring \
 	/usr/lib/apache2/modules/mod_shib.so=libapache2-mod-shib \
-	firefox-esr=firefox-esr certutil=libnss3-tools Xvfb=xvfb xdotool=xdotool curl=curl zbarimg=zbar-tools \
+	firefox-esr=firefox-esr certutil=libnss3-tools Xvfb=xvfb xdotool=xdotool curl=curl zbarimg=zbar-tools strace=strace \
 	/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so|/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so=libengine-pkcs11-openssl \
 	$(shell python3 -c 'import ensurepip; print(ensurepip.__path__[0])' 2>/dev/null)=python3-venv
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // Record is one signed document of a manifest.
@@ -64,13 +65,20 @@ func OpenManifest(name string) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{dir: filepath.Dir(absolute), records: make(map[string]Record)}
-	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+	info, err := os.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
 	}
 	if m.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		return nil, err
 	}
-	if err := m.read(); err != nil {
+	if info == nil { // its lines are durable only if its name is
+		err = outfile.SyncFolder(m.dir)
+	}
+	if err == nil {
+		err = m.read()
+	}
+	if err != nil {
 		m.file.Close()
 		return nil, fmt.Errorf("manifest %s: %w", name, err)
 	}

@@ -2,6 +2,7 @@ package outfile
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"sync"
 )
@@ -46,6 +47,7 @@ func (g *Group) Sync(ctx context.Context) map[string]error {
 	failed := make(map[string]error)
 	files := g.take()
 	named := make(map[string][]*File) // by folder
+	var again []*File
 	for i, err := range syncAll(files) {
 		f := files[i]
 		if err == nil {
@@ -62,11 +64,18 @@ func (g *Group) Sync(ctx context.Context) map[string]error {
 		}
 		folder := filepath.Dir(f.out)
 		named[folder] = append(named[folder], f)
+		if f.temp == "" && !ordered(f.File) {
+			again = append(again, f) // the disk must learn that it is named
+		}
+	}
+	unnamed := make(map[*File]error)
+	for i, err := range syncAll(again) {
+		unnamed[again[i]] = err
 	}
 	for folder, files := range named {
-		err := syncDir(folder)
+		err := SyncFolder(folder)
 		for _, f := range files {
-			if err := f.placed(err); err != nil {
+			if err := f.placed(errors.Join(err, unnamed[f])); err != nil {
 				failed[f.out] = err
 			}
 		}

@@ -56,7 +56,7 @@ func (f *File) Place(ctx context.Context) error {
 		return outputError(err)
 	}
 	// The package comment has the reasons for this order.
-	onDisk := !f.overwrite && f.wait()
+	onDisk := !f.overwrite && ordered(f.File) && f.wait()
 	if !onDisk {
 		if err := f.Sync(); err != nil {
 			return outputError(err)
@@ -68,13 +68,14 @@ func (f *File) Place(ctx context.Context) error {
 	if err := f.name(!onDisk); err != nil {
 		return err
 	}
-	if !onDisk {
-		return f.placed(syncDir(filepath.Dir(f.out)))
+	if !onDisk && f.temp != "" {
+		return f.placed(SyncFolder(filepath.Dir(f.out)))
 	}
-	// Side by side, for both wait for the same commit.
+	// Side by side, for with one journal both wait for the same commit. Without, the
+	// disk must learn that the file is named.
 	synced := make(chan error, 1)
 	go func() { synced <- f.Sync() }()
-	err := syncDir(filepath.Dir(f.out))
+	err := SyncFolder(filepath.Dir(f.out))
 	return f.placed(errors.Join(err, <-synced))
 }
 

@@ -2,5 +2,5 @@
 
 package outfile
 
-// syncDir does nothing where a directory cannot be opened for syncing.
-func syncDir(string) error { return nil }
+// SyncFolder does nothing where a directory cannot be opened for syncing.
+func SyncFolder(string) error { return nil }

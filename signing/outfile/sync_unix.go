@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// syncDir makes a new name in a directory durable.
-func syncDir(name string) error {
+// SyncFolder makes what happened to the names in a folder durable.
+func SyncFolder(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
 		return err
