@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -74,8 +75,9 @@ const (
 	eventCheckpoint = "audit.checkpoint"
 )
 
-// Open continues the chain of a file, or begins one. Half a line at the end, as a
-// crash leaves it, is removed and told of.
+// Open continues the chain of a file, or begins one. What a crash leaves at the end is
+// removed and told of: half a line, and, after a power cut, zeros where the disk has
+// not got what was written, with whatever comes behind them.
 func Open(o Options) (*Log, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -112,6 +114,10 @@ func (l *Log) open() error {
 		return errors.Join(err, file.Close())
 	}
 	l.file = file
+	// A new file is nobody's if its name does not survive a power cut.
+	if err := syncDirectory(filepath.Dir(l.options.Path)); err != nil {
+		return errors.Join(err, file.Close())
+	}
 	torn, err := l.resume()
 	if err != nil {
 		return errors.Join(err, file.Close())
@@ -129,11 +135,12 @@ func (l *Log) open() error {
 	if first.Attributes == nil {
 		first.Attributes = map[string]string{}
 	}
-	if len(torn) > 0 {
-		sum := sha256.Sum256(torn)
+	if torn.bytes > 0 {
+		begun := first.Attributes // of a file that is empty now
 		first = Line{Event: eventRecovered, Attributes: map[string]string{
-			"bytes": fmt.Sprint(len(torn)), "sha256": base64.RawURLEncoding.EncodeToString(sum[:]),
+			"bytes": fmt.Sprint(torn.bytes), "sha256": base64.RawURLEncoding.EncodeToString(torn.sum[:]),
 		}}
+		maps.Copy(first.Attributes, begun)
 	}
 	if l.lost > 0 {
 		first.Event = eventRecovered
@@ -169,7 +176,7 @@ func (l *Log) inherit() (map[string]string, error) {
 	}
 	defer file.Close()
 	torn, err := l.scan(file)
-	if err == nil && len(torn) > 0 {
+	if err == nil && torn.bytes > 0 {
 		err = errors.New("half a line at its end")
 	}
 	l.size = 0
@@ -184,14 +191,20 @@ func (l *Log) continues(aside string) map[string]string {
 	return map[string]string{"log": l.name, "after": filepath.Base(aside), "chain": l.value.String()}
 }
 
-// resume reads the file to its end and returns the half line that was cut off.
-func (l *Log) resume() (torn []byte, err error) {
+// tail is what a crash left at the end of a file.
+type tail struct {
+	bytes int64
+	sum   [sha256.Size]byte
+}
+
+// resume reads the file to its end and cuts off what is torn.
+func (l *Log) resume() (torn tail, err error) {
 	if torn, err = l.scan(l.file); err != nil {
-		return nil, err
+		return torn, err
 	}
-	if len(torn) > 0 {
+	if torn.bytes > 0 {
 		if err := l.file.Truncate(l.size); err != nil {
-			return nil, err
+			return torn, err
 		}
 	}
 	_, err = l.file.Seek(l.size, io.SeekStart)
@@ -199,17 +212,19 @@ func (l *Log) resume() (torn []byte, err error) {
 }
 
 // scan reads lines and keeps where the chain is.
-func (l *Log) scan(file io.Reader) (torn []byte, err error) {
+func (l *Log) scan(file *os.File) (tail, error) {
 	reader := bufio.NewReaderSize(file, 64<<10)
 	for {
 		text, err := readLine(reader)
 		if errors.Is(err, io.EOF) {
-			return text, nil
+			return l.torn(file)
 		}
-		if err != nil {
-			return nil, err
+		var line Line
+		var body []byte
+		var value chain
+		if err == nil {
+			line, body, value, err = parseLine(bytes.TrimSuffix(text, []byte("\n")))
 		}
-		line, body, value, err := parseLine(bytes.TrimSuffix(text, []byte("\n")))
 		if err == nil && l.number == 0 && line.Number > 1 {
 			l.value, err = carried(&line)
 			l.number = line.Number - 1
@@ -217,8 +232,17 @@ func (l *Log) scan(file io.Reader) (torn []byte, err error) {
 		if err == nil && (line.Number != l.number+1 || value != next(l.value, body)) {
 			err = errChanged
 		}
+		// No editor leaves zeros: a page that never reached the disk does. Nothing that
+		// was told of in a checkpoint can be behind it, for that was synced. Whoever
+		// writes zeros on purpose could as well cut the file off there, which
+		// checkpoints that are kept elsewhere give away.
+		if err != nil && bytes.IndexByte(text, 0) >= 0 {
+			if torn, unknown := l.torn(file); unknown == nil && torn.bytes > 0 {
+				return torn, nil
+			}
+		}
 		if err != nil {
-			return nil, fmt.Errorf("after line %d: %w; the file was changed by another program: keep it, and move it away to begin a new one", l.number, err)
+			return tail{}, fmt.Errorf("after line %d: %w; the file was changed by another program: keep it, and move it away to begin a new one", l.number, err)
 		}
 		l.number, l.value, l.last, l.size = line.Number, value, line.Time, l.size+int64(len(text))
 		if name := line.Attributes["log"]; name != "" {
@@ -227,12 +251,26 @@ func (l *Log) scan(file io.Reader) (torn []byte, err error) {
 	}
 }
 
+// torn describes what comes after the last good line.
+func (l *Log) torn(file *os.File) (torn tail, err error) {
+	info, err := file.Stat()
+	if err != nil {
+		return torn, err
+	}
+	h := sha256.New()
+	if torn.bytes, err = io.Copy(h, io.NewSectionReader(file, l.size, info.Size()-l.size)); err != nil {
+		return torn, err
+	}
+	torn.sum = [sha256.Size]byte(h.Sum(nil))
+	return torn, nil
+}
+
 // readLine reads a line with its newline, in bounded space. What has none comes
-// with io.EOF.
+// with io.EOF, and the begin of what is too long with errLineTooLong.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	text, err := r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return nil, errLineTooLong
+		return bytes.Clone(text), errLineTooLong
 	}
 	return bytes.Clone(text), err
 }
@@ -309,6 +347,9 @@ func (l *Log) mark() error {
 func (l *Log) rotate() error {
 	aside := fmt.Sprintf("%s.%d", l.options.Path, l.number)
 	err := os.Rename(l.options.Path, aside)
+	if err == nil { // or the new file might take the place of the full one
+		err = syncDirectory(filepath.Dir(l.options.Path))
+	}
 	if err == nil {
 		err = l.file.Close()
 	}

@@ -219,6 +219,46 @@ func TestHalfALineIsRecovered(t *testing.T) {
 	}
 }
 
+// A power cut leaves zeros where pages had not reached the disk, and maybe later pages
+// behind them (S-21). They are removed, and told of; a checkpoint from elsewhere gives
+// away who writes zeros over what had been synced.
+func TestZerosAreRecovered(t *testing.T) {
+	for name, behind := range map[string]string{"at the end": "", "with a line behind": "\n" + `{"n":20}` + "\n", "many": strings.Repeat("\x00", 1<<17) + "\n"} {
+		b := newBench(t)
+		b.fill(t, 5)
+		whole, err := os.ReadFile(b.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(b.path, append(whole, `{"n":1`+strings.Repeat("\x00", 4096)+behind...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.fill(t, 1)
+		if _, err := audit.Verify(b.public(), b.outside, b.read(t)...); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		data, err := os.ReadFile(b.path)
+		if err != nil || !bytes.HasPrefix(data, whole) || !bytes.Contains(data, fmt.Appendf(nil, `"bytes":"%d"`, 6+4096+len(behind))) || bytes.IndexByte(data, 0) >= 0 {
+			t.Errorf("%s: %v, %d bytes", name, err, len(data))
+		}
+	}
+	b := newBench(t)
+	b.fill(t, 30)
+	whole, err := os.ReadFile(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(whole[len(whole)/2:][:100])
+	if err := os.WriteFile(b.path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept := slices.Clone(b.outside)
+	b.fill(t, 1)
+	if _, err := audit.Verify(b.public(), kept, b.read(t)...); err == nil {
+		t.Error("who wrote zeros over entries is not noticed")
+	}
+}
+
 // Whoever changed the file while the broker was down is told to keep it.
 func TestOpenRefusesAChangedFile(t *testing.T) {
 	b := newBench(t)
