@@ -4,11 +4,8 @@ package clave
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -30,10 +27,6 @@ type independent struct {
 
 func newIndependent(t *testing.T) *independent {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(pairs().gateway.key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const local = "http://localhost:8181/upstream/clave/"
 	citizen := func(number string) map[string]string {
 		return map[string]string{
@@ -41,40 +34,26 @@ func newIndependent(t *testing.T) *independent {
 			claveNames + "FirstSurname": "DE LA PRUEBA", claveNames + "SelectedIdP": "SEGSOC", claveNames + "RelayState": "$RelayState",
 		}
 	}
-	i := &independent{}
-	i.Server, err = simplesaml.Start(t.Context(), t.TempDir(), simplesaml.Options{
-		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pairs().gateway.cert.Raw}),
-		Key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		Persons: []simplesaml.Person{
-			{Name: "ana", Attributes: citizen("ES/ES/12345678Z")},
-			{Name: "letter", Attributes: citizen("ES/ES/12345678A")},
-			{Name: "low", Class: eidas + "low", Attributes: citizen("ES/ES/12345678Z")},
-			{Name: "high", Class: eidas + "high", Attributes: citizen("ES/ES/12345678Z")},
-			{Name: "unknown", Class: eidas + "splendid", Attributes: citizen("ES/ES/12345678Z")},
-			{Name: "password", Class: "urn:oasis:names:tc:SAML:2.0:ac:classes:Password", Attributes: citizen("ES/ES/12345678Z")},
-			{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
-			{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
-			{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
-			{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
-			{Name: "NoAvailableIDP", Status: [2]string{"Responder", "NoAvailableIDP"}},
-			{Name: "InvalidNameIDPolicy", Status: [2]string{"Requester", "InvalidNameIDPolicy"}},
-		},
-		Providers: []simplesaml.Provider{{
-			EntityID: local + "callback", Consumers: [][2]string{{"HTTP-POST", local + "callback"}}, Signing: pairs().sp.cert,
-			Settings: "'signature.algorithm' => 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha512',",
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		i.Stop()
-		if t.Failed() {
-			t.Logf("log of the identity provider:\n%.4000s", i.Log())
-		}
-	})
+	i := &independent{Server: simplesaml.Run(t, pairs().gateway.cert, pairs().gateway.key, []simplesaml.Person{
+		{Name: "ana", Attributes: citizen("ES/ES/12345678Z")},
+		{Name: "letter", Attributes: citizen("ES/ES/12345678A")},
+		{Name: "low", Class: eidas + "low", Attributes: citizen("ES/ES/12345678Z")},
+		{Name: "high", Class: eidas + "high", Attributes: citizen("ES/ES/12345678Z")},
+		{Name: "unknown", Class: eidas + "splendid", Attributes: citizen("ES/ES/12345678Z")},
+		{Name: "password", Class: "urn:oasis:names:tc:SAML:2.0:ac:classes:Password", Attributes: citizen("ES/ES/12345678Z")},
+		{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
+		{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
+		{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
+		{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
+		{Name: "NoAvailableIDP", Status: [2]string{"Responder", "NoAvailableIDP"}},
+		{Name: "InvalidNameIDPolicy", Status: [2]string{"Requester", "InvalidNameIDPolicy"}},
+	}, simplesaml.Provider{
+		EntityID: local + "callback", Consumers: [][2]string{{"HTTP-POST", local + "callback"}}, Signing: pairs().sp.cert,
+		Settings: "'signature.algorithm' => 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha512',",
+	})}
 	c := testConfig()
 	c.ACSURL, c.LogoutURL, c.GatewayURL, c.GatewayID, c.SignedAssertions, c.Clock = local+"callback", "", i.SignOn(), i.EntityID(), true, time.Now
+	var err error
 	if i.u, err = New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -107,16 +86,10 @@ func (i *independent) answered(t *testing.T, person string) (*brokers.Authentica
 
 func (i *independent) finish(t *testing.T, browser *demo.Browser, page *demo.Page, person string, d *brokers.Departure) (*brokers.AuthenticationEvent, error) {
 	t.Helper()
-	page, _, err := i.Enter(t.Context(), browser, page, person)
+	back, err := i.Answer(t.Context(), browser, page, person)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := page.FormWith("SAMLResponse")
-	if err != nil {
-		t.Fatalf("no answer: %v\n%.1500s", err, page.Text())
-	}
-	back := httptest.NewRequest(http.MethodPost, answer.Action.String(), strings.NewReader(answer.Fields.Encode()))
-	back.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return i.u.Finish(context.Background(), back, d)
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -35,42 +34,23 @@ type independent struct {
 
 func newIndependent(t *testing.T) *independent {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(pairs().idp.key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const local = "http://localhost:8181/upstream/digid/"
 	citizen := func(id string) map[string]string { return map[string]string{"nameid": id} }
-	i := &independent{}
-	i.Server, err = simplesaml.Start(t.Context(), t.TempDir(), simplesaml.Options{
-		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pairs().idp.cert.Raw}),
-		Key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		Persons: []simplesaml.Person{
-			{Name: "sanne", Attributes: citizen("s00000000:900029365")},
-			{Name: "stronger", Class: class + "SmartcardPKI", Attributes: citizen("s00000000:900029365")},
-			{Name: "basis", Class: class + "PasswordProtectedTransport", Attributes: citizen("s00000000:900029365")},
-			{Name: "unknown", Class: class + "Kerberos", Attributes: citizen("s00000000:900029365")},
-			{Name: "eleven", Attributes: citizen("s00000000:123456789")},
-			{Name: "sector", Attributes: citizen("s00000002:900029365")},
-			{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
-			{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
-			{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
-			{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
-		},
-		Providers: []simplesaml.Provider{{
-			EntityID: local + "metadata", Consumers: [][2]string{{"HTTP-Artifact", local + "callback"}}, Signing: pairs().sp.cert,
-			Settings: "'NameIDFormat' => 'urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified', 'simplesaml.attributes' => false,",
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		i.Stop()
-		if t.Failed() {
-			t.Logf("log of the identity provider:\n%.4000s", i.Log())
-		}
-	})
+	i := &independent{Server: simplesaml.Run(t, pairs().idp.cert, pairs().idp.key, []simplesaml.Person{
+		{Name: "sanne", Attributes: citizen("s00000000:900029365")},
+		{Name: "stronger", Class: class + "SmartcardPKI", Attributes: citizen("s00000000:900029365")},
+		{Name: "basis", Class: class + "PasswordProtectedTransport", Attributes: citizen("s00000000:900029365")},
+		{Name: "unknown", Class: class + "Kerberos", Attributes: citizen("s00000000:900029365")},
+		{Name: "eleven", Attributes: citizen("s00000000:123456789")},
+		{Name: "sector", Attributes: citizen("s00000002:900029365")},
+		{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
+		{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
+		{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
+		{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
+	}, simplesaml.Provider{
+		EntityID: local + "metadata", Consumers: [][2]string{{"HTTP-Artifact", local + "callback"}}, Signing: pairs().sp.cert,
+		Settings: "'NameIDFormat' => 'urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified', 'simplesaml.attributes' => false,",
+	})}
 	base, err := url.Parse(i.BaseURL)
 	if err != nil {
 		t.Fatal(err)

@@ -4,11 +4,7 @@ package eidas
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +50,6 @@ func TestInteropSimpleSAMLphpAsNode(t *testing.T) {
 
 func newIndependent(t *testing.T, encrypted bool) (*simplesaml.Server, *Upstream) {
 	t.Helper()
-	der := must(x509.MarshalPKCS8PrivateKey(pairs().node.key))
 	const local = "http://localhost:8181/upstream/eidas/"
 	provider := simplesaml.Provider{
 		EntityID: local + "metadata", Consumers: [][2]string{{"HTTP-POST", local + "callback"}}, Signing: pairs().sp.cert, Encryption: pairs().decrypt.cert,
@@ -62,30 +57,16 @@ func newIndependent(t *testing.T, encrypted bool) (*simplesaml.Server, *Upstream
 	if encrypted {
 		provider.Settings = "'assertion.encryption' => true,"
 	}
-	idp, err := simplesaml.Start(t.Context(), t.TempDir(), simplesaml.Options{
-		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pairs().node.cert.Raw}),
-		Key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		Persons: []simplesaml.Person{
-			{Name: "mary", Attributes: map[string]string{
-				naturalNS + "/PersonIdentifier": "EE/ES/60001019906", naturalNS + "/CurrentFamilyName": "O’CONNEŽ-ŠUSLIK",
-				naturalNS + "/CurrentGivenName": "MARY ÄNN", naturalNS + "/DateOfBirth": "2000-01-01",
-			}},
-			{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
-			{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
-			{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
-			{Name: "RequestDenied", Status: [2]string{"Responder", "RequestDenied"}},
-		},
-		Providers: []simplesaml.Provider{provider},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		idp.Stop()
-		if t.Failed() {
-			t.Logf("log of the identity provider:\n%.4000s", idp.Log())
-		}
-	})
+	idp := simplesaml.Run(t, pairs().node.cert, pairs().node.key, []simplesaml.Person{
+		{Name: "mary", Attributes: map[string]string{
+			naturalNS + "/PersonIdentifier": "EE/ES/60001019906", naturalNS + "/CurrentFamilyName": "O’CONNEŽ-ŠUSLIK",
+			naturalNS + "/CurrentGivenName": "MARY ÄNN", naturalNS + "/DateOfBirth": "2000-01-01",
+		}},
+		{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
+		{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
+		{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
+		{Name: "RequestDenied", Status: [2]string{"Responder", "RequestDenied"}},
+	}, provider)
 	u := newUpstream(t, func(c *Config) {
 		c.EntityID, c.ACSURL, c.NodeID, c.PKCS1, c.Clock = local+"metadata", local+"callback", idp.EntityID(), true, time.Now
 		c.Metadata = must(idp.Metadata(t.Context()))
@@ -104,15 +85,9 @@ func independently(t *testing.T, idp *simplesaml.Server, u *Upstream, person str
 		location = idp.Unsolicited(u.config.EntityID) + "&RelayState=" + state
 	}
 	page := must(browser.Open(t.Context(), location))
-	page, _, err := idp.Enter(t.Context(), browser, page, person)
+	back, err := idp.Answer(t.Context(), browser, page, person)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := page.FormWith("SAMLResponse")
-	if err != nil {
-		t.Fatalf("no answer: %v\n%.1500s", err, page.Text())
-	}
-	back := httptest.NewRequest(http.MethodPost, answer.Action.String(), strings.NewReader(answer.Fields.Encode()))
-	back.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return u.Finish(context.Background(), back, d)
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"math/big"
 	"net/http"
@@ -70,38 +69,20 @@ func startSimpleSAMLphp(t *testing.T, settings string) *independentIdP {
 		t.Fatal(err)
 	}
 	idp, idpKey := credential(t, "identity provider")
-	der, err := x509.MarshalPKCS8PrivateKey(idpKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	named := map[string]string{givenKey: "Alice"}
-	p.Server, err = simplesaml.Start(t.Context(), t.TempDir(), simplesaml.Options{
-		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate.Raw}),
-		Key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		// alice gets the class that was asked for, which proves nothing but that we
-		// read it; the others end as they are named.
-		Persons: []simplesaml.Person{
-			{Name: "alice", Attributes: named},
-			{Name: "lower", Class: loaBasic, Attributes: named},
-			{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
-			{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
-			{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
-			{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
-		},
-		Providers: []simplesaml.Provider{{
-			EntityID: p.spID, Consumers: [][2]string{{"HTTP-POST", p.acs}, {"HTTP-Artifact", p.artifactACS}}, Logout: p.logout,
-			Signing: p.signing.Certificate, Encryption: opening.Certificate,
-			Settings: "'NameIDFormat' => 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient', " + settings,
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Stop()
-		if t.Failed() {
-			t.Logf("log of the identity provider:\n%.4000s", p.Log())
-		}
+	// alice gets the class that was asked for, which proves nothing but that we read
+	// it; the others end as they are named.
+	p.Server = simplesaml.Run(t, idp.Certificate, idpKey, []simplesaml.Person{
+		{Name: "alice", Attributes: named},
+		{Name: "lower", Class: loaBasic, Attributes: named},
+		{Name: "NoAuthnContext", Status: [2]string{"Responder", "NoAuthnContext"}},
+		{Name: "AuthnFailed", Status: [2]string{"Responder", "AuthnFailed"}},
+		{Name: "RequestDenied", Status: [2]string{"Requester", "RequestDenied"}},
+		{Name: "NoPassive", Status: [2]string{"Responder", "NoPassive"}},
+	}, simplesaml.Provider{
+		EntityID: p.spID, Consumers: [][2]string{{"HTTP-POST", p.acs}, {"HTTP-Artifact", p.artifactACS}}, Logout: p.logout,
+		Signing: p.signing.Certificate, Encryption: opening.Certificate,
+		Settings: "'NameIDFormat' => 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient', " + settings,
 	})
 	document, err := p.Metadata(t.Context())
 	if err != nil {
