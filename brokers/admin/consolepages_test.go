@@ -50,6 +50,9 @@ func TestConsoleChangesAClient(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(page, "was changed") || !strings.Contains(page, `value="fake-card" checked`) || !strings.Contains(page, "Library &amp; archive") {
 		t.Fatalf("%d %s", status, page)
 	}
+	if _, seen := o.clerk(o.viewer).send("/clients/library", nil); !strings.Contains(seen, "<dd>https://loans.example/v1</dd>") {
+		t.Errorf("who may only look does not see the services: %s", seen)
+	}
 	_, body := o.ask("GET", "/v1/clients/library", o.viewer, "")
 	for _, want := range []string{`"hide_amr":true`, `"level_receipts":true`, `"min_level":"high"`, `"https://library.example/two"`, `"methods":["fake-card"]`, `"single_sign_on":true`, `"resources":["https://files.example/","https://loans.example/v1"]`, `"has_secret":true`} {
 		if !strings.Contains(body, want) {
