@@ -173,6 +173,7 @@ release: setup-build
 
 .PHONY: verify-release
 verify-release:
+	@if [ -z "$(KEYS)" ] || [ -z "$(SEEN)" ]; then echo 'make verify-release KEYS=trusted.pem SEEN=file [DIST=dir]' >&2; exit 2; fi
 	@$(GO) run ./fixtures/release/eidrelease verify --keys "$(KEYS)" --seen "$(SEEN)" "$(or $(DIST),dist)"
 
 .PHONY: setup-build setup-demo setup-test setup-interop setup-bench
