@@ -49,6 +49,25 @@ func (s statements) certificate() (*certificate, error) {
 	return parseAfirma(fragment)
 }
 
+// afirmaFields takes the fields of a fragment, each at most once.
+type afirmaFields struct {
+	into map[string]*string
+	seen map[string]bool
+}
+
+func (f *afirmaFields) set(name, value string) error {
+	field := f.into[name]
+	if field == nil {
+		return nil
+	}
+	if f.seen[name] {
+		return errAfirma
+	}
+	f.seen[name] = true
+	*field = strings.TrimSpace(value)
+	return nil
+}
+
 // parseAfirma reads the fields of a fragment in either of the forms that occur:
 // an element per field, or pairs of idCampo and valorCampo.
 func parseAfirma(fragment []byte) (*certificate, error) {
@@ -56,23 +75,10 @@ func parseAfirma(fragment []byte) (*certificate, error) {
 		return nil, errAfirma
 	}
 	c := &certificate{}
-	fields := map[string]*string{
+	fields := afirmaFields{seen: map[string]bool{}, into: map[string]*string{
 		"clasificacion": &c.kind, "NIFResponsable": &c.responsible,
 		"NIF-CIF": &c.holder, "razonSocial": &c.organisation,
-	}
-	seen := map[string]bool{}
-	set := func(name, value string) error {
-		field := fields[name]
-		if field == nil {
-			return nil
-		}
-		if seen[name] {
-			return errAfirma
-		}
-		seen[name] = true
-		*field = strings.TrimSpace(value)
-		return nil
-	}
+	}}
 	d := xml.NewDecoder(bytes.NewReader(fragment)) // tokens only, within bounds, of a verified assertion
 	var path []string
 	var text strings.Builder
@@ -103,10 +109,10 @@ func parseAfirma(fragment []byte) (*certificate, error) {
 			case "idCampo":
 				field = strings.TrimSpace(text.String())
 			case "valorCampo":
-				err = set(field, text.String())
+				err = fields.set(field, text.String())
 				field = ""
 			default:
-				err = set(t.Name.Local, text.String())
+				err = fields.set(t.Name.Local, text.String())
 			}
 			if err != nil {
 				return nil, err

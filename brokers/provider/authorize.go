@@ -343,6 +343,6 @@ func (p *Provider) atOnce(w http.ResponseWriter, r *http.Request, t *brokers.Tra
 			return true
 		}
 	}
-	p.conclude(r.Context(), w, r, o.upstream, t, event, err, true)
+	p.conclude(w, r, o.upstream, t, event, err, true)
 	return true
 }

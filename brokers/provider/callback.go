@@ -148,38 +148,39 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, upstream broke
 	event, err := upstream.Finish(ctx, r.WithContext(ctx), t.Departure)
 	end(err)
 	here := r.Method == http.MethodGet // with the cookie, see awaited
-	p.conclude(ctx, w, r, upstream, t, event, err, here)
+	p.conclude(w, r.WithContext(ctx), upstream, t, event, err, here)
 }
 
 // conclude goes on from what an upstream said of a login that is returning. If it
-// is here that the right browser asks, the login ends here too.
-func (p *Provider) conclude(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, err error, here bool) {
+// is here that the right browser asks, the login ends here too. The request's context
+// is that of the answer, which may outlive the browser.
+func (p *Provider) conclude(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, err error, here bool) {
 	p.observe(r, upstream, err)
 	var rejected *brokers.RejectedError
 	switch {
 	case err == nil:
-		p.judge(ctx, w, r, upstream, t, event, here)
+		p.judge(w, r, upstream, t, event, here)
 	case errors.Is(err, brokers.ErrCancelled):
-		p.note(ctx, t, "login.cancelled", "cancelled", slog.String("upstream", t.Upstream))
-		p.backToChoice(ctx, w, r, t, brokers.OutcomeCancelled, "")
+		p.note(r.Context(), t, "login.cancelled", "cancelled", slog.String("upstream", t.Upstream))
+		p.backToChoice(w, r, t, brokers.OutcomeCancelled, "")
 	case errors.As(err, &rejected):
-		p.rejected(ctx, w, r, upstream, t, rejected)
+		p.rejected(w, r, upstream, t, rejected)
 	default:
-		p.unavailable(ctx, w, r, t, "unavailable", err)
+		p.unavailable(w, r, t, "unavailable", err)
 	}
 }
 
 // rejected sorts a refusal by what the citizen may learn of it.
-func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, rejected *brokers.RejectedError) {
+func (p *Provider) rejected(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, rejected *brokers.RejectedError) {
 	again := func(outcome brokers.Outcome) {
 		ref := reference()
 		attributes := []slog.Attr{slog.String("upstream", t.Upstream), slog.String("ref", ref)}
 		if rejected.Evidence != "" {
 			attributes = append(attributes, slog.String("evidence", rejected.Evidence))
 		}
-		p.keepFlight(ctx, r, ref, t, "login.refused", rejected.Reason, attributes)
-		p.note(ctx, t, "login.refused", rejected.Reason, attributes...)
-		p.backToChoice(ctx, w, r, t, outcome, ref)
+		p.keepFlight(r, ref, t, "login.refused", rejected.Reason, attributes)
+		p.note(r.Context(), t, "login.refused", rejected.Reason, attributes...)
+		p.backToChoice(w, r, t, outcome, ref)
 	}
 	switch rejected.Category {
 	case brokers.CategoryDenied:
@@ -197,29 +198,29 @@ func (p *Provider) rejected(ctx context.Context, w http.ResponseWriter, r *http.
 	case brokers.CategoryCard:
 		again(brokers.OutcomeCard)
 	case brokers.CategoryUnavailable, brokers.CategoryConfiguration:
-		p.unavailable(ctx, w, r, t, rejected.Reason, rejected)
+		p.unavailable(w, r, t, rejected.Reason, rejected)
 	case brokers.CategoryProtocol:
-		p.reject(ctx, w, r, upstream, t, rejected.Reason, rejected)
+		p.reject(w, r, upstream, t, rejected.Reason, rejected)
 	default:
-		p.reject(ctx, w, r, upstream, t, rejected.Reason, rejected)
+		p.reject(w, r, upstream, t, rejected.Reason, rejected)
 	}
 }
 
 // unavailable ends an attempt for which the upstream, or the way to it, is to
 // blame.
-func (p *Provider) unavailable(ctx context.Context, w http.ResponseWriter, r *http.Request, t *brokers.Transaction, reason string, cause error) {
+func (p *Provider) unavailable(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, reason string, cause error) {
 	ref := reference()
-	p.keepFlight(ctx, r, ref, t, "upstream.failed", reason, []slog.Attr{slog.String("upstream", t.Upstream)})
-	p.note(ctx, t, "upstream.failed", reason, slog.String("upstream", t.Upstream),
+	p.keepFlight(r, ref, t, "upstream.failed", reason, []slog.Attr{slog.String("upstream", t.Upstream)})
+	p.note(r.Context(), t, "upstream.failed", reason, slog.String("upstream", t.Upstream),
 		slog.String("ref", ref), slog.String("error", cause.Error()))
-	p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeUnavailable, ref)
+	p.returnTo(r.Context(), t, brokers.Choosing, brokers.OutcomeUnavailable, ref)
 	p.problemPage(w, r, http.StatusBadGateway, pages.Unavailable, ref, t)
 }
 
 // reject ends a refused answer: a page with a reference, and nothing that tells
 // which check failed. The login itself may be tried again.
-func (p *Provider) reject(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, reason string, cause error) {
-	p.returnTo(ctx, t, brokers.Choosing, brokers.OutcomeRefused, "")
+func (p *Provider) reject(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, reason string, cause error) {
+	p.returnTo(r.Context(), t, brokers.Choosing, brokers.OutcomeRefused, "")
 	p.refuse(w, r, upstream, http.StatusBadRequest, reason, t, slog.String("login", t.ID), slog.String("error", cause.Error()))
 }
 
@@ -231,11 +232,11 @@ func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, upstream broke
 // judge decides whether a checked answer is enough. The upstream's level is
 // bounded by what the method can reach, and compared anew with what the request
 // requires.
-func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, here bool) {
+func (p *Provider) judge(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, event *brokers.AuthenticationEvent, here bool) {
 	now := p.cfg.Now()
 	event.Subject.Key = nationalid.Canonical(event.Subject.Key, p.cfg.Equivalences)
 	if reason := implausible(event, t, now); reason != "" {
-		p.reject(ctx, w, r, upstream, t, reason, errors.New("event is not plausible"))
+		p.reject(w, r, upstream, t, reason, errors.New("event is not plausible"))
 		return
 	}
 	// The method that was used bounds the level; it may be stronger than the one
@@ -243,7 +244,7 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 	methods := upstream.Methods()
 	used := slices.IndexFunc(methods, func(m brokers.Method) bool { return m.ID == event.Method })
 	if used < 0 {
-		p.reject(ctx, w, r, upstream, t, "event_method", errors.New("event has a method that the upstream does not offer"))
+		p.reject(w, r, upstream, t, "event_method", errors.New("event has a method that the upstream does not offer"))
 		return
 	}
 	event.Assessment = event.Assessment.Lower(levels.Ceiling{Source: "method:" + event.Method, Max: methods[used].Level})
@@ -256,26 +257,26 @@ func (p *Provider) judge(ctx context.Context, w http.ResponseWriter, r *http.Req
 		slog.String("level", levelWord(event.Assessment.Level)), slog.String("policy", event.Assessment.PolicyVersion),
 	}
 	if _, ok := t.Request.Requirement.Answer(event.Assessment.Level); !ok {
-		p.note(ctx, t, "login.refused", "loa.too_low", attributes...)
-		p.backToChoice(ctx, w, r, t, brokers.OutcomeTooLow, "")
+		p.note(r.Context(), t, "login.refused", "loa.too_low", attributes...)
+		p.backToChoice(w, r, t, brokers.OutcomeTooLow, "")
 		return
 	}
 	if stale(event, t, now) {
-		p.note(ctx, t, "login.refused", "stale", attributes...)
-		p.backToChoice(ctx, w, r, t, brokers.OutcomeStale, "")
+		p.note(r.Context(), t, "login.refused", "stale", attributes...)
+		p.backToChoice(w, r, t, brokers.OutcomeStale, "")
 		return
 	}
 	t.Event = event
 	if here && (t.Unkept || p.sameBrowser(r, t)) {
-		p.note(ctx, t, "login.authenticated", "ok", attributes...)
-		p.complete(w, r.WithContext(ctx), t, nil)
+		p.note(r.Context(), t, "login.authenticated", "ok", attributes...)
+		p.complete(w, r, t, nil)
 		return
 	}
-	if !p.returnTo(ctx, t, brokers.Authenticated, brokers.OutcomeNone, "") {
+	if !p.returnTo(r.Context(), t, brokers.Authenticated, brokers.OutcomeNone, "") {
 		p.fault(w, r, "keeping event", brokers.ErrConflict, nil)
 		return
 	}
-	p.note(ctx, t, "login.authenticated", "ok", attributes...)
+	p.note(r.Context(), t, "login.authenticated", "ok", attributes...)
 	seeOther(w, r, p.url("resume", t.ID))
 }
 
@@ -330,8 +331,8 @@ func (p *Provider) keep(ctx context.Context, t *brokers.Transaction, from broker
 
 // backToChoice lets the citizen choose again, on a page that asks for the
 // browser's cookie.
-func (p *Provider) backToChoice(ctx context.Context, w http.ResponseWriter, r *http.Request, t *brokers.Transaction, outcome brokers.Outcome, ref string) {
-	p.returnTo(ctx, t, brokers.Choosing, outcome, ref)
+func (p *Provider) backToChoice(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, outcome brokers.Outcome, ref string) {
+	p.returnTo(r.Context(), t, brokers.Choosing, outcome, ref)
 	seeOther(w, r, p.url("resume", t.ID))
 }
 

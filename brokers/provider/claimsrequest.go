@@ -61,55 +61,68 @@ func parseClaims(text string) (brokers.ClaimsRequest, acrRequest, error) {
 	if err := json.Unmarshal([]byte(text), &top); err != nil || top == nil {
 		return request, acr, errors.New("claims is not an object")
 	}
-	for place, into := range map[string]*map[string][]string{"id_token": &request.IDToken, "userinfo": &request.UserInfo} {
-		var members map[string]json.RawMessage
-		if raw, ok := top[place]; !ok {
-			continue
-		} else if err := json.Unmarshal(raw, &members); err != nil {
-			return request, acr, errors.New(place + " is not an object")
+	for place, raw := range top {
+		var err error
+		switch place {
+		case "id_token":
+			request.IDToken, request.VerifiedIDToken, err = parsePlace(place, raw, &acr)
+		case "userinfo":
+			request.UserInfo, request.VerifiedUserInfo, err = parsePlace(place, raw, nil)
 		}
-		for name, raw := range members {
-			if name == "verified_claims" {
-				verified, err := parseVerified(raw)
-				if err != nil {
-					return request, acr, err
-				}
-				if place == "userinfo" {
-					request.VerifiedUserInfo = verified
-				} else {
-					request.VerifiedIDToken = verified
-				}
-				continue
-			}
-			isACR := place == "id_token" && name == "acr"
-			if !isACR && name != "sub" && !isPersonClaim(name) {
-				continue
-			}
-			var member claimMember
-			if err := json.Unmarshal(raw, &member); err != nil {
-				return request, acr, errors.New("a claim is neither null nor an object of the right form")
-			}
-			values, err := member.accepted()
-			if err != nil {
-				return request, acr, err
-			}
-			if isACR {
-				acr.essential = member.Essential
-				for _, v := range values {
-					var word string
-					if json.Unmarshal([]byte(v), &word) == nil {
-						acr.values = append(acr.values, word)
-					} else {
-						acr.values = append(acr.values, "") // asked for, and unknown
-					}
-				}
-				continue
-			}
-			if *into == nil {
-				*into = map[string][]string{}
-			}
-			(*into)[name] = values
+		if err != nil {
+			return request, acr, err
 		}
 	}
 	return request, acr, nil
+}
+
+// parsePlace reads what is asked for in one of the two places: the claims with the
+// values that will do, nil if there are none, and verified claims. A claim acr goes
+// into acr, where the place has one.
+func parsePlace(place string, raw json.RawMessage, acr *acrRequest) (claims map[string][]string, verified json.RawMessage, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, nil, errors.New(place + " is not an object")
+	}
+	for name, raw := range members {
+		if name == "verified_claims" {
+			if verified, err = parseVerified(raw); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		isACR := acr != nil && name == "acr"
+		if !isACR && name != "sub" && !isPersonClaim(name) {
+			continue
+		}
+		var member claimMember
+		if err := json.Unmarshal(raw, &member); err != nil {
+			return nil, nil, errors.New("a claim is neither null nor an object of the right form")
+		}
+		values, err := member.accepted()
+		if err != nil {
+			return nil, nil, err
+		}
+		if isACR {
+			acr.ask(member.Essential, values)
+			continue
+		}
+		if claims == nil {
+			claims = map[string][]string{}
+		}
+		claims[name] = values
+	}
+	return claims, verified, nil
+}
+
+// ask takes values in JSON; what is no text is asked for, and unknown.
+func (a *acrRequest) ask(essential bool, values []string) {
+	a.essential = essential
+	for _, v := range values {
+		var word string
+		if json.Unmarshal([]byte(v), &word) != nil {
+			word = ""
+		}
+		a.values = append(a.values, word)
+	}
 }

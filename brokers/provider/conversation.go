@@ -149,7 +149,7 @@ func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, t *brokers.Tr
 	if !advance(ctx, brokers.Returning) {
 		return true
 	}
-	p.conclude(ctx, w, r, upstream, t, event, err, false)
+	p.conclude(w, r.WithContext(ctx), upstream, t, event, err, false)
 	return true
 }
 

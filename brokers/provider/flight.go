@@ -68,7 +68,7 @@ func (p *Provider) step(event, reason string, attributes []slog.Attr) brokers.St
 
 // keepFlight keeps the steps behind the reference that a page shows: those of the
 // login, if it is known, and the last one. That it cannot be kept stops nobody.
-func (p *Provider) keepFlight(ctx context.Context, r *http.Request, ref string, t *brokers.Transaction, event, reason string, attributes []slog.Attr) {
+func (p *Provider) keepFlight(r *http.Request, ref string, t *brokers.Transaction, event, reason string, attributes []slog.Attr) {
 	f := brokers.Flight{Reference: ref}
 	if t != nil {
 		f.Client, f.Steps = t.Request.ClientID, slices.Clone(t.Steps)
@@ -79,12 +79,12 @@ func (p *Provider) keepFlight(ctx context.Context, r *http.Request, ref string, 
 	text, err := json.Marshal(f)
 	if err == nil {
 		const patience = 2 * time.Second
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 		defer cancel()
 		err = p.cfg.Store.SaveReceipt(ctx, flightHandle+ref, text, p.cfg.Now().Add(flightLife))
 	}
 	if err != nil {
-		p.cfg.Log.WarnContext(ctx, "steps behind a reference were not kept", "ref", ref, "error", err)
+		p.cfg.Log.WarnContext(r.Context(), "steps behind a reference were not kept", "ref", ref, "error", err)
 	}
 }
 

@@ -89,7 +89,7 @@ func (p *Provider) notBegun(w http.ResponseWriter, r *http.Request, t *brokers.T
 		reason = "crowded"
 	}
 	t.Upstream, t.Method, t.Outcome, t.Reference = o.upstream.ID(), o.method.ID, brokers.OutcomeUnavailable, ref
-	p.keepFlight(r.Context(), r, ref, t, "upstream.failed", reason, []slog.Attr{slog.String("upstream", t.Upstream)})
+	p.keepFlight(r, ref, t, "upstream.failed", reason, []slog.Attr{slog.String("upstream", t.Upstream)})
 	p.note(r.Context(), t, "upstream.failed", reason, slog.String("upstream", t.Upstream),
 		slog.String("ref", ref), slog.String("error", cause.Error()))
 	if err := p.keep(r.Context(), t, from); err != nil {

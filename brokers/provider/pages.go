@@ -44,7 +44,7 @@ func (p *Provider) page(w http.ResponseWriter, status int, render func(io.Writer
 func (p *Provider) problem(w http.ResponseWriter, r *http.Request, status int, kind pages.Kind, event, reason string, t *brokers.Transaction, attributes ...slog.Attr) {
 	ref := reference()
 	p.record(r.Context(), event, reason, append(attributes, slog.String("ref", ref))...)
-	p.keepFlight(r.Context(), r, ref, t, event, reason, attributes)
+	p.keepFlight(r, ref, t, event, reason, attributes)
 	p.problemPage(w, r, status, kind, ref, t)
 }
 

@@ -54,7 +54,7 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, t *brokers.Tran
 // gone, the citizen may try again.
 func (p *Provider) wait(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
 	if p.cfg.Now().Sub(t.UpdatedAt) > 2*finishTimeout {
-		p.backToChoice(r.Context(), w, r, t, brokers.OutcomeTimeout, "")
+		p.backToChoice(w, r, t, brokers.OutcomeTimeout, "")
 		return
 	}
 	view := pages.Waiting{Language: p.language(r, t), Location: p.url("resume", t.ID)}
@@ -173,7 +173,7 @@ func (p *Provider) issue(ctx context.Context, issuing *brokers.Issuing, fresh *o
 func (p *Provider) otherPerson(w http.ResponseWriter, r *http.Request, t *brokers.Transaction) {
 	t.Event = nil
 	p.note(r.Context(), t, "login.refused", "other_person")
-	p.backToChoice(r.Context(), w, r, t, brokers.OutcomeOtherPerson, "")
+	p.backToChoice(w, r, t, brokers.OutcomeOtherPerson, "")
 }
 
 // grant makes a code and what it stands for. What tokens do not need is not kept.

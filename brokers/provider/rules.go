@@ -112,7 +112,7 @@ func (p *Provider) obey(w http.ResponseWriter, r *http.Request, c *Client, t *br
 	}
 	t.Event = nil
 	p.note(r.Context(), t, "login.refused", "rules_min_level", slog.String("least", levelWord(d.MinLevel)))
-	p.backToChoice(r.Context(), w, r, t, brokers.OutcomeTooLow, "")
+	p.backToChoice(w, r, t, brokers.OutcomeTooLow, "")
 	return d, level, false
 }
 

@@ -39,16 +39,20 @@ type reference struct {
 	digest         []byte
 }
 
+// manifestReader is what parseASiCManifest is in the middle of.
+type manifestReader struct {
+	m       *asicManifest
+	begun   bool
+	current *reference
+	// value collects the text of a DigestValue while inValue.
+	value   []byte
+	inValue bool
+}
+
 // parseASiCManifest reads an ASiCManifest (EN 319 162-1 A.4, schema of A.9).
 func parseASiCManifest(file string, raw []byte) (*asicManifest, error) {
-	m := &asicManifest{file: file, raw: raw}
-	wrong := func(what string) (*asicManifest, error) {
-		return nil, fmt.Errorf("%w: %s: %s", ErrFormat, file, what)
-	}
+	p := manifestReader{m: &asicManifest{file: file, raw: raw}}
 	r := xmltext.NewReader(bytes.NewReader(raw), metaLimits())
-	var current *reference
-	var value []byte
-	inValue, begun := false, false
 	for {
 		t, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -57,57 +61,75 @@ func parseASiCManifest(file string, raw []byte) (*asicManifest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrFormat, file, err)
 		}
+		wrong := ""
 		switch t.Kind {
 		case xmltext.StartElement:
-			switch {
-			case t.Depth == 1:
-				if !t.Name.Is(namespaceASiC, "ASiCManifest") {
-					return wrong("it is something else")
-				}
-				begun = true
-			case t.Depth == 2 && t.Name.Is(namespaceASiC, "SigReference"):
-				uri, ok := t.Attr("", "URI")
-				if !ok || m.signature != "" {
-					return wrong("SigReference")
-				}
-				m.signature = string(uri)
-			case t.Depth == 2 && t.Name.Is(namespaceASiC, "DataObjectReference"):
-				uri, ok := t.Attr("", "URI")
-				if !ok || len(m.references) == maxReferences {
-					return wrong("DataObjectReference")
-				}
-				mediaType, _ := t.Attr("", "MimeType")
-				root, _ := t.Attr("", "Rootfile")
-				m.references = append(m.references, reference{uri: string(uri), mediaType: string(mediaType), root: string(root) == "true"})
-				current = &m.references[len(m.references)-1]
-			case t.Depth == 3 && current != nil && t.Name.Is(namespaceDS, "DigestMethod"):
-				method, _ := t.Attr("", "Algorithm")
-				if current.hash, err = xmldsig.ParseDigest(string(method)); err != nil {
-					current.unknown = string(method)
-				}
-			case t.Depth == 3 && current != nil && t.Name.Is(namespaceDS, "DigestValue"):
-				inValue, value = true, value[:0]
-			}
+			wrong = p.start(t)
 		case xmltext.Text, xmltext.CDATA:
-			if inValue {
-				value = append(value, t.Data...)
+			if p.inValue {
+				p.value = append(p.value, t.Data...)
 			}
 		case xmltext.EndElement:
-			if inValue {
-				inValue = false
-				if current.digest, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(value)), "")); err != nil {
-					return wrong("DigestValue")
-				}
-			}
-			if t.Depth == 2 {
-				current = nil
-			}
+			wrong = p.end(t)
+		}
+		if wrong != "" {
+			return nil, fmt.Errorf("%w: %s: %s", ErrFormat, file, wrong)
 		}
 	}
-	if !begun || m.signature == "" || len(m.references) == 0 {
-		return wrong("it refers to nothing")
+	if !p.begun || p.m.signature == "" || len(p.m.references) == 0 {
+		return nil, fmt.Errorf("%w: %s: it refers to nothing", ErrFormat, file)
 	}
-	return m, nil
+	return p.m, nil
+}
+
+// start takes an element up. What is returned is what is wrong with it, if anything.
+func (p *manifestReader) start(t *xmltext.Token) (wrong string) {
+	switch {
+	case t.Depth == 1:
+		if !t.Name.Is(namespaceASiC, "ASiCManifest") {
+			return "it is something else"
+		}
+		p.begun = true
+	case t.Depth == 2 && t.Name.Is(namespaceASiC, "SigReference"):
+		uri, ok := t.Attr("", "URI")
+		if !ok || p.m.signature != "" {
+			return "SigReference"
+		}
+		p.m.signature = string(uri)
+	case t.Depth == 2 && t.Name.Is(namespaceASiC, "DataObjectReference"):
+		uri, ok := t.Attr("", "URI")
+		if !ok || len(p.m.references) == maxReferences {
+			return "DataObjectReference"
+		}
+		mediaType, _ := t.Attr("", "MimeType")
+		root, _ := t.Attr("", "Rootfile")
+		p.m.references = append(p.m.references, reference{uri: string(uri), mediaType: string(mediaType), root: string(root) == "true"})
+		p.current = &p.m.references[len(p.m.references)-1]
+	case t.Depth == 3 && p.current != nil && t.Name.Is(namespaceDS, "DigestMethod"):
+		method, _ := t.Attr("", "Algorithm")
+		var err error
+		if p.current.hash, err = xmldsig.ParseDigest(string(method)); err != nil {
+			p.current.unknown = string(method)
+		}
+	case t.Depth == 3 && p.current != nil && t.Name.Is(namespaceDS, "DigestValue"):
+		p.inValue, p.value = true, p.value[:0]
+	}
+	return ""
+}
+
+func (p *manifestReader) end(t *xmltext.Token) (wrong string) {
+	if p.inValue {
+		p.inValue = false
+		digest, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(p.value)), ""))
+		if err != nil {
+			return "DigestValue"
+		}
+		p.current.digest = digest
+	}
+	if t.Depth == 2 {
+		p.current = nil
+	}
+	return ""
 }
 
 // writeASiCManifest makes an ASiCManifest about files with their digests.

@@ -32,50 +32,13 @@ func (e *examination) judgeTimes(ctx context.Context) error {
 	held := readStamps(e.s.Element)
 	judged := make([]signing.TimeStamp, len(held))
 	for i, h := range slices.Backward(held) {
-		kind := signing.SignatureStamp
-		if isArchive(h.property) {
-			kind = signing.ArchiveStamp
-		}
-		t := validation.NewTimeStamp(kind)
-		form, prefixes, err := e.form(h.property)
-		if err != nil {
-			t.Fail(signing.TotalFailed, signing.FormatFailure, signing.FindTimeStamp, "%v", err)
-			judged[i] = t
-			continue
-		}
-		var failure error
-		token, verified := e.v.judge.Read(&t, h.token, func(hash crypto.Hash) []byte {
-			sum := hash.New()
-			if kind == signing.ArchiveStamp {
-				over := archive{before: h.property, form: form, prefixes: prefixes, references: e.octets(ctx), covered: e.covered}
-				failure = over.imprint(sum, e.s.Fragment, e.s.Element)
-			} else {
-				var octets []byte
-				octets, failure = e.s.Canonical(e.s.Element.Child(xmldsig.Namespace, "SignatureValue"), form, prefixes...)
-				sum.Write(octets)
-			}
-			return sum.Sum(nil)
-		})
+		judged[i] = e.judgeStamp(ctx, h)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if failure != nil {
-			t.Integrity, verified = signing.Unknown, false
-			t.Fail(signing.Indeterminate, signing.SignedDataNotFound, signing.FindTimeStamp, "what it is about cannot be computed: %v", failure)
+		if judged[i].Indication == signing.TotalPassed {
+			e.proof.Before(*judged[i].Time)
 		}
-		// A time-stamp of another signature is none of this one (threats X-58). One after
-		// the certificate ended makes no level B-T (EN 319 132-1 6.3).
-		if token != nil && t.Integrity != signing.Broken {
-			e.times.stamped = e.times.stamped || kind == signing.SignatureStamp && !token.Time.After(e.signer.NotAfter)
-			e.times.archived = e.times.archived || kind == signing.ArchiveStamp
-		}
-		if verified {
-			e.v.judge.Token(ctx, &t, token, e.proof.Best)
-		}
-		if t.Indication == signing.TotalPassed {
-			e.proof.Before(*t.Time)
-		}
-		judged[i] = t
 	}
 	e.timeMark()
 	content := e.content(ctx)
@@ -90,6 +53,50 @@ func (e *examination) judgeTimes(ctx context.Context) error {
 		e.out.BestTime = &at
 	}
 	return nil
+}
+
+// judgeStamp judges one time-stamp as of the best-signature-time so far.
+func (e *examination) judgeStamp(ctx context.Context, h heldStamp) signing.TimeStamp {
+	kind := signing.SignatureStamp
+	if isArchive(h.property) {
+		kind = signing.ArchiveStamp
+	}
+	t := validation.NewTimeStamp(kind)
+	form, prefixes, err := e.form(h.property)
+	if err != nil {
+		t.Fail(signing.TotalFailed, signing.FormatFailure, signing.FindTimeStamp, "%v", err)
+		return t
+	}
+	var failure error
+	token, verified := e.v.judge.Read(&t, h.token, func(hash crypto.Hash) []byte {
+		sum := hash.New()
+		if kind == signing.ArchiveStamp {
+			over := archive{before: h.property, form: form, prefixes: prefixes, references: e.octets(ctx), covered: e.covered}
+			failure = over.imprint(sum, e.s.Fragment, e.s.Element)
+		} else {
+			var octets []byte
+			octets, failure = e.s.Canonical(e.s.Element.Child(xmldsig.Namespace, "SignatureValue"), form, prefixes...)
+			sum.Write(octets)
+		}
+		return sum.Sum(nil)
+	})
+	if ctx.Err() != nil {
+		return t
+	}
+	if failure != nil {
+		t.Integrity, verified = signing.Unknown, false
+		t.Fail(signing.Indeterminate, signing.SignedDataNotFound, signing.FindTimeStamp, "what it is about cannot be computed: %v", failure)
+	}
+	// A time-stamp of another signature is none of this one (threats X-58). One after
+	// the certificate ended makes no level B-T (EN 319 132-1 6.3).
+	if token != nil && t.Integrity != signing.Broken {
+		e.times.stamped = e.times.stamped || kind == signing.SignatureStamp && !token.Time.After(e.signer.NotAfter)
+		e.times.archived = e.times.archived || kind == signing.ArchiveStamp
+	}
+	if verified {
+		e.v.judge.Token(ctx, &t, token, e.proof.Best)
+	}
+	return t
 }
 
 // policyTimeMark is the policy of BDOC 2 with time-marks.
