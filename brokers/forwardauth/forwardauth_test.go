@@ -2,7 +2,6 @@ package forwardauth_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
 // rig is a broker that serves one site, and a clock that both go by.
@@ -96,12 +96,7 @@ func body(t *testing.T, r *http.Response, err error) (int, string) {
 // nginx serves a static site behind the broker, as the guide of eidbroker says.
 func nginx(t *testing.T, port int, broker string) {
 	t.Helper()
-	program, err := exec.LookPath("nginx")
-	if errors.Is(err, exec.ErrNotFound) {
-		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Skip("nginx is not installed")
-		}
-	}
+	program := needs.Program(t, "nginx", "nginx-light")
 	dir := t.TempDir()
 	configuration := fmt.Sprintf(`daemon off; master_process off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 64; }

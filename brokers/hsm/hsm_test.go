@@ -22,6 +22,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers/hsm/host"
 	"github.com/eidbridge/eidbridge/brokers/hsm/internal/wire"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
 // hostMarker makes the test binary the program that holds a module.
@@ -61,9 +62,7 @@ func (l *lab) tool(t *testing.T, name string, args ...string) string {
 
 func newLab(t *testing.T, kinds ...string) *lab {
 	t.Helper()
-	if _, err := os.Stat(softHSM); err != nil {
-		t.Skip("package softhsm2 is not installed")
-	}
+	needs.File(t, softHSM, "softhsm2")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -4,9 +4,7 @@ package dnie_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 )
 
@@ -22,40 +21,7 @@ import (
 // remembers the first socket name that it sees.
 func TestMain(m *testing.M) {
 	pcscd.Child()
-	os.Exit(run(m))
-}
-
-const stackDir = "EIDBRIDGE_TEST_STACK"
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "dnie")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := errors.Join(os.Setenv(stackDir, dir), os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm"))); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-func start(t *testing.T) *pcscd.Stack {
-	t.Helper()
-	stack, err := pcscd.Start(t.Context(), pcscd.Options{Dir: os.Getenv(stackDir)})
-	if errors.Is(err, pcscd.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stack.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return stack
+	os.Exit(needs.OnePCSCD(m))
 }
 
 // remote is a desk at a real reader.
@@ -130,7 +96,7 @@ func atReader(t *testing.T, driver dnie.Driver, entry *typed) *remote {
 	t.Helper()
 	return &remote{
 		desk:  &desk{cards: &cardreader.Cards{Service: pcsc.New(), Drivers: []cardreader.Driver{driver}, Now: time.Now}, entry: entry},
-		stack: start(t),
+		stack: needs.PCSCD(t, pcscd.Options{}),
 	}
 }
 

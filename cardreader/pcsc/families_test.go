@@ -21,6 +21,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs15"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
@@ -98,7 +99,7 @@ func TestEveryFamilyThroughARealPCSCD(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	for _, f := range families() {
 		t.Run(string(f.kind), func(t *testing.T) {
@@ -147,7 +148,7 @@ func TestFaultsThroughARealPCSCD(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	pinReason := func(reason cardreader.PINReason) func(error) bool {
 		return func(err error) bool {

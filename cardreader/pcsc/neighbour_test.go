@@ -13,6 +13,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
@@ -79,7 +80,7 @@ func TestCardSharedWithAnotherProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	spec := describe(t, country, cards.KindEstEID, cards.Honest)
 	// spend uses up a try of PIN2.
 	spend := func(n *neighbourhood) {
@@ -193,7 +194,7 @@ func TestRestlessNeighbourOfEveryFamily(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	for _, f := range families() {
 		t.Run(string(f.kind), func(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
@@ -33,41 +33,7 @@ import (
 func TestMain(m *testing.M) {
 	pcscd.Child()
 	signingProgram()
-	os.Exit(run(m))
-}
-
-const stackDir = "EIDBRIDGE_TEST_STACK"
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "pcsc")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := errors.Join(os.Setenv(stackDir, dir), os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm"))); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-func start(t testing.TB, options pcscd.Options) *pcscd.Stack {
-	t.Helper()
-	options.Dir = os.Getenv(stackDir)
-	stack, err := pcscd.Start(t.Context(), options)
-	if errors.Is(err, pcscd.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stack.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return stack
+	os.Exit(needs.OnePCSCD(m))
 }
 
 // citizen is the card of a lab person.
@@ -137,7 +103,7 @@ func sign(ctx context.Context, c *cardreader.Cards, found *cardreader.Found, ent
 }
 
 func TestSignsThroughARealPCSCD(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	list, err := facade().List(t.Context())
 	if err != nil || len(list) != pcscd.Slots || list[0].Reader.State != cardreader.ReaderEmpty || list[0].Err != nil {
 		t.Fatalf("List without a card = %+v, %v", list, err)
@@ -180,7 +146,7 @@ func TestSignsThroughARealPCSCD(t *testing.T) {
 }
 
 func TestWrongPINThroughARealPCSCD(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	insert(t, stack, citizen(t, 0))
 	found := find(t, facade())
 	for left := 2; left >= 0; left-- {
@@ -203,7 +169,7 @@ func TestWrongPINThroughARealPCSCD(t *testing.T) {
 // Threat C-16: pulled at commands of every phase. The signing script is counted
 // on a whole card first.
 func TestRemovalThroughARealPCSCD(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	spec := citizen(t, 0)
 	insert(t, stack, spec)
 	found := find(t, facade())
@@ -233,7 +199,7 @@ func TestRemovalThroughARealPCSCD(t *testing.T) {
 // Threat C-16: pulled between listing and signing, at no command of ours, while
 // the service still takes the card for present.
 func TestCardPulledRightAfterListing(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	spec := citizen(t, 0)
 	for round := range 3 {
 		insert(t, stack, spec)
@@ -260,7 +226,7 @@ func commands(log []cards.Exchange) []cards.Exchange {
 
 // Threat C-17 with real readers: another citizen's card while the PIN is typed.
 func TestSwappedCardThroughARealPCSCD(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	insert(t, stack, citizen(t, 0))
 	found := find(t, facade())
 	if err := stack.Remove(t.Context()); err != nil {
@@ -284,7 +250,7 @@ func TestServiceThatComesAndGoes(t *testing.T) {
 	if _, err := service.Connect(t.Context(), pcscd.Readers()[0]); !errors.Is(err, cardreader.ErrNoService) {
 		t.Errorf("Connect without pcscd = %v, want ErrNoService", err)
 	}
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	insert(t, stack, citizen(t, 0))
 	conn, err := service.Connect(t.Context(), pcscd.Readers()[0])
 	if err != nil {
@@ -298,7 +264,7 @@ func TestServiceThatComesAndGoes(t *testing.T) {
 	}
 	_ = conn.Close(true)
 
-	stack = start(t, pcscd.Options{})
+	stack = needs.PCSCD(t, pcscd.Options{})
 	insert(t, stack, citizen(t, 0))
 	again := &cardreader.Cards{Service: service, Drivers: []cardreader.Driver{esteid.Driver{}}}
 	if err := sign(t.Context(), again, find(t, again), "12345", "a document"); err != nil {
@@ -307,7 +273,7 @@ func TestServiceThatComesAndGoes(t *testing.T) {
 }
 
 func TestServiceWithoutReaders(t *testing.T) {
-	start(t, pcscd.Options{NoReader: true})
+	needs.PCSCD(t, pcscd.Options{NoReader: true})
 	readers, err := pcsc.New().Readers(t.Context())
 	if err != nil || len(readers) != 0 {
 		t.Errorf("Readers = %v, %v", readers, err)
@@ -322,7 +288,7 @@ func TestServiceWithoutReaders(t *testing.T) {
 
 // Threat C-19: a transaction held by somebody else does not block us for ever.
 func TestTransactionOfAnotherProgram(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	insert(t, stack, citizen(t, 0))
 	held, err := pcsc.New().Connect(t.Context(), pcscd.Readers()[0])
 	if err != nil {
@@ -347,7 +313,7 @@ func TestTransactionOfAnotherProgram(t *testing.T) {
 // Threats C-20, C-22: two programs sign with one card while a third watches and
 // lists; commands of different operations never mix.
 func TestManyUsersOfOneCard(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	insert(t, stack, citizen(t, 0))
 	found := find(t, facade())
 	watching, stop := context.WithCancel(t.Context())
@@ -380,7 +346,7 @@ func TestManyUsersOfOneCard(t *testing.T) {
 }
 
 func TestWatchFollowsARealPCSCD(t *testing.T) {
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	events := make(chan cardreader.Event)
 	done := make(chan error, 1)

@@ -21,6 +21,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/cardtest"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
@@ -92,7 +93,7 @@ func shareTheCard(t *testing.T, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := start(t, pcscd.Options{})
+	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	spec := describe(t, country, cards.KindEstEID, cards.Honest)
 	insert(t, stack, spec)

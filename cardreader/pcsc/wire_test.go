@@ -22,6 +22,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
@@ -122,7 +123,7 @@ func BenchmarkSignature(b *testing.B) {
 			"OpenSC": (*published).opensc, "jmulticard": (*published).jmulticard,
 		}},
 	}
-	stack := start(b, pcscd.Options{})
+	stack := needs.PCSCD(b, pcscd.Options{})
 	digest := sha256.Sum256([]byte("a document"))
 	for _, test := range tests {
 		insert(b, stack, test.spec)
@@ -365,7 +366,7 @@ func BenchmarkRecognition(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	stack := start(b, pcscd.Options{})
+	stack := needs.PCSCD(b, pcscd.Options{})
 	insert(b, stack, describe(b, country, cards.KindEstEID, cards.Honest))
 	ctx := context.Background()
 	c := everyDriver()

@@ -12,32 +12,16 @@ import (
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
-// installed finds a module in Debian's multiarch folders.
-func installed(t *testing.T, name string) string {
-	t.Helper()
-	found, err := filepath.Glob("/usr/lib/*/" + name)
-	if err != nil || len(found) == 0 {
-		t.Skipf("package with %s is not installed", name)
-	}
-	return found[0]
-}
-
 // OpenSC over a real pcscd with the emulated Estonian card: the fallback for
 // cards without a driver.
 func TestOpenSCSignsWithTheEmulatedEstEID(t *testing.T) {
-	path := installed(t, "opensc-pkcs11.so")
-	stack, err := pcscd.Start(t.Context(), pcscd.Options{})
-	if errors.Is(err, pcscd.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stack.Stop() }()
+	path := needs.File(t, "/usr/lib/*/opensc-pkcs11.so", "opensc-pkcs11")
+	stack := needs.PCSCD(t, pcscd.Options{})
 	m := &Module{Path: path, Host: host(stack.Env()...)}
 	if _, err := m.Find(t.Context(), cardreader.Selection{}); !errors.Is(err, cardreader.ErrNoCard) {
 		t.Errorf("empty reader: %v", err)
@@ -145,7 +129,7 @@ func estEID(t *testing.T) cards.Spec {
 }
 
 func TestModuleWithoutPCSCDHasNoTokens(t *testing.T) {
-	path := installed(t, "opensc-pkcs11.so")
+	path := needs.File(t, "/usr/lib/*/opensc-pkcs11.so", "opensc-pkcs11")
 	m := &Module{Path: path, Host: host("PCSCLITE_CSOCK_NAME=" + filepath.Join(t.TempDir(), "none"))}
 	if _, err := m.Find(t.Context(), cardreader.Selection{}); !errors.Is(err, cardreader.ErrNoCard) {
 		t.Error(err)

@@ -15,16 +15,14 @@ import (
 	"testing"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 // SoftHSM with RSA and elliptic keys: a module of another maker, with keys that
 // want no login of their own.
 func TestSoftHSMSigns(t *testing.T) {
-	const path = "/usr/lib/softhsm/libsofthsm2.so"
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("package softhsm2 is not installed")
-	}
+	path := needs.File(t, "/usr/lib/softhsm/libsofthsm2.so", "softhsm2")
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "softhsm2.conf")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, "directories.tokendir = %s\nlog.level = ERROR\n", dir), 0o600); err != nil {

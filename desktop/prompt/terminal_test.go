@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/prompt"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
 // screen is the person's end of a pseudo-terminal.
@@ -172,10 +172,7 @@ func TestTerminalWantsTheWholeWordYes(t *testing.T) {
 
 // The real program, on a terminal of its own.
 func TestRealPinentryTTY(t *testing.T) {
-	program, err := exec.LookPath("pinentry-tty")
-	if err != nil {
-		t.Skip("package pinentry-tty is not installed")
-	}
+	program := needs.Program(t, "pinentry-tty", "pinentry-tty")
 	s, tty := openScreen(t)
 	p := &prompt.Pinentry{
 		Program: program, Texts: texts(t, "en"), Terminal: tty.Name(), Now: time.Now,

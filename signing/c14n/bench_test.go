@@ -16,6 +16,7 @@ import (
 	"github.com/beevik/etree"
 	goxmldsig "github.com/russellhaering/goxmldsig"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
@@ -104,10 +105,7 @@ func BenchmarkGoxmldsig(b *testing.B) {
 
 // BenchmarkXmllint runs xmllint on a file; its peak memory is in the metric.
 func BenchmarkXmllint(b *testing.B) {
-	program, err := exec.LookPath("xmllint")
-	if err != nil {
-		b.Skip("xmllint (Debian libxml2-utils) is not installed")
-	}
+	program := needs.Program(b, "xmllint", "libxml2-utils")
 	source := invoice(10 << 20)
 	file := filepath.Join(b.TempDir(), "invoice.xml")
 	if err := os.WriteFile(file, source, 0o600); err != nil {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
 
@@ -36,10 +37,7 @@ func damage(source []byte, seed uint64) []byte {
 // complains of we have to refuse; what we accept it has to accept.
 func compareVerdicts(t *testing.T, documents int) {
 	t.Helper()
-	program, err := exec.LookPath("xmllint")
-	if err != nil {
-		t.Skip("xmllint (Debian libxml2-utils) is not installed")
-	}
+	program := needs.Program(t, "xmllint", "libxml2-utils")
 	folder := t.TempDir()
 	args := []string{"--nonet", "--noout"}
 	sources := make([][]byte, documents)

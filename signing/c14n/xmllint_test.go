@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
@@ -24,10 +25,7 @@ func canonical(source []byte, o c14n.Output) ([]byte, error) {
 // same, all in one run for each method.
 func compareWithXmllint(t *testing.T, documents int) {
 	t.Helper()
-	program, err := exec.LookPath("xmllint")
-	if err != nil {
-		t.Skip("xmllint (Debian libxml2-utils) is not installed")
-	}
+	program := needs.Program(t, "xmllint", "libxml2-utils")
 	folder := t.TempDir()
 	names := make([]string, documents)
 	sources := make([][]byte, documents)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
@@ -128,10 +129,7 @@ func parts(ids []string, undeclared bool) []part {
 // references into generated documents, and compares each with ours.
 func compareWithXmlsec(t *testing.T, documents int) {
 	t.Helper()
-	program, err := exec.LookPath("xmlsec1")
-	if err != nil {
-		t.Skip("xmlsec1 is not installed")
-	}
+	program := needs.Program(t, "xmlsec1", "xmlsec1")
 	folder := t.TempDir()
 	key := filepath.Join(folder, "key")
 	if err := os.WriteFile(key, []byte("not a secret"), 0o600); err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/cades"
@@ -112,9 +113,7 @@ func flipped(t *testing.T, message []byte) []byte {
 // without attributes, and no content: nothing can be said about it. With the
 // content it verifies and is still no signature to rely on.
 func TestBareSignatureWithoutItsFile(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
-	}
+	needs.Program(t, "openssl", "openssl")
 	keys := signers.NewKeys(t)
 	cred := keys.Credential(t, signers.P256, nil)
 	dir := t.TempDir()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/cades"
@@ -128,9 +129,7 @@ func reencode(t *testing.T, message, content []byte) []byte {
 // openssl has OpenSSL verify a message.
 func openssl(t *testing.T, root *x509.Certificate, message, content []byte, detached bool) {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
-	}
+	needs.Program(t, "openssl", "openssl")
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -180,10 +182,7 @@ func TestSignedAttributesGolden(t *testing.T) {
 }
 
 func TestOpenSSLVerifiesTheMessage(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	openssl := needs.Program(t, "openssl", "openssl")
 	s := newSpecimen(t, newKey(t), false)
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{

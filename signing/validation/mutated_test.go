@@ -3,7 +3,6 @@ package validation_test
 import (
 	"archive/zip"
 	"bytes"
-	"errors"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/corpus"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/c14n"
 	"github.com/eidbridge/eidbridge/signing/xmldsig"
@@ -151,10 +151,7 @@ func signedBytes(form string, document []byte) []byte {
 // TestMutatedCorpus damages the documents of others: without anchors none of them
 // passes, and none of them stops or holds up the program.
 func TestMutatedCorpus(t *testing.T) {
-	folder := os.Getenv("EIDBRIDGE_CORPUS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
+	folder := corpus.Folder(t)
 	var files []string
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
@@ -165,9 +162,6 @@ func TestMutatedCorpus(t *testing.T) {
 		}
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("the corpus of signed documents is not beside the checkout")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/xmls"
 	"github.com/eidbridge/eidbridge/signing/xmltext"
 )
@@ -29,9 +30,7 @@ type bench struct {
 
 func newBench(b testing.TB) *bench {
 	b.Helper()
-	if _, err := exec.LookPath("xmlsec1"); err != nil {
-		b.Skip("xmlsec1 (Debian xmlsec1) is not installed")
-	}
+	needs.Program(b, "xmlsec1", "xmlsec1")
 	cred := spaniard(b)
 	d := &bench{dir: b.TempDir()}
 	d.key, d.certificate = filepath.Join(d.dir, "key.pem"), filepath.Join(d.dir, "certificate.pem")
