@@ -3,27 +3,20 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 )
 
 // Two kinds of cards in a real pcscd: one is chosen, managed and signed with, by
 // its driver and through OpenSC's module.
 func TestCardCommandsOverPCSCD(t *testing.T) {
-	stack, err := pcscd.Start(t.Context(), pcscd.Options{})
-	if errors.Is(err, pcscd.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stack.Stop() }()
+	stack := needs.PCSCD(t, pcscd.Options{})
 	d := newDesk(t, stack.Env()...)
 	spec, err := cardSpec(0, nil)
 	if err != nil {
@@ -65,11 +58,7 @@ func TestCardCommandsOverPCSCD(t *testing.T) {
 	if err := stack.RemoveSlot(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	modules, err := filepath.Glob("/usr/lib/*/opensc-pkcs11.so")
-	if err != nil || len(modules) == 0 {
-		t.Skip("package opensc-pkcs11 is not installed")
-	}
-	module := modules[0]
+	module := needs.File(t, "/usr/lib/*/opensc-pkcs11.so", "opensc-pkcs11")
 	d.wants(d.run(exitDone, nil, "--pkcs11", module, "cards"), "PKCS #11", "MARI-LIIS")
 	d.run(exitDone, entries(pin2), "--pkcs11", module, "sign", "--pin-fd", "0", "--out", "module.pdf", "contract.pdf")
 	d.wants(d.run(exitIndeterminate, nil, "verify", "--json", "module.pdf"), `"integrity": "INTACT"`)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/creack/pty"
 
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 )
@@ -90,18 +92,7 @@ func TestPINIsFoundNowhere(t *testing.T) {
 
 // The whole way over a real pcscd with the emulated card in its virtual reader.
 func TestJourneyOverPCSCD(t *testing.T) {
-	stack, err := pcscd.Start(t.Context(), pcscd.Options{})
-	if errors.Is(err, pcscd.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := stack.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	}()
+	stack := needs.PCSCD(t, pcscd.Options{})
 	d := newDesk(t, stack.Env()...)
 	d.wants(d.run(exitCard, nil, "cards"), "no card is in the reader", "hint: ")
 	d.wants(d.run(exitCard, strings.NewReader(pin2), "sign", "--pin-fd", "0", "contract.pdf"), "no card is in the reader")
@@ -165,17 +156,35 @@ func TestJourneyOverPCSCD(t *testing.T) {
 }
 
 func TestNoReaderOverPCSCD(t *testing.T) {
-	stack, err := pcscd.Start(t.Context(), pcscd.Options{NoReader: true})
-	if errors.Is(err, pcscd.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stack.Stop() }()
+	stack := needs.PCSCD(t, pcscd.Options{NoReader: true})
 	d := newDesk(t, stack.Env()...)
 	d.wants(d.run(exitReader, nil, "cards"), "no smart-card reader is connected", "hint: Plug in")
 	d.wants(d.run(exitReader, strings.NewReader(pin2), "sign", "--pin-fd", "0", "contract.pdf"), "no smart-card reader is connected")
+}
+
+// refuse runs a command in a terminal and answers its question with Enter alone.
+func (d *desk) refuse(c *exec.Cmd) {
+	d.t.Helper()
+	terminal, err := pty.Start(c)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer terminal.Close()
+	buffer := make([]byte, 4096)
+	for answered := false; ; {
+		n, err := terminal.Read(buffer)
+		_, _ = d.Write(buffer[:n])
+		if !answered && strings.Contains(d.printed.String(), "Enter alone refuses") {
+			answered = true
+			if _, err := io.WriteString(terminal, "\r"); err != nil {
+				d.t.Fatal(err)
+			}
+		}
+		if err != nil {
+			break // EIO: the program has closed its end
+		}
+	}
+	_ = c.Wait() // its exit code is in ProcessState
 }
 
 // withPIN counts the VERIFY commands that carry data; the empty ones ask for the
@@ -236,26 +245,7 @@ func TestPhraseIsChosenAndForgotten(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	c := d.command("--vpcd", emulated(t, nil), "sign", "contract.pdf")
-	terminal, err := pty.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer terminal.Close()
-	buffer := make([]byte, 4096)
-	for answered := false; ; {
-		n, err := terminal.Read(buffer)
-		_, _ = d.Write(buffer[:n])
-		if !answered && strings.Contains(d.printed.String(), "Enter alone refuses") {
-			answered = true
-			if _, err := io.WriteString(terminal, "\r"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err != nil {
-			break
-		}
-	}
-	_ = c.Wait()
+	d.refuse(c)
 	d.wants(d.printed.String(), "Your phrase: blue whale under the stairs")
 	d.run(exitDone, nil, "phrase", "--clear")
 	if _, err := os.Stat(filepath.Join(d.dir, "config", "eidbridge", "phrase")); !errors.Is(err, os.ErrNotExist) {

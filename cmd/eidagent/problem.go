@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/advisory"
@@ -90,8 +91,15 @@ type cause struct {
 	hints   []string
 }
 
+// again goes with what may have been chance.
+const again = "Nothing was signed. Run the command again."
+
 func causes() []cause {
-	again := "Nothing was signed. Run the command again."
+	return slices.Concat(readerCauses(), cardCauses(), tokenCauses(), personCauses())
+}
+
+// readerCauses are about PC/SC, readers and what is in them.
+func readerCauses() []cause {
 	return []cause{
 		{cardreader.ErrNoService, exitReader, "the smart-card service (pcscd) is not running", []string{
 			"Start it: sudo systemctl start pcscd.socket, or sudo pcscd where there is no systemd.",
@@ -116,6 +124,12 @@ func causes() []cause {
 		{cardreader.ErrCardMute, exitCard, "the card does not answer", []string{
 			"Take it out, wipe the chip, insert it chip first, and try again.",
 		}},
+	}
+}
+
+// cardCauses are about the card itself.
+func cardCauses() []cause {
+	return []cause{
 		{cardreader.ErrCardUnsupported, exitOther, "the card is not of a supported kind", []string{
 			"Supported: Estonian, Finnish and Latvian cards, the Spanish DNIe, cards with a PKCS #15 directory. eidagent cards shows what is inserted.",
 			"Others may work through OpenSC or the issuer's own module: --pkcs11 MODULE.",
@@ -135,9 +149,21 @@ func causes() []cause {
 		{cardreader.ErrNotOffered, exitOther, "the card or token does not offer this", []string{
 			"eidagent card info shows what it is. The issuer's own program may be able to do it.",
 		}},
+		{cardreader.ErrNoCredential, exitOther, "the card holds no matching signature certificate", []string{
+			"eidagent cards lists the certificates.",
+		}},
+		{desktop.ErrCertificateExpired, exitOther, "the card's signature certificate is not valid today", []string{
+			"Renew the card or its certificates; eidagent cards shows the dates.",
+		}},
 		{dnie.ErrNoAccessNumber, exitRefused, "the card is read without contact, and nobody can be asked for the number printed on it", []string{
 			"Use a terminal or pinentry, --pin-fd with the number as first line, or a reader with contacts.",
 		}},
+	}
+}
+
+// tokenCauses are about modules and key files.
+func tokenCauses() []cause {
+	return []cause{
 		{pkcs11.ErrPath, exitUsage, "the PKCS #11 module is in an unsafe place", []string{
 			"Name it by its absolute path. The file and its folders must be writable for you and the administrator alone.",
 		}},
@@ -153,14 +179,14 @@ func causes() []cause {
 		{pkcs12.ErrUnsupported, exitUsage, "the key file is of a kind that cannot be used", []string{
 			"Export it again from the program that holds the key, with a password and the certificate.",
 		}},
+	}
+}
+
+// personCauses are about what the person did or can be asked.
+func personCauses() []cause {
+	return []cause{
 		{desktop.ErrMismatch, exitPINWrong, "the two entries of the new PIN differ: nothing was changed", []string{
 			"The card was not asked, so no try was used. Run the command again.",
-		}},
-		{cardreader.ErrNoCredential, exitOther, "the card holds no matching signature certificate", []string{
-			"eidagent cards lists the certificates.",
-		}},
-		{desktop.ErrCertificateExpired, exitOther, "the card's signature certificate is not valid today", []string{
-			"Renew the card or its certificates; eidagent cards shows the dates.",
 		}},
 		{pin.ErrLength, exitPINWrong, "the entry is too long for a PIN", []string{
 			"The card was not asked, so no try was used. Run the command again.",
@@ -257,20 +283,20 @@ func isContainerError(err error) bool {
 
 // explainDocument is about the document and the output, nil for other errors.
 func explainDocument(err error) *problem {
-	refused, isRefused := errors.AsType[*pades.RefusedError](err)
-	broken, isBroken := errors.AsType[*pdf.FormatError](err)
-	limit, isLimit := errors.AsType[*pdf.LimitError](err)
-	missing, isMissing := errors.AsType[*fs.PathError](err)
-	_, isXML := errors.AsType[*xmltext.Error](err)
-	schema, isSchema := errors.AsType[*facturae.SchemaError](err)
+	for _, explain := range []func(error) *problem{explainOutput, explainInvoice, explainContainer, explainPDF, explainRefusal, explainFile} {
+		if p := explain(err); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// explainOutput is about what was to be written.
+func explainOutput(err error) *problem {
 	switch {
 	case errors.Is(err, signing.ErrCheck):
 		return &problem{exit: exitOther, message: err.Error(), hints: []string{
 			"The original is unchanged and nothing was put in place. Please report this; the fault is the program's or the disk's.",
-		}}
-	case isSchema:
-		return &problem{exit: exitDocument, message: fmt.Sprintf("the invoice does not keep to the schema of FacturaE at byte %d, %s: %s", schema.Offset, schema.Path, schema.Problem), hints: []string{
-			"Correct it in the program that made it: receivers refuse such an invoice. To sign it as any other XML: --format xades",
 		}}
 	case errors.Is(err, pades.ErrExists):
 		return &problem{exit: exitOther, message: "the output file exists already", hints: []string{
@@ -280,6 +306,14 @@ func explainDocument(err error) *problem {
 		return &problem{exit: exitOther, message: err.Error(), hints: []string{
 			"The original is unchanged. Name another place with --out.",
 		}}
+	}
+	return nil
+}
+
+// explainContainer is about containers and messages.
+func explainContainer(err error) *problem {
+	_, isXML := errors.AsType[*xmltext.Error](err)
+	switch {
 	case errors.Is(err, asic.ErrSigned):
 		return &problem{exit: exitDocument, message: "the container is signed, so its files stay as they are", hints: []string{
 			"Take the files out with eidagent container extract, and make a new container of them.",
@@ -292,8 +326,26 @@ func explainDocument(err error) *problem {
 		}}
 	case errors.Is(err, cms.ErrFormat), errors.Is(err, cms.ErrLimit), isXML:
 		return &problem{exit: exitDocument, message: err.Error()}
-	case errors.Is(err, facturae.ErrSigned):
+	}
+	return nil
+}
+
+func explainInvoice(err error) *problem {
+	if schema, ok := errors.AsType[*facturae.SchemaError](err); ok {
+		return &problem{exit: exitDocument, message: fmt.Sprintf("the invoice does not keep to the schema of FacturaE at byte %d, %s: %s", schema.Offset, schema.Path, schema.Problem), hints: []string{
+			"Correct it in the program that made it: receivers refuse such an invoice. To sign it as any other XML: --format xades",
+		}}
+	}
+	if errors.Is(err, facturae.ErrSigned) {
 		return &problem{exit: exitDocument, message: "the invoice is signed already", hints: []string{"An invoice has one signature."}}
+	}
+	return nil
+}
+
+func explainPDF(err error) *problem {
+	broken, isBroken := errors.AsType[*pdf.FormatError](err)
+	limit, isLimit := errors.AsType[*pdf.LimitError](err)
+	switch {
 	case errors.Is(err, pdf.ErrNotPDF):
 		return &problem{exit: exitDocument, message: "the file is not a PDF", hints: []string{
 			"Only PDF documents have the ending .pdf. Export the document as PDF first, or rename it.",
@@ -302,29 +354,44 @@ func explainDocument(err error) *problem {
 		return &problem{exit: exitDocument, message: "the PDF is encrypted", hints: []string{
 			"Give its password with --password-fd, or run the command in a terminal to be asked for it.",
 		}}
-	case isRefused:
-		p := &problem{exit: exitDocument, message: "the document cannot be signed: " + refused.Why}
-		switch {
-		case refused.Code == signing.RefusedEarlier:
-			p.hints = []string{
-				"Put the document into a container with --format asic-e, sign it where it is with --format xades --packaging detached, or sign the signature with --countersign 1.",
-				"A document whose first signature is made with --parallel takes more beside it.",
-			}
-		case refused.Code == signing.RefusedTooLarge:
-			p.hints = []string{"Sign it where it is with --format xades --packaging detached, or put it into a container with --format asic-e."}
-		case refused.Advice != "":
-			p.hints = []string{refused.Advice}
-		}
-		if refused.Code == signing.RefusedUnsafe {
-			p.hints = append(p.hints, "What it does can change what is shown: eidagent scan prints where. If you want it signed all the same: --allow-active")
-		}
-		return p
 	case isBroken:
 		return &problem{exit: exitDocument, message: broken.Error(), hints: []string{
 			"Open it in the program that made it and save it again, or repair it: qpdf in.pdf out.pdf",
 		}}
 	case isLimit:
 		return &problem{exit: exitDocument, message: limit.Error()}
+	}
+	return nil
+}
+
+// explainRefusal is about documents that would be harmed, or do harm.
+func explainRefusal(err error) *problem {
+	refused, ok := errors.AsType[*pades.RefusedError](err)
+	if !ok {
+		return nil
+	}
+	p := &problem{exit: exitDocument, message: "the document cannot be signed: " + refused.Why}
+	switch {
+	case refused.Code == signing.RefusedEarlier:
+		p.hints = []string{
+			"Put the document into a container with --format asic-e, sign it where it is with --format xades --packaging detached, or sign the signature with --countersign 1.",
+			"A document whose first signature is made with --parallel takes more beside it.",
+		}
+	case refused.Code == signing.RefusedTooLarge:
+		p.hints = []string{"Sign it where it is with --format xades --packaging detached, or put it into a container with --format asic-e."}
+	case refused.Advice != "":
+		p.hints = []string{refused.Advice}
+	}
+	if refused.Code == signing.RefusedUnsafe {
+		p.hints = append(p.hints, "What it does can change what is shown: eidagent scan prints where. If you want it signed all the same: --allow-active")
+	}
+	return p
+}
+
+// explainFile is about opening and reading the input.
+func explainFile(err error) *problem {
+	missing, isMissing := errors.AsType[*fs.PathError](err)
+	switch {
 	case errors.Is(err, pades.ErrSourceChanged):
 		return &problem{exit: exitDocument, message: "the file was changed while it was being signed", hints: []string{
 			"Nothing was signed. Close the program that writes to it and try again.",

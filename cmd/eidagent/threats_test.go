@@ -3,11 +3,7 @@
 package main
 
 import (
-	"io"
-	"strings"
 	"testing"
-
-	"github.com/creack/pty"
 
 	"github.com/eidbridge/eidbridge/fixtures/cards"
 )
@@ -37,26 +33,7 @@ func TestCardSessionStartsFromTheAgentsOwnQuestionOnly(t *testing.T) {
 		t.Errorf("%d exchanges with the card", n)
 	}
 	c := d.command("--vpcd", address, "sign", "contract.pdf")
-	terminal, err := pty.Start(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer terminal.Close()
-	buffer := make([]byte, 4096)
-	for answered := false; ; {
-		n, err := terminal.Read(buffer)
-		_, _ = d.Write(buffer[:n])
-		if !answered && strings.Contains(d.printed.String(), "Enter alone refuses") {
-			answered = true
-			if _, err := io.WriteString(terminal, "\r"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err != nil {
-			break // EIO: the program has closed its end
-		}
-	}
-	_ = c.Wait()
+	d.refuse(c)
 	if got := c.ProcessState.ExitCode(); got != exitRefused {
 		t.Errorf("exit code is %d", got)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -58,12 +59,7 @@ type badIDPCommand struct {
 // Run ends with exit code 1 where a fault was accepted or nothing was proven.
 func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	if c.List {
-		for _, f := range everyFault() {
-			if _, err := fmt.Fprintf(s.out, "%-44s %-11s %s\n", f.Name, f.Area, f.What); err != nil {
-				return err
-			}
-		}
-		return nil
+		return list(s.out)
 	}
 	faults, err := c.faults()
 	if err != nil {
@@ -125,6 +121,16 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 		}
 	}
 	return c.run(ctx, s, server, faults)
+}
+
+// list tells what faults there are.
+func list(out io.Writer) error {
+	for _, f := range everyFault() {
+		if _, err := fmt.Fprintf(out, "%-44s %-11s %s\n", f.Name, f.Area, f.What); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // everyFault is the list of all batteries.
