@@ -172,31 +172,21 @@ func (p *Provider) conclude(w http.ResponseWriter, r *http.Request, upstream bro
 
 // rejected sorts a refusal by what the citizen may learn of it.
 func (p *Provider) rejected(w http.ResponseWriter, r *http.Request, upstream brokers.Upstream, t *brokers.Transaction, rejected *brokers.RejectedError) {
-	again := func(outcome brokers.Outcome) {
-		ref := reference()
-		attributes := []slog.Attr{slog.String("upstream", t.Upstream), slog.String("ref", ref)}
-		if rejected.Evidence != "" {
-			attributes = append(attributes, slog.String("evidence", rejected.Evidence))
-		}
-		p.keepFlight(r, ref, t, "login.refused", rejected.Reason, attributes)
-		p.note(r.Context(), t, "login.refused", rejected.Reason, attributes...)
-		p.backToChoice(w, r, t, outcome, ref)
-	}
 	switch rejected.Category {
 	case brokers.CategoryDenied:
-		again(brokers.OutcomeRefused)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeRefused)
 	case brokers.CategoryLevel:
-		again(brokers.OutcomeTooLow)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeTooLow)
 	case brokers.CategoryTimeout:
-		again(brokers.OutcomeTimeout)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeTimeout)
 	case brokers.CategoryBlocked:
-		again(brokers.OutcomeBlocked)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeBlocked)
 	case brokers.CategoryNotRegistered:
-		again(brokers.OutcomeNotRegistered)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeNotRegistered)
 	case brokers.CategoryDevice:
-		again(brokers.OutcomeDevice)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeDevice)
 	case brokers.CategoryCard:
-		again(brokers.OutcomeCard)
+		p.chooseAgain(w, r, t, rejected, brokers.OutcomeCard)
 	case brokers.CategoryUnavailable, brokers.CategoryConfiguration:
 		p.unavailable(w, r, t, rejected.Reason, rejected)
 	case brokers.CategoryProtocol:
@@ -204,6 +194,18 @@ func (p *Provider) rejected(w http.ResponseWriter, r *http.Request, upstream bro
 	default:
 		p.reject(w, r, upstream, t, rejected.Reason, rejected)
 	}
+}
+
+// chooseAgain goes back to the choice after a refusal that the citizen learns of.
+func (p *Provider) chooseAgain(w http.ResponseWriter, r *http.Request, t *brokers.Transaction, rejected *brokers.RejectedError, outcome brokers.Outcome) {
+	ref := reference()
+	attributes := []slog.Attr{slog.String("upstream", t.Upstream), slog.String("ref", ref)}
+	if rejected.Evidence != "" {
+		attributes = append(attributes, slog.String("evidence", rejected.Evidence))
+	}
+	p.keepFlight(r, ref, t, "login.refused", rejected.Reason, attributes)
+	p.note(r.Context(), t, "login.refused", rejected.Reason, attributes...)
+	p.backToChoice(w, r, t, outcome, ref)
 }
 
 // unavailable ends an attempt for which the upstream, or the way to it, is to
