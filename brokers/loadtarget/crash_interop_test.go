@@ -112,6 +112,13 @@ type relyingParty struct {
 // errRefused is an answer that says no, in contrast to none.
 var errRefused = errors.New("refused")
 
+// errBusy is an answer that says to come again later.
+var errBusy = errors.New("turned away")
+
+func turnedAway(resp *http.Response) bool {
+	return (resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusTooManyRequests) && resp.Header.Get("Retry-After") != ""
+}
+
 func (p *relyingParty) post(ctx context.Context, path string, form url.Values, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.target.Issuer+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -133,6 +140,8 @@ func (p *relyingParty) do(req *http.Request, into any) error {
 		return err
 	}
 	switch {
+	case turnedAway(resp):
+		return fmt.Errorf("%w: status %d", errBusy, resp.StatusCode)
 	case resp.StatusCode >= 500:
 		return fmt.Errorf("status %d", resp.StatusCode)
 	case resp.StatusCode != http.StatusOK:
@@ -168,6 +177,9 @@ func (p *relyingParty) code(ctx context.Context) (code, verifier string, err err
 	}
 	defer resp.Body.Close()
 	at, err := resp.Location()
+	if turnedAway(resp) {
+		return "", "", fmt.Errorf("%w: status %d", errBusy, resp.StatusCode)
+	}
 	if err != nil {
 		return "", "", fmt.Errorf("status %d without a way back", resp.StatusCode)
 	}

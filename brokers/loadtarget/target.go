@@ -61,6 +61,9 @@ type Options struct {
 	Lifetimes provider.Lifetimes
 	// Outgoing posts logout tokens, default the provider's own client.
 	Outgoing *http.Client
+	// InFlight bounds the requests served at once, default that of the provider. All may
+	// be for the upstream, which waits for nobody.
+	InFlight int
 	// Log is the audit log, default nowhere.
 	Log *slog.Logger
 	// Now is default time.Now.
@@ -154,7 +157,7 @@ func New(o Options) (*Target, error) {
 		Upstreams:    []brokers.Upstream{upstream},
 		Registration: provider.RegistrationPolicy{Tokens: []brokers.Hash{brokers.HashOf(o.Secrets.RegistrationToken)}, Template: o.template()},
 		Freshness:    brokers.Freshness{Low: 8 * time.Hour, Substantial: 30 * time.Minute, High: 5 * time.Minute},
-		Lifetimes:    o.Lifetimes, Outgoing: o.Outgoing, Log: o.Log, Now: o.Now,
+		Lifetimes:    o.Lifetimes, Outgoing: o.Outgoing, InFlight: o.InFlight, UpstreamInFlight: o.InFlight, Log: o.Log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err

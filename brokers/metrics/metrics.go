@@ -31,6 +31,7 @@ type Metrics struct {
 	events   *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	shed     prometheus.Counter
 	seen     chan map[[2]string]bool
 }
 
@@ -48,10 +49,13 @@ func New() *Metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eidbroker_requests_in_flight", Help: "Requests that are being served.",
 		}),
+		shed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "eidbroker_requests_shed_total", Help: "Requests that were turned away because as many were being served as may be.",
+		}),
 		seen: make(chan map[[2]string]bool, 1),
 	}
 	m.seen <- map[[2]string]bool{}
-	m.registry.MustRegister(m.events, m.seconds, m.inFlight,
+	m.registry.MustRegister(m.events, m.seconds, m.inFlight, m.shed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -80,6 +84,9 @@ func (m *Metrics) Event(event, reason string) {
 	m.seen <- seen
 	m.events.WithLabelValues(key[0], key[1]).Inc()
 }
+
+// Shed counts a request that was turned away under load.
+func (m *Metrics) Shed() { m.shed.Inc() }
 
 // Count wraps the handler of audit events.
 func (m *Metrics) Count(next slog.Handler) slog.Handler { return &counter{m, next} }

@@ -70,11 +70,13 @@ func TestRequestsAreTimedByRoute(t *testing.T) {
 	for _, r := range [][2]string{{"GET", "/login/1"}, {"GET", "/login/2"}, {"POST", "/token"}, {"BREW", "/pot"}, {"GET", "/a/b/c"}} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), r[0], r[1], nil))
 	}
+	m.Shed()
 	want(t, figures(t, m),
 		`eidbroker_request_seconds_count{method="GET",route="/login/{id}",status="3xx"} 2`,
 		`eidbroker_request_seconds_count{method="POST",route="/token",status="2xx"} 1`,
 		`eidbroker_request_seconds_count{method="other",route="none",status="4xx"} 1`,
-		`eidbroker_requests_in_flight 0`)
+		`eidbroker_requests_in_flight 0`,
+		`eidbroker_requests_shed_total 1`)
 }
 
 func TestRegisterAsksWhenItIsRead(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -326,10 +327,11 @@ func TestPendingLoginsAreBounded(t *testing.T) {
 func TestRequestsAtOnceAreBounded(t *testing.T) {
 	checking, release := make(chan struct{}), make(chan struct{})
 	slow := &slowUpstream{checking: checking, release: release}
+	var shed atomic.Int64
 	r := newRig(t, options{
 		upstreams: []brokers.Upstream{slow},
 		client:    func(c *provider.Client) { c.Methods = []string{"slow-card"} },
-		config:    func(c *provider.Config) { c.InFlight = 1 },
+		config:    func(c *provider.Config) { c.InFlight, c.Shed = 1, func() { shed.Add(1) } },
 	})
 	slow.Now = r.clock.Now
 	b := newBrowser(t)
@@ -342,6 +344,9 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	}
 	close(release)
 	<-result
+	if n := shed.Load(); n != 1 {
+		t.Errorf("it was told of %d times", n)
+	}
 	if a := newBrowser(t).get(r.server.URL + "/jwks"); a.StatusCode != http.StatusOK {
 		t.Errorf("afterwards: %d", a.StatusCode)
 	}

@@ -26,6 +26,7 @@ func (p *Provider) protect(next http.Handler) http.Handler {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
 		default:
+			p.cfg.Shed()
 			w.Header().Set("Retry-After", "2")
 			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
 			return

@@ -215,6 +215,9 @@ type Config struct {
 	// bounds those of them that wait for one upstream, default a quarter: a slow one
 	// must not hold the others up.
 	InFlight, UpstreamInFlight int
+	// Shed is told of each request that was turned away because InFlight were being
+	// served; nil is nobody.
+	Shed func()
 	// Log is for the operator, default slog.Default(). Audit takes the audit events,
 	// default Log.
 	Log, Audit *slog.Logger
@@ -348,6 +351,9 @@ func (c *Config) complete(issuer *url.URL) (err error) {
 	}
 	if c.InFlight == 0 {
 		c.InFlight = 512
+	}
+	if c.Shed == nil {
+		c.Shed = func() {}
 	}
 	if c.UpstreamInFlight == 0 {
 		c.UpstreamInFlight = max(1, c.InFlight/4)

@@ -128,7 +128,7 @@ func (c config) checkPlain() error {
 	if c.SingleSignOn.High > c.SingleSignOn.Substantial || c.SingleSignOn.Substantial > c.SingleSignOn.Low {
 		wrong("single_sign_on", "a login counts no longer at a higher level than at a lower one")
 	}
-	for name, n := range map[string]int{"starts_per_minute": c.StartsPerMinute, "database_connections": c.DatabaseConnections, "upstream_requests": c.UpstreamRequests} {
+	for name, n := range map[string]int{"starts_per_minute": c.StartsPerMinute, "database_connections": c.DatabaseConnections, "upstream_requests": c.UpstreamRequests, "max_requests": c.Requests} {
 		if n < 0 {
 			wrong(name, "%s is less than nothing", name)
 		}

@@ -70,6 +70,7 @@ func broken() map[string]struct{ text, want string } {
 		"no database":                  {"database = \"\"\n", "c.toml:1: database"},
 		"database address":             {"database = \"postgres://a:secret@host:port/x\"\n", "c.toml:1: database: this is no address"},
 		"connections":                  {"database_connections = -1\n", "c.toml:1: database_connections"},
+		"requests":                     {"max_requests = -1\n", "c.toml:1: max_requests"},
 		"starts":                       {"starts_per_minute = -1\n", "c.toml:1: starts_per_minute"},
 		"long-lived code":              {"[lifetimes]\n\ncode = \"5m\"\n", "c.toml:3: a code lives 60 seconds"},
 		"long-lived pushed request":    {"[lifetimes]\npushed_request = \"1h\"\n", "c.toml:2: a pushed request"},

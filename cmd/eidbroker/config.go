@@ -93,6 +93,7 @@ type config struct {
 	OutagesFile             string             `toml:"outages_file"`
 	Breaker                 breakerConfig      `toml:"circuit_breaker"`
 	UpstreamRequests        int                `toml:"upstream_requests"`
+	Requests                int                `toml:"max_requests"`
 	Equivalences            []struct {
 		Foreign string `toml:"foreign"`
 		Scheme  string `toml:"scheme"`

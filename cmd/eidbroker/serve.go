@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/audit"
 	"github.com/eidbridge/eidbridge/brokers/ballast"
+	"github.com/eidbridge/eidbridge/brokers/capacity"
 	"github.com/eidbridge/eidbridge/brokers/clock"
 	"github.com/eidbridge/eidbridge/brokers/envelope"
 	"github.com/eidbridge/eidbridge/brokers/metrics"
@@ -38,7 +39,10 @@ const (
 	idleTimeout       = 60 * time.Second
 	maxHeaderBytes    = 16 << 10
 	maxConnections    = 1000
+	maxRequests       = 512
 	maxMonitors       = 20
+	// sqliteFiles are what connections to an SQLite database have open.
+	sqliteFiles = 16
 	// shutdownTimeout is how long requests under way may take at the end.
 	shutdownTimeout = 15 * time.Second
 	purgeInterval   = 30 * time.Second
@@ -105,6 +109,9 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve wires the parts and runs the server.
 func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer, acceptClock bool) error {
+	if heap := capacity.LimitMemory(); heap > 0 {
+		log.InfoContext(ctx, "memory is limited", "heap", heap)
+	}
 	defer ballast.Load()()
 	secrets, err := loadSecrets(ctx, c, dir, log)
 	if err != nil {
@@ -170,7 +177,20 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	go s.board.Follow(beside, outagesInterval)
 	go s.watch.follow(beside)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
-	return s.listen(ctx, listener, monitor, office, time.Duration(c.Drain))
+	return s.listen(ctx, listener, monitor, office, c.plan(), time.Duration(c.Drain))
+}
+
+// plan is what is taken on at once, within the files that may be open.
+func (c config) plan() capacity.Plan {
+	requests, database := maxRequests, sqliteFiles
+	if c.Requests > 0 {
+		requests = c.Requests
+	}
+	if c.remoteDatabase() {
+		const byDefault = 16
+		database = max(byDefault, c.DatabaseConnections)
+	}
+	return capacity.Plan{Connections: max(maxConnections, requests*4/3), Requests: requests, Monitors: maxMonitors}.Within(capacity.Files(), database)
 }
 
 // openAudit opens the audit log, if there is to be one: where events go, and what
@@ -302,8 +322,8 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	}
 	settings := provider.Config{
 		ClientCertificate: certificate, ClientRoots: roots, DecryptionKeys: decryption,
-		UpstreamInFlight: c.UpstreamRequests,
-		Issuer:           c.Issuer, Clients: clients, ResourceServers: services, Upstreams: upstreams, Store: database, Outages: fixed, Equivalences: rules, Policy: policy,
+		InFlight: c.plan().Requests, UpstreamInFlight: c.UpstreamRequests,
+		Issuer: c.Issuer, Clients: clients, ResourceServers: services, Upstreams: upstreams, Store: database, Outages: fixed, Equivalences: rules, Policy: policy,
 		Keys: s.keys, PairwiseSecret: s.pairwise, LaterPairwiseSecrets: s.later, Registration: registration, Mapping: mapping, Log: log,
 		ClientAddress: provider.ForwardedAddress(c.TrustedProxies),
 		Freshness: brokers.Freshness{

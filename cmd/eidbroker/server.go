@@ -18,6 +18,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
+	"github.com/eidbridge/eidbridge/brokers/capacity"
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
 	"github.com/eidbridge/eidbridge/brokers/framing"
 	"github.com/eidbridge/eidbridge/brokers/hsm"
@@ -68,7 +69,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	var fixed func(time.Time) []brokers.Outage
 	var upstreams []brokers.Upstream
 	p, err := assemble(c, s.dir, s.secrets, s.tracer.Store(s.database), s.log, func(into *provider.Config) {
-		into.Trace = s.tracer.Step
+		into.Trace, into.Shed = s.tracer.Step, s.metrics.Shed
 		into.Audit, into.Halted, into.Guard = s.events, s.stopped, s.guard
 		into.Now, into.Since = s.watch.clock.Now, s.watch.epoch.BegunAt
 		fixed, upstreams = into.Outages, into.Upstreams
@@ -238,11 +239,15 @@ func say(w http.ResponseWriter, status int, text string) {
 // listen serves until ctx ends. Then it says for a while that it is not ready, so
 // that a proxy in front sends its visitors elsewhere, and lets the requests under
 // way finish.
-func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, drain time.Duration) error {
+func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, plan capacity.Plan, drain time.Duration) error {
 	traced := s.tracer.Handler(s.metrics.Observe(s), func(r *http.Request) bool { return s.current.Load().trusted(r) })
 	web := newHTTPServer(traced, s.log)
 	ended := make(chan error, 3)
-	go func() { ended <- web.Serve(framing.Listener(netutil.LimitListener(l, maxConnections))) }()
+	visitors := capacity.Limit(l, plan.Connections, web)
+	if err := s.metrics.Register("eidbroker_connections", "Connections of visitors that are open.", func() float64 { return float64(visitors.Open()) }); err != nil {
+		return err
+	}
+	go func() { ended <- web.Serve(framing.Listener(visitors)) }()
 	for _, door := range []struct {
 		listener net.Listener
 		handler  http.Handler
@@ -253,7 +258,7 @@ func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, dr
 		beside := newHTTPServer(door.handler, s.log)
 		defer func() { _ = beside.Close() }() // the process ends
 		go func() {
-			if err := beside.Serve(framing.Listener(netutil.LimitListener(door.listener, maxMonitors))); !errors.Is(err, http.ErrServerClosed) {
+			if err := beside.Serve(framing.Listener(netutil.LimitListener(door.listener, plan.Monitors))); !errors.Is(err, http.ErrServerClosed) {
 				ended <- err
 			}
 		}()

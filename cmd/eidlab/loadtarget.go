@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers/ballast"
+	"github.com/eidbridge/eidbridge/brokers/capacity"
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -49,6 +50,7 @@ type loadTargetCommand struct {
 	Code        time.Duration `name:"code-lifetime" help:"Life of an authorization code." default:"30s"`
 	AccessToken time.Duration `name:"access-token-lifetime" help:"Life of an access token." default:"5m"`
 	Session     time.Duration `name:"session-lifetime" help:"Life of a single sign-on session." default:"8h"`
+	Requests    int           `help:"Most requests served at once; the rest is turned away." default:"512"`
 	Audit       bool          `help:"Print the audit log to the standard error."`
 }
 
@@ -62,6 +64,9 @@ func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer listener.Close()
+	if c.Requests < 1 {
+		return fmt.Errorf("--requests takes 1 or more, not %d", c.Requests)
+	}
 	if c.Memory < 1 || c.Memory > maxMemory {
 		return fmt.Errorf("--memory-megabytes takes 1 to %d, not %d", maxMemory, c.Memory)
 	}
@@ -97,7 +102,17 @@ func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 		}
 		listener = tls.NewListener(listener, config)
 	}
-	return serveTarget(ctx, listener, target, s.out)
+	return serveTarget(ctx, listener, target, c.plan(), s.out)
+}
+
+// plan is what fits into what this process may use.
+func (c *loadTargetCommand) plan() capacity.Plan {
+	const connections, databaseFiles = 1000, 16
+	database := databaseFiles
+	if c.Storage == "postgres" {
+		database = c.Connections
+	}
+	return capacity.Plan{Connections: connections, Requests: c.Requests}.Within(capacity.Files(), database)
 }
 
 // folder is where the state is, with what to do at the end.
@@ -156,7 +171,7 @@ func (c *loadTargetCommand) target(state provider.Store, secrets *loadtarget.Sec
 	o := loadtarget.Options{
 		Issuer: c.Issuer, Store: state, Secrets: secrets, Persons: c.Persons,
 		RedirectURIs: c.RedirectURI, PostLogoutURIs: c.PostLogout, BackChannelLogoutURI: c.BackChannel, FrontChannelLogoutURI: c.FrontChan,
-		SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), Ask: c.Ask, Redirect: c.Redirect, PKCE: c.PKCE,
+		InFlight: c.plan().Requests, SigningAlgorithm: jose.SignatureAlgorithm(c.Algorithm), Ask: c.Ask, Redirect: c.Redirect, PKCE: c.PKCE,
 		Outgoing:  forgivingClient(),
 		Lifetimes: provider.Lifetimes{Code: c.Code, AccessToken: c.AccessToken, Session: c.Session},
 	}
@@ -203,7 +218,8 @@ func (c *loadTargetCommand) tls() (*tls.Config, error) {
 }
 
 // serveTarget prints what a tool has to know, as one line, and serves.
-func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.Target, out io.Writer) error {
+func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.Target, plan capacity.Plan, out io.Writer) error {
+	capacity.LimitMemory()
 	defer ballast.Load()()
 	background, stop := context.WithCancel(ctx)
 	defer stop()
@@ -214,7 +230,7 @@ func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(capacity.Limit(listener, plan.Connections, server)) }()
 	select {
 	case err := <-ended:
 		return err
