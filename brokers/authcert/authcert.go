@@ -111,14 +111,6 @@ type Holder struct {
 // Has reports whether a policy is among the holder's.
 func (h *Holder) Has(policy string) bool { return slices.Contains(h.Policies, policy) }
 
-// Subject is the holder as a login's.
-func (h *Holder) Subject() brokers.Subject {
-	return brokers.Subject{
-		Key: h.Identity.Key, Country: h.Identity.Country, Birthdate: h.Identity.Birthdate,
-		GivenName: h.GivenName, FamilyName: h.FamilyName,
-	}
-}
-
 func refuse(reason string, category brokers.Category, err error) error {
 	return &brokers.RejectedError{Reason: reason, Category: category, Err: err}
 }

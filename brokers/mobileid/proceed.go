@@ -222,22 +222,10 @@ func (u *Upstream) event(ctx context.Context, d *brokers.Departure, m memo, s *s
 		}
 		return nil, err
 	}
-	assessment, err := u.c.Mapping.Assess(scheme, value, brokers.Ceilings(u.c.ID, u.c.MaxLevel)...)
-	if err != nil {
-		return nil, reject("context_class", brokers.CategoryProtocol, err)
-	}
-	if assessment.Level < d.Request.Level {
-		return nil, reject("loa_too_low", brokers.CategoryLevel, nil)
-	}
-	id, err := brokers.NewEventID(u.c.Rand)
-	if err != nil {
-		return nil, fmt.Errorf("mobile-id: %w", err)
-	}
-	return &brokers.AuthenticationEvent{
-		ID: id, Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.URL, AssertionID: m.Session,
-		Assessment: assessment, AuthTime: now, AMR: assessment.AMR,
-		Subject: holder.Subject(),
-	}, nil
+	return holder.Event(authcert.Login{
+		Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.URL, Session: m.Session, Time: now, Rand: u.c.Rand,
+		Mapping: u.c.Mapping, Scheme: scheme, Class: value, Least: d.Request.Level, Most: u.c.MaxLevel,
+	})
 }
 
 // isTelephone demands one of the policies of Mobile-ID: since 2022, and before.

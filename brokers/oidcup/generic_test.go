@@ -23,6 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/oidcup"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/levels"
@@ -453,7 +454,7 @@ func TestDiscoveryIsJudged(t *testing.T) {
 		}
 	}
 	p := newProvider(t)
-	clock := &clock{}
+	clock := brokertest.NewClock(time.Now())
 	p.now = clock.Now
 	u := p.upstream(func(c *oidcup.Config) { c.Clock = clock.Now })
 	if _, err := p.login(u, brokers.AuthenticationRequest{}); err != nil {

@@ -12,11 +12,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/oidcup"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/fixtures/idps/labcontrol"
@@ -26,36 +26,18 @@ import (
 
 const callback = "https://broker.example/upstream/tara/callback"
 
-// clock is a settable time.
-type clock struct {
-	mu     sync.Mutex
-	offset time.Duration
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset += d
-}
-
 // lab is the emulated TARA and an upstream before it.
 type lab struct {
 	*oidcup.Upstream
 	service *tara.Provider
 	server  *httptest.Server
 	config  oidcup.Config
-	clock   *clock
+	clock   *brokertest.Clock
 }
 
 func newLab(t *testing.T, change func(*oidcup.Config)) *lab {
 	t.Helper()
-	l := &lab{clock: &clock{}}
+	l := &lab{clock: brokertest.NewClock(time.Now())}
 	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.service.Handler().ServeHTTP(w, r) }))
 	t.Cleanup(l.server.Close)
 	var err error

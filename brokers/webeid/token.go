@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	json "encoding/json/v2"
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -131,22 +130,10 @@ func (u *Upstream) event(ctx context.Context, d *brokers.Departure, m memo, t *t
 	if err := u.bind(ctx, holder); err != nil {
 		return nil, err
 	}
-	assessment, err := u.c.Mapping.Assess(card.Scheme, card.Class, brokers.Ceilings(u.c.ID, u.c.MaxLevel)...)
-	if err != nil {
-		return nil, reject("context_class", brokers.CategoryProtocol, "kind of card is not in the mapping")
-	}
-	if assessment.Level < d.Request.Level {
-		return nil, reject("loa_too_low", brokers.CategoryLevel, "")
-	}
-	id, err := brokers.NewEventID(u.c.Rand)
-	if err != nil {
-		return nil, fmt.Errorf("card login: %w", err)
-	}
-	return &brokers.AuthenticationEvent{
-		ID: id, Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.Origin, AssertionID: m.Nonce,
-		Assessment: assessment, AuthTime: u.c.Clock(), AMR: assessment.AMR,
-		Subject: holder.Subject(),
-	}, nil
+	return holder.Event(authcert.Login{
+		Upstream: u.c.ID, Method: d.Request.Method, Issuer: u.c.Origin, Session: m.Nonce, Time: u.c.Clock(), Rand: u.c.Rand,
+		Mapping: u.c.Mapping, Scheme: card.Scheme, Class: card.Class, Least: d.Request.Level, Most: u.c.MaxLevel,
+	})
 }
 
 // bind refuses a key that has been another person's. Until the operator decides
