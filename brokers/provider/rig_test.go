@@ -54,24 +54,6 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// clock is a settable time.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 // rig is a broker with a fake upstream, a log and a clock.
 type rig struct {
 	t        testing.TB
@@ -79,7 +61,7 @@ type rig struct {
 	provider *provider.Provider
 	upstream *brokertest.Upstream
 	log      *lockedBuffer
-	clock    *clock
+	clock    *brokertest.Clock
 	oidc     *oidc.Provider
 }
 
@@ -104,7 +86,7 @@ func portal() provider.Client {
 
 func newRig(t testing.TB, o options) *rig {
 	t.Helper()
-	r := &rig{t: t, upstream: o.upstream, log: &lockedBuffer{}, clock: &clock{t: time.Now().Truncate(time.Second)}}
+	r := &rig{t: t, upstream: o.upstream, log: &lockedBuffer{}, clock: brokertest.NewClock(time.Now().Truncate(time.Second))}
 	if r.upstream == nil {
 		r.upstream = &brokertest.Upstream{}
 	}
