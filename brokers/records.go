@@ -23,8 +23,9 @@ type AuthenticationEvent struct {
 	// AuthTime is the upstream's time of authentication.
 	AuthTime time.Time `json:"authTime"`
 	// AMR holds the authentication methods that are certain (RFC 8176).
-	AMR     []string `json:"amr,omitempty"`
-	Subject Subject  `json:"subject"`
+	AMR []string `json:"amr,omitempty"`
+	// Subject is who logged in.
+	Subject Subject `json:"subject"`
 	// Departure is what the upstream needs to know of its own session when the
 	// citizen logs out there; nobody else reads it.
 	Departure json.RawMessage `json:"departure,omitempty"`

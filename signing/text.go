@@ -61,17 +61,7 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	for i := range s.Data {
 		line("Covers", "%s", s.Data[i].text())
 	}
-	if s.Signer != nil {
-		line("Signer", "%s", clean(s.Signer.Subject))
-		line("Issuer", "%s", clean(s.Signer.Issuer))
-		line("Valid", "%s to %s", s.Signer.NotBefore.UTC().Format(time.DateOnly), s.Signer.NotAfter.UTC().Format(time.DateOnly))
-		if len(s.Signer.KeyUsage) > 0 {
-			line("Key usage", "%s", strings.Join(s.Signer.KeyUsage, ", "))
-		}
-		if len(s.Signer.QCStatements) > 0 {
-			line("Claims to be", "%s", strings.Join(s.Signer.QCStatements, ", "))
-		}
-	}
+	s.Signer.writeText(line)
 	if s.Baseline != "" {
 		line("Level", "%s %s", s.Format.Title(), s.Baseline)
 	}
@@ -99,6 +89,22 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	}
 	for _, f := range s.Findings {
 		line("Finding", "%s (%s)", clean(f.Text), f.Code)
+	}
+}
+
+// writeText tells who signed, if that is known.
+func (s *Signer) writeText(line func(label, format string, args ...any)) {
+	if s == nil {
+		return
+	}
+	line("Signer", "%s", clean(s.Subject))
+	line("Issuer", "%s", clean(s.Issuer))
+	line("Valid", "%s to %s", s.NotBefore.UTC().Format(time.DateOnly), s.NotAfter.UTC().Format(time.DateOnly))
+	if len(s.KeyUsage) > 0 {
+		line("Key usage", "%s", strings.Join(s.KeyUsage, ", "))
+	}
+	if len(s.QCStatements) > 0 {
+		line("Claims to be", "%s", strings.Join(s.QCStatements, ", "))
 	}
 }
 

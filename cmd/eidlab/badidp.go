@@ -108,19 +108,19 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 			return fmt.Errorf("waiting for Enter: %w", err)
 		}
 	}
-	if c.Status == 0 && c.Text == "" {
-		if len(faults) == 0 {
-			return errors.New("faults of logout and metadata are tried in a run: say --success-status or --success-text")
-		}
-		fmt.Fprintf(s.err, "Answers browsers with %q until Ctrl-C; %s/ chooses. For a run with a report, say --success-status or --success-text.\n", faults[0].Name, server.Base)
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-served:
-			return err
-		}
+	if c.Status != 0 || c.Text != "" {
+		return c.run(ctx, s, server, faults)
 	}
-	return c.run(ctx, s, server, faults)
+	if len(faults) == 0 {
+		return errors.New("faults of logout and metadata are tried in a run: say --success-status or --success-text")
+	}
+	fmt.Fprintf(s.err, "Answers browsers with %q until Ctrl-C; %s/ chooses. For a run with a report, say --success-status or --success-text.\n", faults[0].Name, server.Base)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-served:
+		return err
+	}
 }
 
 // list tells what faults there are.
