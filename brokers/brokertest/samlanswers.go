@@ -2,12 +2,17 @@ package brokertest
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/beevik/etree"
+	dsig "github.com/russellhaering/goxmldsig"
 
 	"github.com/eidbridge/eidbridge/brokers"
 )
@@ -30,6 +35,35 @@ func (r *Replay) UseAssertionID(_ context.Context, issuer, id string, _ time.Tim
 	}
 	r.used[issuer+" "+id] = true
 	return nil
+}
+
+// SignSAML signs an element as goxmldsig does it, with an RSA key and exclusive canonical form,
+// and puts the signature behind its first child, the Issuer. It panics over a text that
+// is no XML.
+func SignSAML(key crypto.Signer, certificate *x509.Certificate, hash crypto.Hash, text string) string {
+	signing, err := dsig.NewSigningContext(key, [][]byte{certificate.Raw})
+	if err != nil {
+		panic(err)
+	}
+	signing.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
+	signing.Hash = hash
+	if err := signing.SetSignatureMethod(map[crypto.Hash]string{crypto.SHA256: dsig.RSASHA256SignatureMethod, crypto.SHA512: dsig.RSASHA512SignatureMethod}[hash]); err != nil {
+		panic(err)
+	}
+	document := etree.NewDocument()
+	if err := document.ReadFromString(text); err != nil {
+		panic(err)
+	}
+	signature, err := signing.ConstructSignature(document.Root(), true)
+	if err != nil {
+		panic(err)
+	}
+	document.Root().InsertChildAt(1, signature)
+	out, err := document.WriteToString()
+	if err != nil {
+		panic(err)
+	}
+	return out
 }
 
 // WantRejected ends the test unless an answer was refused for this reason, with an

@@ -167,29 +167,7 @@ func (a *answer) assertion(requestID string) string {
 }
 
 func sign(p pair, text string) string {
-	signing, err := dsig.NewSigningContext(p.key, [][]byte{p.cert.Raw})
-	if err != nil {
-		panic(err)
-	}
-	signing.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
-	signing.Hash = crypto.SHA512
-	if err := signing.SetSignatureMethod(dsig.RSASHA512SignatureMethod); err != nil {
-		panic(err)
-	}
-	document := etree.NewDocument()
-	if err := document.ReadFromString(text); err != nil {
-		panic(err)
-	}
-	signature, err := signing.ConstructSignature(document.Root(), true)
-	if err != nil {
-		panic(err)
-	}
-	document.Root().InsertChildAt(1, signature)
-	out, err := document.WriteToString()
-	if err != nil {
-		panic(err)
-	}
-	return out
+	return brokertest.SignSAML(p.key, p.cert, crypto.SHA512, text)
 }
 
 // callback is the post that the browser makes.

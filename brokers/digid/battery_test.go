@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/saml"
 	"github.com/eidbridge/eidbridge/fixtures/idps/badidp"
 	"github.com/eidbridge/eidbridge/levels"
@@ -123,7 +124,7 @@ func batteryUpstream(t *testing.T, keys *badidp.Keys, x badidp.Exchange, resolve
 		EntityID: x.SP, ACSURL: x.ACS, SigningKey: pairs().sp.key, Certificate: pairs().sp.cert,
 		Metadata:    keys.Metadata(x.IdP, badidp.Endpoints{SignOn: "http://127.0.0.1:8190/sso", Resolve: resolve}),
 		BackChannel: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pairs().sp.tls()}},
-		Replay:      &memory{}, Clock: time.Now,
+		Replay:      &brokertest.Replay{}, Clock: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

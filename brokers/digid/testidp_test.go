@@ -24,10 +24,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/beevik/etree"
-	dsig "github.com/russellhaering/goxmldsig"
-
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/levels"
 )
 
@@ -197,25 +195,7 @@ var requestPlaceholder = regexp.MustCompile(`\$request`)
 // sign signs an element with goxmldsig and moves the signature behind Issuer.
 func (i *testIdP) sign(p pair, text string) string {
 	text = requestPlaceholder.ReplaceAllString(text, i.requestID())
-	signing, err := dsig.NewSigningContext(p.key, [][]byte{p.cert.Raw})
-	if err != nil {
-		panic(err)
-	}
-	signing.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
-	document := etree.NewDocument()
-	if err := document.ReadFromString(text); err != nil {
-		panic(err)
-	}
-	signature, err := signing.ConstructSignature(document.Root(), true)
-	if err != nil {
-		panic(err)
-	}
-	document.Root().InsertChildAt(1, signature)
-	out, err := document.WriteToString()
-	if err != nil {
-		panic(err)
-	}
-	return out
+	return brokertest.SignSAML(p.key, p.cert, crypto.SHA256, text)
 }
 
 var currentRequest sync.Map // *testIdP to request ID
@@ -225,25 +205,6 @@ func (i *testIdP) requestID() string {
 	return id.(string)
 }
 
-// memory is the simplest replay store.
-type memory struct {
-	mu   sync.Mutex
-	used map[string]bool
-}
-
-func (m *memory) UseAssertionID(_ context.Context, issuer, id string, _ time.Time) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.used[issuer+" "+id] {
-		return brokers.ErrReplayed
-	}
-	if m.used == nil {
-		m.used = map[string]bool{}
-	}
-	m.used[issuer+" "+id] = true
-	return nil
-}
-
 func testConfig(i *testIdP) Config {
 	servers := x509.NewCertPool()
 	servers.AddCert(pairs().channel.cert)
@@ -251,7 +212,7 @@ func testConfig(i *testIdP) Config {
 		EntityID: spID, ACSURL: acs, ServiceName: "Gemeente Voorbeeld",
 		SigningKey: pairs().sp.key, Certificate: pairs().sp.cert, Metadata: i.metadata(),
 		BackChannel: &tls.Config{RootCAs: servers, Certificates: []tls.Certificate{pairs().sp.tls()}},
-		Replay:      &memory{}, Clock: func() time.Time { return testNow.Add(10 * time.Second) },
+		Replay:      &brokertest.Replay{}, Clock: func() time.Time { return testNow.Add(10 * time.Second) },
 	}
 }
 
