@@ -45,8 +45,18 @@ type replica struct {
 
 // start returns when the broker says that it listens, and how long that took.
 func (r *replica) start() (time.Duration, error) {
+	r.mu.Lock()
+	r.command = exec.Command(r.program, append([]string{"load-target", "--listen", r.address}, r.arguments...)...)
+	r.mu.Unlock()
+	return r.run()
+}
+
+// run starts the command.
+func (r *replica) run() (time.Duration, error) {
 	begun := time.Now()
-	command := exec.Command(r.program, append([]string{"load-target", "--listen", r.address}, r.arguments...)...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	command := r.command
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var problems strings.Builder
 	command.Stderr = &problems
@@ -70,9 +80,7 @@ func (r *replica) start() (time.Duration, error) {
 	if err := json.Unmarshal(line, &d); err != nil {
 		return 0, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.command, r.target = command, load.Target{Issuer: d.Issuer, ClientID: d.ID, ClientSecret: d.Secret, RedirectURI: d.RedirectURI}
+	r.target = load.Target{Issuer: d.Issuer, ClientID: d.ID, ClientSecret: d.Secret, RedirectURI: d.RedirectURI}
 	return time.Since(begun), nil
 }
 

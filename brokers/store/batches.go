@@ -15,34 +15,41 @@ const maxBatch = 64
 var errClosed = errors.New("the store is closed")
 
 // batches writes through one connection of SQLite. What waits while a commit is
-// under way shares the next one; nobody waits for company. Each writing holds or
+// under way shares the next one; nobody waits for company, but those that have to last
+// for the disk. Each writing holds or
 // fails by itself, and may be run again before it is told how it went.
 type batches struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
-	log        *checkpoints
-	queue      chan *batched
-	closing    chan struct{}
-	ended      chan struct{}
-	once       sync.Once
+	// lasting are the statements whose commits are synced before they are told of.
+	lasting  map[string]bool
+	log      *checkpoints
+	durable  *durable
+	queue    chan *batched
+	closing  chan struct{}
+	ended    chan struct{}
+	once     sync.Once
+	unsynced error // of closing the log, for close
 }
 
 type batched struct {
 	f       writing
 	several bool
+	// durable is set by the statements that it runs.
+	durable bool
 	done    chan error
 }
 
 // startBatches takes the pool's only connection for itself, and what works beside it
 // for checkpoints.
-func startBatches(ctx context.Context, db, beside *sql.DB, d dialect) (*batches, error) {
+func startBatches(ctx context.Context, path string, db, beside *sql.DB, d dialect) (*batches, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
 	b := &batches{
-		db: db, conn: conn, statements: map[string]*sql.Stmt{},
+		db: db, conn: conn, statements: map[string]*sql.Stmt{}, lasting: lasting(),
 		queue: make(chan *batched, maxBatch), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	frame := [][2]string{{"begin", "BEGIN IMMEDIATE"}, {"commit", "COMMIT"}, {"rollback", "ROLLBACK"}}
@@ -50,6 +57,9 @@ func startBatches(ctx context.Context, db, beside *sql.DB, d dialect) (*batches,
 		if err := d.prepare(ctx, conn, texts, b.statements); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
+	}
+	if b.durable, err = startDurable(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening database: %w", err), closeAll(b.statements), conn.Close())
 	}
 	b.log = startCheckpoints(ctx, beside)
 	go b.run(context.WithoutCancel(ctx))
@@ -62,7 +72,7 @@ func (b *batches) write(ctx context.Context, several bool, f writing) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &batched{f, several, make(chan error, 1)}
+	w := &batched{f: f, several: several, done: make(chan error, 1)}
 	select {
 	case b.queue <- w:
 	case <-b.closing:
@@ -86,7 +96,7 @@ func (b *batches) close() (err error) {
 	b.once.Do(func() {
 		close(b.closing)
 		<-b.ended
-		err = errors.Join(b.log.close(), closeAll(b.statements), b.conn.Close(), b.db.Close())
+		err = errors.Join(b.unsynced, b.log.close(), closeAll(b.statements), b.conn.Close(), b.db.Close())
 	})
 	return err
 }
@@ -102,6 +112,7 @@ func closeAll(statements map[string]*sql.Stmt) error {
 
 func (b *batches) run(ctx context.Context) {
 	defer close(b.ended)
+	defer func() { b.unsynced = b.durable.close() }()
 	var batch []*batched
 	for {
 		select {
@@ -136,24 +147,32 @@ func (b *batches) gather(batch []*batched) []*batched {
 
 func (b *batches) statement(name string) *sql.Stmt { return b.statements[name] }
 
+// one runs one writing and notes whether what it did has to last.
+func (b *batches) one(ctx context.Context, w *batched) error {
+	return w.f(ctx, func(name string) *sql.Stmt {
+		w.durable = w.durable || b.lasting[name]
+		return b.statements[name]
+	})
+}
+
 // perform commits a batch and tells each writing how it went. If one of several
 // statements fails in the middle, the batch is undone and taken one by one; that
 // is rarer than to note for each where to go back to.
 func (b *batches) perform(ctx context.Context, batch []*batched) {
 	if len(batch) == 1 {
-		batch[0].done <- b.alone(ctx, batch[0])
+		b.durable.tell(batch[0], b.alone(ctx, batch[0]))
 		return
 	}
 	errs, err := b.together(ctx, batch)
 	if err != nil {
 		_, _ = b.statement("rollback").ExecContext(ctx) // SQLite may have done it already
 		for _, w := range batch {
-			w.done <- b.alone(ctx, w)
+			b.durable.tell(w, b.alone(ctx, w))
 		}
 		return
 	}
 	for i, w := range batch {
-		w.done <- errs[i]
+		b.durable.tell(w, errs[i])
 	}
 }
 
@@ -165,7 +184,7 @@ func (b *batches) together(ctx context.Context, batch []*batched) ([]error, erro
 	}
 	errs := make([]error, len(batch))
 	for i, w := range batch {
-		errs[i] = w.f(ctx, b.statement) // a single statement that fails undoes itself
+		errs[i] = b.one(ctx, w) // a single statement that fails undoes itself
 		if errs[i] != nil && w.several {
 			return nil, errs[i]
 		}
@@ -177,12 +196,12 @@ func (b *batches) together(ctx context.Context, batch []*batched) ([]error, erro
 // alone runs one writing in a transaction of its own.
 func (b *batches) alone(ctx context.Context, w *batched) error {
 	if !w.several { // a statement is a transaction by itself
-		return w.f(ctx, b.statement)
+		return b.one(ctx, w)
 	}
 	if _, err := b.statement("begin").ExecContext(ctx); err != nil {
 		return fmt.Errorf("beginning: %w", err)
 	}
-	err := w.f(ctx, b.statement)
+	err := b.one(ctx, w)
 	if err == nil {
 		_, err = b.statement("commit").ExecContext(ctx)
 	}

@@ -17,11 +17,10 @@ import (
 // SQLite keeps everything in one file, in write-ahead mode. Several processes on
 // one machine may share it.
 //
-// It commits with synchronous=NORMAL: whatever was acknowledged survives the
-// death of the process at any moment. A power cut may undo the last commits, those
-// since the last checkpoint (512 writings) that the system had not written by itself,
-// but never half of one; codes and logins live shorter than a restart of the machine
-// takes.
+// Whatever was acknowledged survives the death of the process at any moment, and a power
+// cut, but for the steps of a login under way, which can be begun anew: the log is
+// synced before anybody is told (durable). The database itself is synced as
+// synchronous=NORMAL does it, so that it is whole after any cut.
 type SQLite struct {
 	// SQLite has one writer at a time, so writes queue for the one connection of
 	// the writer instead of polling for the file lock, and share commits (batches).
@@ -76,7 +75,7 @@ func OpenSQLite(ctx context.Context, path string, options ...Option) (*SQLite, e
 		return nil, errors.Join(fmt.Errorf("opening database: %w", err), s.Close())
 	}
 	beside.SetMaxOpenConns(1)
-	b, err := startBatches(ctx, writer, beside, s.dialect)
+	b, err := startBatches(ctx, path, writer, beside, s.dialect)
 	if err != nil {
 		return nil, errors.Join(err, beside.Close(), s.Close())
 	}

@@ -20,7 +20,7 @@ func loginWrites() [][2]string {
 		{"save transaction", `INSERT INTO transactions (id, state, revision, data, expires_at, awaits, browser) VALUES (?, ?, ?, ?, ?, ?, ?) {lazily}`},
 		{"advance", `UPDATE transactions SET state = ?, revision = revision + 1, data = ? WHERE id = ? AND state = ? AND revision = ?`},
 		{"advance lazily", `UPDATE transactions SET state = ?, revision = revision + 1, data = ?, awaits = ? WHERE id = ? AND state = ? AND revision = ? {lazily}`},
-		{"take up read", `UPDATE transactions SET state = 'returning', taken_at = ? WHERE id = ? AND state = 'departed' AND revision = ?`},
+		{"take up read", `UPDATE transactions SET state = 'returning', taken_at = ? WHERE id = ? AND state = 'departed' AND revision = ? {lazily}`},
 		{"take up", takeUp + ` RETURNING revision, data, {asynchronous}`},
 		{"take up here", takeUp + ` AND browser = ? RETURNING revision, data, {asynchronous}`},
 		{"push", `INSERT INTO pushed_requests (hash, data, expires_at) VALUES (?, ?, ?)`},
