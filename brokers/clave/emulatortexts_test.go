@@ -3,11 +3,20 @@ package clave
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	emulator "github.com/eidbridge/eidbridge/fixtures/idps/clave"
 	"github.com/eidbridge/eidbridge/levels"
 )
+
+// control asks the gateway's control API.
+func (l *lab) control(t *testing.T, name string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	l.gateway.Control().Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/_control/"+name, nil))
+	return w.Body.String()
+}
 
 // TestTextMessagesOfTheEmulatorHaveABudget (W-08, emulator): logins that are
 // begun again and again send a person three messages in a quarter of an hour.
@@ -20,6 +29,9 @@ func TestTextMessagesOfTheEmulatorHaveABudget(t *testing.T) {
 		if got, want := len(l.gateway.Outbox()), min(i+1, 3); got != want {
 			t.Errorf("login %d: %d messages, want %d", i+1, got, want)
 		}
+	}
+	if spent := l.control(t, "texts"); !strings.Contains(spent, `"sent":3,`) || !strings.Contains(spent, `"denied":2`) { // W-07
+		t.Errorf("figures: %s", spent)
 	}
 	// A test suite logs in more often, and says so.
 	l.gateway.Control().Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/_control/reset", nil))
