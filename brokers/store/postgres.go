@@ -16,7 +16,8 @@ import (
 // Postgres keeps everything in a PostgreSQL database (14 or later), which any
 // number of replicas may share. What happens once happens once because rows are
 // changed by single conditional statements and unique keys, at the isolation
-// level read committed.
+// level read committed. It never asks a replica, nor a primary whose place another one
+// has taken (timelines).
 type Postgres struct {
 	*database
 }
@@ -32,7 +33,9 @@ func OpenPostgres(ctx context.Context, connection string, connections int, optio
 	if connections <= 0 {
 		connections = 16
 	}
-	db := stdlib.OpenDB(*config)
+	lines := &timelines{}
+	config.ValidateConnect = lines.after(config.ValidateConnect)
+	db := stdlib.OpenDB(*config, stdlib.OptionResetSession(lines.reuse))
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -41,7 +44,7 @@ func OpenPostgres(ctx context.Context, connection string, connections int, optio
 			numbered: true, skipLocked: "FOR UPDATE SKIP LOCKED", share: "FOR SHARE", unique: postgresUnique, compound: true,
 			lazily: "RETURNING set_config('synchronous_commit', 'off', true)", asynchronous: "set_config('synchronous_commit', 'off', true)", // for this transaction only
 		},
-		reader: db, statements: map[string]*sql.Stmt{},
+		reader: db, statements: map[string]*sql.Stmt{}, timelines: lines,
 	}}
 	p.write = func(ctx context.Context, several bool, f writing) error { return p.perform(ctx, db, several, f) }
 	for _, option := range options {
@@ -97,11 +100,23 @@ func postgresConfig(connection string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
+// How long a commit may wait for the standby that synchronous_standby_names wants. One that
+// is given up was acknowledged to nobody. Single statements have the time of a statement
+// beside it.
+const (
+	commitPatience    = 5 * time.Second
+	statementPatience = 15 * time.Second
+)
+
 // perform runs one statement by itself, and several in a transaction.
 func (p *Postgres) perform(ctx context.Context, db *sql.DB, several bool, f writing) error {
 	if !several {
+		ctx, cancel := context.WithTimeout(ctx, statementPatience)
+		defer cancel()
 		return f(ctx, func(name string) *sql.Stmt { return p.statements[name] })
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning: %w", err)
@@ -110,6 +125,8 @@ func (p *Postgres) perform(ctx context.Context, db *sql.DB, several bool, f writ
 	if err := f(ctx, func(name string) *sql.Stmt { return tx.StmtContext(ctx, p.statements[name]) }); err != nil {
 		return err
 	}
+	impatient := time.AfterFunc(commitPatience, cancel)
+	defer impatient.Stop()
 	return tx.Commit()
 }
 

@@ -50,6 +50,9 @@ func TestApplicationHasTheLeastPrivilege(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if s.Timeline() != 1 {
+			t.Errorf("it sees timeline %d", s.Timeline())
+		}
 		if _, err := s.BeginEpoch(ctx, 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}

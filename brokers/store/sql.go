@@ -62,6 +62,8 @@ type database struct {
 	// the schema that they make.
 	files fs.FS
 	knows int
+	// timelines are of the servers of PostgreSQL; SQLite has none.
+	timelines *timelines
 }
 
 // What database.write is told.

@@ -41,6 +41,8 @@ const (
 	maxConnections    = 1000
 	maxRequests       = 512
 	maxMonitors       = 20
+	// timelineFile remembers which server of PostgreSQL is the newest.
+	timelineFile = "database-timeline"
 	// sqliteFiles are what connections to an SQLite database have open.
 	sqliteFiles = 16
 	// shutdownTimeout is how long requests under way may take at the end.
@@ -118,7 +120,14 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 		return err
 	}
 	clk := clock.New(clock.System(), log)
-	database, err := openStore(ctx, c, dir, secrets.masters, store.Alone())
+	database, err := openStore(ctx, c, dir, secrets.masters, store.Alone(), store.WithTimelines(dir.file(timelineFile), func(before, now int, forgotten error) {
+		if before != 0 {
+			log.WarnContext(ctx, "another database server has taken over", "before", before, "timeline", now)
+		}
+		if forgotten != nil {
+			log.WarnContext(ctx, "which database server is the newest will be forgotten with this process", "error", forgotten)
+		}
+	}))
 	if err != nil {
 		return err
 	}
@@ -128,6 +137,9 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 		}
 	}()
 	s := &server{dir: dir, database: database, secrets: secrets, log: log, metrics: metrics.New()}
+	if err := s.showTimeline(); err != nil {
+		return err
+	}
 	if s.tracer, err = c.tracer(dir, log); err != nil {
 		return c.at("telemetry", err)
 	}
@@ -178,6 +190,15 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	go s.watch.follow(beside)
 	fmt.Fprintf(ready, "eidbroker: listening on %s as %s\n", listener.Addr(), c.Issuer)
 	return s.listen(ctx, listener, monitor, office, c.plan(), time.Duration(c.Drain))
+}
+
+// showTimeline has a figure of which server of the database is in charge.
+func (s *server) showTimeline() error {
+	remote, ok := s.database.(*store.Postgres)
+	if !ok {
+		return nil
+	}
+	return s.metrics.Register("eidbroker_database_timeline", "Newest timeline of the database's servers that was seen.", func() float64 { return float64(remote.Timeline()) })
 }
 
 // plan is what is taken on at once, within the files that may be open.
