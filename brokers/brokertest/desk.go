@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type Desk struct {
 	// Issuer is the broker's address, Portal the portal's.
 	Issuer, Portal string
 	Provider       *provider.Provider
+	later          atomic.Int64 // nanoseconds that the broker's clock is ahead
 	mu             sync.Mutex
 	log            bytes.Buffer
 }
@@ -56,10 +58,14 @@ func NewDesk(t *testing.T, connect func(issuer string) []brokers.Upstream) *Desk
 	d.Provider, err = provider.New(provider.Config{
 		Issuer: d.Issuer, Clients: clients, Upstreams: connect(d.Issuer), Store: store.NewMemory(), Keys: keys, PairwiseSecret: bytes.Repeat([]byte{7}, 32),
 		Freshness: brokers.Freshness{Low: time.Hour, Substantial: time.Hour, High: time.Hour}, Log: slog.New(slog.NewJSONHandler(d, nil)),
+		Now: func() time.Time { return time.Now().Add(time.Duration(d.later.Load())) },
 	})
 	must(t, err)
 	return d
 }
+
+// Later sets the broker's clock forward.
+func (d *Desk) Later(by time.Duration) { d.later.Add(int64(by)) }
 
 // Write takes the log.
 func (d *Desk) Write(line []byte) (int, error) {

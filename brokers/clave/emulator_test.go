@@ -27,6 +27,7 @@ type lab struct {
 	d       *brokers.Departure
 	browser *demo.Browser
 	page    *demo.Page
+	server  *httptest.Server // of the gateway
 }
 
 var _ brokers.Leaver = (*Upstream)(nil)
@@ -96,7 +97,7 @@ func newLabWith(t *testing.T, local string, edit func(*emulator.Options)) *lab {
 	c := testConfig()
 	c.ACSURL, c.LogoutURL, c.GatewayURL, c.Clock = local+"callback", local+"logout", home+emulator.PathRequest, time.Now
 	c.Methods = []string{"clave-pin", "clave-movil", "clave-permanente", "clave-permanente-sms", "clave-certificado", "clave-dnie", "clave-eidas"}
-	l := &lab{}
+	l := &lab{server: server}
 	o := emulator.Options{
 		BaseURL: home, Signing: tls.Certificate{Certificate: [][]byte{pairs().gateway.cert.Raw}, PrivateKey: pairs().gateway.key},
 		Organisations: []emulator.Organisation{{ProviderName: c.ProviderName, Name: "Organismo de prueba", Certificate: pairs().sp.cert, Returns: []string{c.ACSURL, c.LogoutURL}}},
