@@ -12,8 +12,17 @@ import (
 // as well. Whoever hands files to a group calls Sync before telling anybody of them,
 // and Discard in the end.
 type Group struct {
-	mu    sync.Mutex
-	files []*File
+	mu     sync.Mutex
+	files  []*File
+	memory Memory
+}
+
+// Memory is what the files of a group are written with, nil without a group.
+func (g *Group) Memory() *Memory {
+	if g == nil {
+		return nil
+	}
+	return &g.memory
 }
 
 // PlaceIn hands a finished file over to a group, which puts it in place with its next

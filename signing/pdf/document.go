@@ -33,6 +33,7 @@ type source struct {
 	r        io.ReaderAt
 	ctx      context.Context
 	inflated int64
+	recent   recent
 	// opening is set while an object stream is read, which must not need another.
 	opening bool
 }

@@ -122,6 +122,9 @@ func (d *Document) indirectAt(offset int64) (Indirect, error) {
 	if offset >= d.size {
 		return object, malformed(offset, "object lies behind the end of the file")
 	}
+	if object, known := d.src.recent.find(offset, d.size, d.crypt); known {
+		return object, nil
+	}
 	isStream := false
 	err := d.window(offset, func(l *lexer) error {
 		object = Indirect{data: -1}
@@ -151,10 +154,48 @@ func (d *Document) indirectAt(offset int64) (Indirect, error) {
 		object.end = offset + int64(l.pos)
 		return err
 	})
-	if err != nil || !isStream {
+	if err != nil {
 		return object, err
 	}
+	if !isStream {
+		d.src.recent.keep(offset, d.crypt, object)
+		return object, nil
+	}
 	return object, d.measureStream(&object)
+}
+
+// recent holds small objects that were read last: the catalog, the form and the first
+// page are asked for again and again.
+type recent struct {
+	kept [16]struct {
+		offset int64
+		crypt  *encryption // what its strings were decrypted by
+		object Indirect
+	}
+	next int
+}
+
+// recentBytes is how long an object may be that is kept.
+const recentBytes = 1 << 10
+
+// find returns an object that lies before the end of a view.
+func (r *recent) find(offset, end int64, crypt *encryption) (Indirect, bool) {
+	for i := range r.kept {
+		k := &r.kept[i]
+		if k.offset == offset && k.crypt == crypt && k.object.end > 0 && k.object.end <= end {
+			return k.object, true
+		}
+	}
+	return Indirect{}, false
+}
+
+func (r *recent) keep(offset int64, crypt *encryption, object Indirect) {
+	if object.end-offset > recentBytes {
+		return
+	}
+	k := &r.kept[r.next]
+	k.offset, k.crypt, k.object = offset, crypt, object
+	r.next = (r.next + 1) % len(r.kept)
 }
 
 func (l *lexer) header(ref *Ref) error {
