@@ -61,8 +61,9 @@ func (s streaming) stop()                                         {}
 // file. The check of the output therefore need not pass over the document again.
 type file struct {
 	*outfile.File
-	w    io.Writer
-	size int64 // written so far, in bytes
+	w      io.Writer
+	memory *outfile.Memory
+	size   int64 // written so far, in bytes
 	// want, unless nil, is the SHA-256 that the document must have.
 	want *[sha256.Size]byte
 	// copying is the document on its way to the file, copied what is known of it in the
@@ -247,7 +248,9 @@ func (c *copier) finish() error {
 // run copies. The digests begin with the first piece: they take longest.
 func (c *copier) run(src io.ReaderAt) {
 	defer close(c.written)
-	buf, back := make([]byte, min(pieceSize, c.size)), make([]byte, min(pieceSize, c.size))
+	buf, back := c.buffer(), c.buffer()
+	defer c.file.memory.Return(buf)
+	defer c.file.memory.Return(back)
 	begun := int64(0) // what lies before is on its way to the disk
 	for c.failed == nil && c.ready < c.size {
 		if c.failed = c.ctx.Err(); c.failed != nil {
@@ -276,6 +279,9 @@ func (c *copier) run(src io.ReaderAt) {
 		c.digest()
 	}
 }
+
+// buffer returns memory for a piece.
+func (c *copier) buffer() []byte { return c.file.memory.Take(int(min(pieceSize, c.size))) }
 
 // digest starts the digesters. This goroutine goes on as soon as another thread is
 // awake for it.
@@ -321,7 +327,8 @@ func (c *copier) next(d *digester, n int) int64 {
 
 func (d *digester) run(c *copier) {
 	defer close(d.done)
-	buf := make([]byte, min(pieceSize, c.size))
+	buf := c.buffer()
+	defer c.file.memory.Return(buf)
 	for n := 0; ; {
 		end := c.next(d, n)
 		if end == d.at {

@@ -25,7 +25,7 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 		return nil, err
 	}
 	defer target.Discard()
-	written := &file{File: target, w: target.Writer(), want: o.SourceSHA256}
+	written := &file{File: target, w: target.Writer(), want: o.SourceSHA256, memory: o.Group.Memory()}
 	defer func() { _ = written.checked() }() // also after an error it must be over
 	made, err := signTo(ctx, src, info.Size(), written, cred, o)
 	if err != nil {
