@@ -55,6 +55,7 @@ type config struct {
 	SigningKeys         string          `toml:"signing_keys"`
 	KeyRotation         rotationConfig  `toml:"key_rotation"`
 	Telemetry           telemetryConfig `toml:"telemetry"`
+	TLS                 *tlsConfig      `toml:"tls"`
 	Lifetimes           struct {
 		Login       duration `toml:"login"`
 		Code        duration `toml:"code"`

@@ -332,6 +332,7 @@ func assemble(c config, dir directory, s *secrets, database provider.Store, log 
 	}
 	decryption, err := c.decryptionKeys(dir)
 	wrong("decryption_keys", err)
+	wrong("", c.checkTLS(dir, time.Now()))
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}

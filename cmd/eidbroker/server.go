@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/metrics"
 	"github.com/eidbridge/eidbridge/brokers/outages"
 	"github.com/eidbridge/eidbridge/brokers/provider"
+	"github.com/eidbridge/eidbridge/brokers/servertls"
 	"github.com/eidbridge/eidbridge/brokers/tracing"
 )
 
@@ -42,6 +44,9 @@ type server struct {
 	guard    *abuse.Guard
 	board    *outages.Board
 	watch    *watch
+	// tls is nil where a proxy speaks https for us; handshakes counts those that failed.
+	tls        *servertls.Server
+	handshakes atomic.Int64
 
 	settings config
 	current  atomic.Pointer[served]
@@ -86,7 +91,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.guard.Use(c.abuseSettings()), s.board.Use(c.breakerSettings(), fixed)); err != nil {
+	if err := errors.Join(s.secure(c, s.watch.clock.Now), s.guard.Use(c.abuseSettings()), s.board.Use(c.breakerSettings(), fixed)); err != nil {
 		return err
 	}
 	if s.stop != nil {
@@ -131,7 +136,7 @@ func (s *server) reload(ctx context.Context, path string) {
 func (c config) replaceable(other config) error {
 	for name, changed := range map[string]bool{
 		"issuer": c.Issuer != other.Issuer, "listen": c.Listen != other.Listen, "database": c.Database != other.Database,
-		"audit_log": c.AuditLog != other.AuditLog, "admin_listen": c.AdminListen != other.AdminListen, "monitor_listen": c.MonitorListen != other.MonitorListen,
+		"tls": (c.TLS == nil) != (other.TLS == nil), "audit_log": c.AuditLog != other.AuditLog, "admin_listen": c.AdminListen != other.AdminListen, "monitor_listen": c.MonitorListen != other.MonitorListen,
 		"signing_keys": c.SigningKeys != other.SigningKeys, "telemetry": c.Telemetry != other.Telemetry, "log_format": c.LogFormat != other.LogFormat, "pairwise_secret": c.PairwiseSecret != other.PairwiseSecret,
 	} {
 		if changed {
@@ -240,14 +245,18 @@ func say(w http.ResponseWriter, status int, text string) {
 // that a proxy in front sends its visitors elsewhere, and lets the requests under
 // way finish.
 func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, plan capacity.Plan, drain time.Duration) error {
-	traced := s.tracer.Handler(s.metrics.Observe(s), func(r *http.Request) bool { return s.current.Load().trusted(r) })
-	web := newHTTPServer(traced, s.log)
-	ended := make(chan error, 3)
+	web := newHTTPServer(s.visited(), s.log)
 	visitors := capacity.Limit(l, plan.Connections, web)
 	if err := s.metrics.Register("eidbroker_connections", "Connections of visitors that are open.", func() float64 { return float64(visitors.Open()) }); err != nil {
 		return err
 	}
-	go func() { ended <- web.Serve(framing.Listener(visitors)) }()
+	l = visitors
+	if s.tls != nil {
+		l, web.ErrorLog = tls.NewListener(l, s.tls.Config()), errorLog(s.log, &s.handshakes)
+		web.ConnContext = servertls.ConnContext
+	}
+	ended := make(chan error, 3)
+	go func() { ended <- web.Serve(framing.Listener(l)) }()
 	for _, door := range []struct {
 		listener net.Listener
 		handler  http.Handler
