@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // Bounds of a phrase, in characters. The longest is what prompts show of it.
@@ -84,7 +86,7 @@ func (c *phraseCommand) Run(p *program) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, []byte(phrase+"\n"), 0o600); err != nil {
+	if err := outfile.Replace(path, []byte(phrase+"\n"), 0o600); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(p.stdout, "Every question of the agent's shows your phrase from now on. A window without it is not the agent's.")

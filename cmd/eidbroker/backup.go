@@ -16,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // backupType is the type of the statement beside a backup.
@@ -130,7 +131,11 @@ func (c *restoreCommand) Run(ctx context.Context, s streams) error {
 				return err
 			}
 		}
-		if err := os.Rename(fresh, path); err != nil {
+		err = os.Rename(fresh, path)
+		if err == nil {
+			err = outfile.SyncFolder(filepath.Dir(path))
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // readSecret reads a file that nobody else may read; a link could lead anywhere.
@@ -67,7 +69,11 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 	if err := temporary.Sync(); err != nil {
 		return err
 	}
-	return os.Link(temporary.Name(), path) // fails if somebody was faster
+	if err := os.Link(temporary.Name(), path); err != nil { // fails if somebody was faster
+		return err
+	}
+	// Before anything is encrypted or signed with it.
+	return outfile.SyncFolder(filepath.Dir(path))
 }
 
 func newSigningKey() ([]byte, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/clock"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 const (
@@ -55,11 +56,7 @@ func (s seen) write(dir directory) error {
 	if err != nil {
 		return err
 	}
-	fresh := dir.file(seenFile) + ".new"
-	if err := os.WriteFile(fresh, append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(fresh, dir.file(seenFile))
+	return outfile.Replace(dir.file(seenFile), append(text, '\n'), 0o600)
 }
 
 // epochs is what the watch needs of a store.

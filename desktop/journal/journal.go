@@ -9,9 +9,11 @@ import (
 	json "encoding/json/v2"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // File is a journal on disk. It is safe for use by several goroutines, and by
@@ -24,16 +26,38 @@ type File struct {
 // Open opens or creates the file with mode 0600. Open fails where a journal could
 // not be written, so that this is known before the first request.
 func Open(path string) (*File, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	// An older file may have been made with other rights.
-	if err := f.Chmod(0o600); err != nil {
+	err = f.Chmod(0o600)
+	if err == nil {
+		err = endLine(f)
+	}
+	if err == nil { // lines are durable only if the name is
+		err = outfile.SyncFolder(filepath.Dir(path))
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	return &File{file: f}, nil
+}
+
+// endLine ends a line that a loss of power cut off, so that the next one is not part of
+// it.
+func endLine(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err = f.WriteString("\n")
+	return err
 }
 
 // Append writes one line and syncs it.

@@ -61,3 +61,25 @@ func TestOpenFailsWhereNothingCanBeWritten(t *testing.T) {
 		t.Error("opened")
 	}
 }
+
+// S-21: a line that the power cut off does not spoil the next one.
+func TestOpenEndsALineThatWasCutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	if err := os.WriteFile(path, []byte(`{"time":"2026-`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(entry("a.pdf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if lines := strings.Split(string(data), "\n"); err != nil || len(lines) != 3 || !strings.HasPrefix(lines[1], `{"time":"2026-11-01T12:00:00Z"`) {
+		t.Errorf("%v: %s", err, data)
+	}
+}

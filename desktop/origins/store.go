@@ -10,10 +10,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // Scope is what a token allows its origin to ask for.
@@ -89,6 +90,9 @@ type Store struct {
 // tokens: crypto/rand.Reader outside tests.
 func Open(path string, now func() time.Time, random io.Reader) (*Store, error) {
 	s := &Store{path: path, now: now, random: random}
+	if _, err := outfile.Sweep(path); err != nil { // of an agent that was killed
+		return nil, fmt.Errorf("read pairings: %w", err)
+	}
 	data, err := readBounded(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -221,33 +225,13 @@ func (s *Store) save(pairings []Pairing) error {
 	if err != nil {
 		return fmt.Errorf("write pairings: %w", err)
 	}
-	if err := replaceFile(s.path, append(data, '\n')); err != nil {
+	// Durable when it returns: a pairing that was forgotten does not come back with the
+	// power (threats S-21).
+	if err := outfile.Replace(s.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write pairings: %w", err)
 	}
 	s.pairings = pairings
 	return nil
-}
-
-// replaceFile writes beside the target, syncs and renames, so that a crash leaves
-// the old file or the new one. os.CreateTemp makes the file with mode 0600.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // after the rename there is nothing to remove
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 func hashOf(token string) string {

@@ -51,7 +51,10 @@ func (f *File) Writer() io.Writer { return writer{f.File} }
 
 // Place gives the file its name and makes both durable. Nothing may be done with it
 // afterwards but Discard.
-func (f *File) Place(ctx context.Context) error {
+func (f *File) Place(ctx context.Context) error { return f.place(ctx.Err) }
+
+// place is Place; ended says why it should not go on.
+func (f *File) place(ended func() error) error {
 	if err := f.Chmod(f.mode); err != nil {
 		return outputError(err)
 	}
@@ -62,7 +65,7 @@ func (f *File) Place(ctx context.Context) error {
 			return outputError(err)
 		}
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ended(); err != nil {
 		return err
 	}
 	if err := f.name(!onDisk); err != nil {
@@ -77,6 +80,23 @@ func (f *File) Place(ctx context.Context) error {
 	go func() { synced <- f.Sync() }()
 	err := SyncFolder(filepath.Dir(f.out))
 	return f.placed(errors.Join(err, <-synced))
+}
+
+// Replace makes a file hold data, whatever it held before, or leaves it as it is; it
+// removes what a program that was killed left beside it.
+func Replace(out string, data []byte, mode fs.FileMode) error {
+	if _, err := Sweep(out); err != nil {
+		return err
+	}
+	f, err := Create(out, mode, true)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if _, err := f.Writer().Write(data); err != nil {
+		return err
+	}
+	return f.place(func() error { return nil })
 }
 
 // Discard closes the file, and removes it unless it is in place or handed over.

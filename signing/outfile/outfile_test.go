@@ -222,3 +222,23 @@ func TestSweep(t *testing.T) {
 		t.Errorf("no folder: %d, %v", n, err)
 	}
 }
+
+// A small file is replaced as a whole, and what was left of an earlier time goes.
+func TestReplace(t *testing.T) {
+	folder := t.TempDir()
+	out := filepath.Join(folder, "out")
+	write(t, filepath.Join(folder, ".out.7.part"), "left")
+	for _, content := range []string{"one", "two"} {
+		if err := outfile.Replace(out, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, folder, "out="+content)
+	}
+	info, err := os.Stat(out)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := outfile.Replace(folder, nil, 0o600); !errors.Is(err, signing.ErrOutput) {
+		t.Errorf("a folder: %v", err)
+	}
+}
