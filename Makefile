@@ -36,7 +36,7 @@ TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
 	openssl=openssl ip=iproute2 nginx=nginx-light xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
 	pinentry-tty=pinentry-tty /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
 INTEROP_NEEDS := $(TEST_NEEDS) unzip=unzip mvn=maven javac=default-jdk-headless chromium=chromium node=nodejs npm=npm python3=python3 \
-	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin haproxy=haproxy caddy=caddy \
+	/usr/lib/apache2/modules/mod_auth_openidc.so=libapache2-mod-auth-openidc apache2=apache2-bin haproxy=haproxy caddy=caddy sslscan=sslscan \
 	php=php-cli /usr/share/simplesamlphp/www=simplesamlphp /var/lib/dpkg/info/php-sqlite3.list=php-sqlite3 \
 	/var/lib/dpkg/info/php-xml.list=php-xml /var/lib/dpkg/info/php-soap.list=php-soap /var/lib/dpkg/info/php-mbstring.list=php-mbstring \
 	/usr/lib/apache2/modules/mod_shib.so=libapache2-mod-shib \
