@@ -92,7 +92,8 @@ func TestStampDemandsThePolicyAskedFor(t *testing.T) {
 	}
 }
 
-// TestStampRefusesEveryMisbehaviour (P-54), and takes the next server then.
+// TestStampRefusesEveryMisbehaviour (P-54) with an error of its kind, and takes the next
+// server then.
 func TestStampRefusesEveryMisbehaviour(t *testing.T) {
 	country, good := lab(t)
 	forward := func(body io.Reader) []byte {
@@ -109,35 +110,39 @@ func TestStampRefusesEveryMisbehaviour(t *testing.T) {
 		}
 		return forward(bytes.NewReader(q))
 	}
-	for name, answer := range map[string]http.HandlerFunc{
-		"wrong nonce":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other(digestOf("d"), big.NewInt(7))) },
-		"no nonce":      func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other(digestOf("d"), nil)) },
-		"wrong imprint": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other(digestOf("e"), nil)) },
-		"huge body":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, fetch.MaxTimeStamp+1)) },
-		"slow body": func(_ http.ResponseWriter, r *http.Request) {
+	for _, row := range []struct {
+		name   string
+		want   error
+		answer http.HandlerFunc
+	}{
+		{"wrong nonce", tsp.ErrResponse, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other(digestOf("d"), big.NewInt(7))) }},
+		{"no nonce", tsp.ErrResponse, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other(digestOf("d"), nil)) }},
+		{"wrong imprint", tsp.ErrImprint, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other(digestOf("e"), nil)) }},
+		{"huge body", fetch.ErrTooLarge, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, fetch.MaxTimeStamp+1)) }},
+		{"slow body", context.DeadlineExceeded, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // lets the server notice that the client left
 			<-r.Context().Done()
-		},
-		"inside": func(w http.ResponseWriter, r *http.Request) {
+		}},
+		{"inside", fetch.ErrForbidden, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusSeeOther)
-		},
-		"nonsense":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
-		"refusal":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(forward(strings.NewReader("x"))) },
-		"granted empty": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0x30, 5, 0x30, 3, 2, 1, 0}) },
-		"changed token": func(w http.ResponseWriter, r *http.Request) {
+		}},
+		{"nonsense", tsp.ErrResponse, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }},
+		{"refusal", tsp.ErrResponse, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(forward(strings.NewReader("x"))) }},
+		{"granted empty", tsp.ErrResponse, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0x30, 5, 0x30, 3, 2, 1, 0}) }},
+		{"changed token", tsp.ErrToken, func(w http.ResponseWriter, r *http.Request) {
 			a := forward(r.Body)
 			a[len(a)-1] ^= 1
 			_, _ = w.Write(a)
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/timestamp-reply")
-				answer(w, r)
+				row.answer(w, r)
 			}))
 			defer bad.Close()
-			if _, err := client(bad).Stamp(t.Context(), crypto.SHA256, digestOf("d")); err == nil {
-				t.Error("a token was accepted")
+			if token, err := client(bad).Stamp(t.Context(), crypto.SHA256, digestOf("d")); !errors.Is(err, row.want) || token != nil {
+				t.Errorf("a token: %v, error %v", token != nil, err)
 			}
 			if _, err := client(bad, good).Stamp(t.Context(), crypto.SHA256, digestOf("d")); err != nil {
 				t.Errorf("with a second server: %v", err)
