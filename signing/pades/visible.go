@@ -397,40 +397,17 @@ func (l *layout) putNewField() error {
 	if err != nil {
 		return err
 	}
-	alternate := l.alternate()
 	var lists []annotated
 	for i, m := range places {
-		ref := l.update.Reserve()
-		kind := "Annot"
-		if l.claims.part == 1 { // which is of PDF 1.4 and does not know that type
-			kind = "Figure"
+		form := pdf.Ref{}
+		if forms != nil {
+			form = forms[i]
 		}
-		body := []byte("<<\n/Type /Annot\n/Subtype /Stamp\n/F 708") // print, read only, locked
+		ref := l.update.Reserve()
 		if i == 0 {
 			l.fieldObject = ref
-			kind = "Form"
-			body = pdf.AppendText([]byte("<<\n/FT /Sig\n/T "), l.field)
-			body = fmt.Appendf(body, "\n/V %s\n/Type /Annot\n/Subtype /Widget\n/F 132", l.signature)
-			if l.target.lock != nil { // table 235: the lock is an indirect object
-				lock := l.update.Reserve()
-				l.update.Put(lock, l.target.lock)
-				body = fmt.Appendf(body, "\n/Lock %s", lock)
-			}
 		}
-		body = fmt.Appendf(body, "\n/Rect %s\n/P %s", rectangle(m.rect), m.page.Ref)
-		if forms != nil {
-			body = fmt.Appendf(body, "\n/AP << /N %s >>", forms[i])
-		}
-		if i == 0 && (l.claims.tagged || len(l.marks) > 0) {
-			body = pdf.AppendText(append(body, "\n/TU "...), alternate)
-		}
-		if l.claims.tagged || len(l.marks) > 0 {
-			body = pdf.AppendText(append(body, "\n/Contents "...), alternate)
-		}
-		if structure != nil {
-			body = fmt.Appendf(body, "\n/StructParent %d", structure.add(kind, ref, m.page.Ref, alternate))
-		}
-		l.update.Put(ref, append(body, "\n>>"...))
+		l.putMark(ref, m, form, structure)
 		if n := len(lists); n > 0 && lists[n-1].page.Ref == m.page.Ref {
 			lists[n-1].annotations = append(lists[n-1].annotations, ref)
 		} else {
@@ -446,6 +423,42 @@ func (l *layout) putNewField() error {
 		}
 	}
 	return nil
+}
+
+// putMark writes the annotation of a mark: that of the field, which is its widget, or a
+// stamp. form is its look, zero for none.
+func (l *layout) putMark(ref pdf.Ref, m mark, form pdf.Ref, structure *structure) {
+	field := ref == l.fieldObject
+	kind := "Annot"
+	if l.claims.part == 1 { // which is of PDF 1.4 and does not know that type
+		kind = "Figure"
+	}
+	body := []byte("<<\n/Type /Annot\n/Subtype /Stamp\n/F 708") // print, read only, locked
+	if field {
+		kind = "Form"
+		body = pdf.AppendText([]byte("<<\n/FT /Sig\n/T "), l.field)
+		body = fmt.Appendf(body, "\n/V %s\n/Type /Annot\n/Subtype /Widget\n/F 132", l.signature)
+		if l.target.lock != nil { // table 235: the lock is an indirect object
+			lock := l.update.Reserve()
+			l.update.Put(lock, l.target.lock)
+			body = fmt.Appendf(body, "\n/Lock %s", lock)
+		}
+	}
+	body = fmt.Appendf(body, "\n/Rect %s\n/P %s", rectangle(m.rect), m.page.Ref)
+	if form != (pdf.Ref{}) {
+		body = fmt.Appendf(body, "\n/AP << /N %s >>", form)
+	}
+	alternate := l.alternate()
+	if l.claims.tagged || len(l.marks) > 0 {
+		if field {
+			body = pdf.AppendText(append(body, "\n/TU "...), alternate)
+		}
+		body = pdf.AppendText(append(body, "\n/Contents "...), alternate)
+	}
+	if structure != nil {
+		body = fmt.Appendf(body, "\n/StructParent %d", structure.add(kind, ref, m.page.Ref, alternate))
+	}
+	l.update.Put(ref, append(body, "\n>>"...))
 }
 
 // annotated is a page with its new annotations.
