@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
 const softHSM = "/usr/lib/softhsm/libsofthsm2.so"
@@ -20,9 +22,7 @@ type hardware struct{ dir, program, pin string }
 
 func newHardware(t *testing.T) *hardware {
 	t.Helper()
-	if _, err := os.Stat(softHSM); err != nil {
-		t.Skip("package softhsm2 is not installed")
-	}
+	needs.File(t, softHSM, "softhsm2")
 	h := &hardware{dir: t.TempDir()}
 	h.program, h.pin = filepath.Join(h.dir, "eidhsm"), filepath.Join(h.dir, "pin")
 	conf, tokens := filepath.Join(h.dir, "softhsm2.conf"), filepath.Join(h.dir, "tokens")

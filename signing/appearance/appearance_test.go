@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/signing/appearance"
 )
 
@@ -30,9 +31,9 @@ const usual = "Signed by {name}\n{id}\n{issuer}\n{time}\nReason: {reason}\nPlace
 // dejavu has Arabic and Hebrew.
 func dejavu(t testing.TB) *appearance.Fonts {
 	t.Helper()
-	data, err := appearance.ReadFont("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+	data, err := appearance.ReadFont(needs.File(t, "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"))
 	if err != nil {
-		t.Skip("fonts-dejavu-core is not installed")
+		t.Fatal(err)
 	}
 	fonts, err := appearance.NewFonts(data)
 	if err != nil {
