@@ -94,6 +94,7 @@ help:
 	@echo 'make demo     a citizen logs in and signs, on this machine, then try it by hand'
 	@echo 'make test     all tests, with a real pcscd and the emulated card'
 	@echo 'make build    the three programs in bin/, and eidhsm, which holds PKCS #11 modules for eidbroker'
+	@echo 'make cross    the programs compile for macOS and Windows'
 	@echo 'make lint     golangci-lint: style, safety, import directions'
 	@echo 'make interop  third-party judges: OpenSC, jmulticard, poppler, qpdf, pyHanko, DSS, digidoc4j, openid-client, Apache, oauth2-proxy, Chromium'
 	@echo 'make fuzz     every fuzz target for FUZZTIME ($(FUZZTIME)) each'
@@ -106,6 +107,16 @@ help:
 build: setup-build
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/eidbroker ./cmd/eidbroker
 	$(GO) build -trimpath -o bin/ ./cmd/eidagent ./cmd/eidlab ./cmd/eidhsm
+
+# Nothing runs there before it was built there; that it compiles can be seen here.
+.PHONY: cross
+cross:
+	@for os in darwin windows; do \
+		for program in eidagent eidbroker eidlab; do \
+			echo "$$program for $$os"; \
+			GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null "./cmd/$$program"; \
+		done; \
+	done
 
 .PHONY: demo
 demo: setup-demo build
