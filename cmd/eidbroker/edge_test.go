@@ -137,7 +137,7 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 	b.stop()
 }
 
-// W-44: the broker speaks no HTTP/2, which a proxy in front does: who sends its frames
+// W-44: behind a proxy the broker speaks no HTTP/2, which the proxy does: who sends its frames
 // by the thousand, resets, continuations or pings, loses the connection at once, and
 // others are served.
 func TestHTTP2FloodsFindNobody(t *testing.T) {

