@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -164,6 +165,29 @@ func TestOwnListenerSpeaksHTTPS(t *testing.T) {
 	if s.stop(); strings.Contains(s.log.String(), "handshake error") {
 		t.Errorf("it told addresses: %s", s.log)
 	}
+}
+
+// W-45: who does not get on with the handshake loses the connection, and nobody else
+// notices.
+func TestOwnListenerEndsSlowHandshakes(t *testing.T) {
+	s := startSecured(t)
+	var slow sync.WaitGroup
+	for _, sent := range []string{"", "\x16\x03\x01\x02\x00\x01\x00"} { // nothing, and the beginning of a hello
+		for range 100 {
+			slow.Go(func() {
+				conn, err := net.Dial("tcp", s.address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				heldOpen(t, conn, sent, readHeaderTimeout)
+			})
+		}
+	}
+	if status, _, _ := s.get(t, s.client(s.tls("login.example"), true), "https://login.example/jwks", "login.example"); status != http.StatusOK {
+		t.Errorf("an honest request meanwhile: %d", status)
+	}
+	slow.Wait()
 }
 
 // W-41 over TLS: what could end in two places is refused there too.
