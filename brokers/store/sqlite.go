@@ -18,7 +18,7 @@ import (
 // one machine may share it.
 //
 // Whatever was acknowledged survives the death of the process at any moment, and a power
-// cut, but for the steps of a login under way, which can be begun anew: the log is
+// cut, but for the steps of a login up to its code, which can be begun anew: the log is
 // synced before anybody is told (durable). The database itself is synced as
 // synchronous=NORMAL does it, so that it is whole after any cut.
 type SQLite struct {
