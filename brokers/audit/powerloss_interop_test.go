@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -63,19 +62,7 @@ func TestInteropPowerLossOfTheAuditLog(t *testing.T) {
 		return
 	}
 	folder := t.TempDir()
-	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	c.Env = append(os.Environ(), recordedFolder+"="+folder)
-	r, err := powerloss.Record(folder, filepath.Join(t.TempDir(), "log"), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	trace, err := r.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
+	trace := powerloss.RecordTest(t, folder, recordedFolder)
 	told := func(moment int) (kept []string) {
 		for _, m := range trace.Messages() {
 			if compact, ok := strings.CutPrefix(string(m.Text), "checkpoint "); ok && m.At < moment {

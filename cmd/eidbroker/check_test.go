@@ -68,6 +68,7 @@ func broken() map[string]struct{ text, want string } {
 		"client roots missing":         {"client_roots = \"no.pem\"\n", "c.toml:1: client_roots"},
 		"client roots are no roots":    {"client_roots = \"c.toml\"\n", "c.toml:1: client_roots: c.toml has no certificate"},
 		"tls without a certificate":    {"issuer = \"https://a.example\"\n[tls]\ncertificate = \"no.pem\"\n", "c.toml:3: tls: certificate: open "},
+		"tls without a word of a key":  {"issuer = \"https://a.example\"\n[tls]\ncertificate = \"no.pem\"\n", "c.toml:2: tls: key: the section has a certificate and its key"},
 		"tls without https":            {"issuer = \"http://localhost:1\"\n[tls]\ncertificate = \"no.pem\"\n", "c.toml:1: with the section tls the issuer is https"},
 		"tls without a key":            {"issuer = \"https://a.example\"\n[tls]\ncertificate = \"c.toml\"\nkey = \"no.pem\"\n", "c.toml:4: tls: key: lstat "},
 		"tls of no certificate":        {"issuer = \"https://a.example\"\n[tls]\ncertificate = \"c.toml\"\nkey = \"c.toml\"\n", "c.toml:3: certificate and key: tls: failed to find any PEM data"},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -40,19 +39,7 @@ func TestInteropPowerLossBesideTheDatabase(t *testing.T) {
 		return
 	}
 	folder := t.TempDir()
-	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	c.Env = append(os.Environ(), "EIDBRIDGE_SEEN_FOLDER="+folder)
-	r, err := powerloss.Record(folder, filepath.Join(t.TempDir(), "log"), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	trace, err := r.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
+	trace := powerloss.RecordTest(t, folder, "EIDBRIDGE_SEEN_FOLDER")
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	const number = 200

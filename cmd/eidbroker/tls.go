@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
 	"log/slog"
 	"net/http"
@@ -57,19 +56,17 @@ func (c config) tlsSettings(dir directory) (servertls.Settings, error) {
 		return servertls.Settings{}, c.at("issuer", err)
 	}
 	s := servertls.Settings{AskClients: c.TLS.ClientCertificates, Names: slices.Concat([]string{issuer.Hostname()}, c.TLS.Names)}
-	chain, err := os.ReadFile(dir.file(c.TLS.Certificate))
-	if err != nil {
-		return s, c.at("tls.certificate", fmt.Errorf("tls: certificate: %w", err))
-	}
-	key := dir.file(c.TLS.Key)
-	if _, err := os.Lstat(key); errors.Is(err, fs.ErrNotExist) {
-		return s, c.at("tls.key", fmt.Errorf("tls: key: %w", err))
-	}
-	text, err := readSecret(key, false, nil)
-	if err != nil {
-		return s, c.at("tls.key", fmt.Errorf("tls: key: %w", err))
-	}
+	chain, chainErr := c.tlsFile(dir, "certificate", c.TLS.Certificate, os.ReadFile)
+	text, keyErr := c.tlsFile(dir, "key", c.TLS.Key, func(path string) ([]byte, error) {
+		if _, err := os.Lstat(path); err != nil {
+			return nil, err
+		}
+		return readSecret(path, false, nil)
+	})
 	defer clear(text)
+	if err := errors.Join(chainErr, keyErr); err != nil {
+		return s, err
+	}
 	if s.Certificate, err = tls.X509KeyPair(chain, text); err != nil {
 		return s, c.at("tls.certificate", fmt.Errorf("certificate and key: %w", err))
 	}
@@ -79,6 +76,17 @@ func (c config) tlsSettings(dir directory) (servertls.Settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// tlsFile reads a file of the section.
+func (c config) tlsFile(dir directory, name, value string, read func(string) ([]byte, error)) (text []byte, err error) {
+	if value == "" {
+		return nil, c.at("tls."+name, fmt.Errorf("tls: %s: the section has a certificate and its key, each in a file", name))
+	}
+	if text, err = read(dir.file(value)); err != nil {
+		return nil, c.at("tls."+name, fmt.Errorf("tls: %s: %w", name, err))
+	}
+	return text, nil
 }
 
 // secure puts the section to work for handshakes from now on.

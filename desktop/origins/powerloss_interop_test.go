@@ -8,7 +8,6 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -55,19 +54,7 @@ func TestInteropPowerLossOfPairings(t *testing.T) {
 		return
 	}
 	folder := t.TempDir()
-	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	c.Env = append(os.Environ(), "EIDBRIDGE_PAIRINGS_FOLDER="+folder)
-	r, err := powerloss.Record(folder, filepath.Join(t.TempDir(), "log"), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	trace, err := r.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
+	trace := powerloss.RecordTest(t, folder, "EIDBRIDGE_PAIRINGS_FOLDER")
 	steps := []string{fmt.Sprintln([]string{})}
 	at := []int{0}
 	for _, m := range trace.Messages() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,19 +50,7 @@ func TestInteropPowerLossOfGroups(t *testing.T) {
 		return
 	}
 	folder := t.TempDir()
-	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	c.Env = append(os.Environ(), "EIDBRIDGE_GROUP_FOLDER="+folder)
-	r, err := powerloss.Record(folder, filepath.Join(t.TempDir(), "log"), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	trace, err := r.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
+	trace := powerloss.RecordTest(t, folder, "EIDBRIDGE_GROUP_FOLDER")
 	told := make(map[int]int)
 	for _, m := range trace.Messages() {
 		for round := range 2 {
