@@ -174,9 +174,14 @@ func (c *comparison) referredAsAnnotation(number uint32) bool {
 	})
 }
 
-// comparePage allows nothing but additions to /Annots.
+// comparePage allows additions to /Annots, and their order.
 func (c *comparison) comparePage(before, after pdf.Object) error {
 	for _, key := range pdf.Differences(before, after) {
+		if key == "Tabs" && before.Get(key).IsNull() && after.Get(key).Name() == "S" {
+			// What ISO 14289-1 7.18.3 demands where the first annotation comes in.
+			c.set.raise(ChangesFormFill, "the order of the annotations of a page was set")
+			continue
+		}
 		if key != "Annots" {
 			c.set.raise(ChangesOther, "the entry /%s of a page changed", key)
 			continue

@@ -321,6 +321,9 @@ func (c *comparison) compareCatalogs() error {
 	if err := c.compareForms(before, after); err != nil {
 		return err
 	}
+	if err := c.compareStructure(before, after); err != nil {
+		return err
+	}
 	return c.compareDSS(before)
 }
 

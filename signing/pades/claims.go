@@ -19,6 +19,8 @@ type claims struct {
 	// tagged: the document has a logical structure (ISO 32000-2 14.7), as PDF/UA
 	// and the levels A of PDF/A demand.
 	tagged bool
+	// universal: its metadata says that it conforms to PDF/UA.
+	universal bool
 }
 
 // maxMetadata bounds the part of the XMP metadata that is looked at, in bytes.
@@ -28,7 +30,12 @@ const maxMetadata = 1 << 20
 // cannot be read claims nothing.
 func (l *layout) readClaims() error {
 	catalog := l.catalog.Dict()
-	l.claims = claims{part: l.readPart(catalog)}
+	metadata := l.readMetadata(catalog)
+	l.claims = claims{
+		part: part(metadata, "pdfaid", '4'), // ISO 19005-1 6.7.11
+		// ISO 14289-1 5 and ISO 14289-2 5
+		universal: part(metadata, "pdfuaid", '2') > 0,
+	}
 	marks, err := l.doc.Value(catalog, "MarkInfo")
 	if err == nil {
 		marked, _ := marks.Get("Marked").Bool()
@@ -51,23 +58,29 @@ func (l *layout) readClaims() error {
 	return nil
 }
 
-// readPart finds pdfaid:part, an element or an attribute (ISO 19005-1 6.7.11).
-func (l *layout) readPart(catalog pdf.Object) int {
+// readMetadata returns the XMP metadata of the document as far as it is looked at, nil
+// where there is none that can be read.
+func (l *layout) readMetadata(catalog pdf.Object) []byte {
 	ref, ok := catalog.Get("Metadata").Ref()
 	if !ok {
-		return 0
+		return nil
 	}
 	object, err := l.doc.Object(ref)
 	if err != nil {
-		return 0
+		return nil
 	}
 	data, err := l.doc.Content(object)
 	if err != nil {
-		return 0
+		return nil
 	}
 	// Metadata in UTF-16 or UTF-32 reads as ASCII without its zeros.
-	data = bytes.ReplaceAll(data[:min(len(data), maxMetadata)], []byte{0}, nil)
-	found := regexp.MustCompile(`pdfaid:part(?:\s*=\s*["']|>)\s*([1-4])`).FindSubmatch(data)
+	return bytes.ReplaceAll(data[:min(len(data), maxMetadata)], []byte{0}, nil)
+}
+
+// part finds the property part of a prefix, an element (which may declare the prefix) or
+// an attribute, with a value from 1 to last; 0 is none.
+func part(metadata []byte, prefix string, last byte) int {
+	found := regexp.MustCompile(prefix + `:part(?:\s*=\s*["']|(?:\s[^<>]*)?>)\s*([1-` + string(last) + `])`).FindSubmatch(metadata)
 	if found == nil {
 		return 0
 	}

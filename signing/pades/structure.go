@@ -24,14 +24,26 @@ type structure struct {
 // maxStructureDepth bounds the descent into the parent tree.
 const maxStructureDepth = 32
 
-// openStructure returns nil for a document that is not tagged, and for one that is
-// signed: validators count any change of the structure as a change of what was signed,
-// also one that adds nothing but an element. A hidden signature needs none. A
-// structure of an unexpected shape is left alone, too.
+// structured tells whether annotations of the new signature go into the structure. In
+// a document that is signed already they do so only where its claim of PDF/UA depends
+// on it, because some validators (pyHanko 0.38) count any growth of the structure as a
+// change of what was signed; others (DSS 6.4, Verify) see what it is. A hidden signature
+// then needs no element.
+func (l *layout) structured() bool {
+	switch {
+	case !l.claims.tagged:
+		return false
+	case len(l.marks) == 0:
+		// ISO 14289-2 8.10.2.3: a widget without size is no content, but an artifact.
+		return l.earlier == 0 && l.doc.Version() < "2.0"
+	}
+	return l.earlier == 0 || l.claims.universal && !l.opts.Visible.LeaveStructure
+}
+
+// openStructure returns nil where nothing goes into the structure, and for a structure
+// of an unexpected shape, which is left alone.
 func (l *layout) openStructure() (*structure, error) {
-	// ISO 14289-2 8.10.2.3: a widget without size is no content, but an artifact.
-	artifact := len(l.marks) == 0 && l.doc.Version() >= "2.0"
-	if !l.claims.tagged || l.earlier > 0 || artifact {
+	if !l.structured() {
 		return nil, nil //nolint:nilnil // nothing to do is no error
 	}
 	s := &structure{l: l}
@@ -53,7 +65,7 @@ func (l *layout) openStructure() (*structure, error) {
 	if next, ok := root.Get("ParentTreeNextKey").Int(); ok && next > 0 {
 		s.next = next
 	}
-	last, err := l.lastKey(s.parents, 0)
+	last, err := lastKey(l.doc, s.parents, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -91,22 +103,22 @@ func (s *structure) findDocument(root pdf.Object) error {
 }
 
 // lastKey returns the greatest key of a number tree (7.9.7), -1 for an empty one.
-func (l *layout) lastKey(node pdf.Object, depth int) (int64, error) {
+func lastKey(doc *pdf.Document, node pdf.Object, depth int) (int64, error) {
 	if depth > maxStructureDepth {
 		return 0, &pdf.LimitError{What: "depth of the parent tree", Limit: maxStructureDepth}
 	}
-	kids, err := l.doc.Value(node, "Kids")
+	kids, err := doc.Value(node, "Kids")
 	if err != nil {
 		return 0, err
 	}
 	if items := kids.Items(); len(items) > 0 {
-		kid, err := l.doc.Resolve(items[len(items)-1])
+		kid, err := doc.Resolve(items[len(items)-1])
 		if err != nil {
 			return 0, err
 		}
-		return l.lastKey(kid, depth+1)
+		return lastKey(doc, kid, depth+1)
 	}
-	numbers, err := l.doc.Value(node, "Nums")
+	numbers, err := doc.Value(node, "Nums")
 	if err != nil {
 		return 0, err
 	}

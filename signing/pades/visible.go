@@ -25,6 +25,11 @@ type Visible struct {
 	// A signature has one field with one widget (ISO 32000-2 12.7.5.5); further
 	// places get stamp annotations with the same appearance, in the same revision.
 	Places []Place
+	// LeaveStructure keeps the logical structure of a document that is signed already
+	// and claims PDF/UA as it is. Otherwise the mark becomes part of it, which that
+	// claim demands (ISO 14289-1 7.18.4), but which some validators count as a change of
+	// what was signed.
+	LeaveStructure bool
 }
 
 // Special values of Place.Page.
@@ -418,7 +423,7 @@ func (l *layout) putNewField() error {
 		structure.put()
 	}
 	for _, a := range lists {
-		if err := l.annotate(a, l.claims.tagged && l.earlier == 0); err != nil {
+		if err := l.annotate(a, structure != nil || l.claims.tagged && l.earlier == 0); err != nil {
 			return err
 		}
 	}
