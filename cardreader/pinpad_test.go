@@ -16,6 +16,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs15"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
@@ -54,11 +55,7 @@ type keyed struct {
 
 func newKeyed(t *testing.T, country *pki.Country, kind cards.Kind, personality cards.Personality) *keyed {
 	t.Helper()
-	spec, err := cards.Describe(country, kind, pki.Persons()[0], personality)
-	if err != nil {
-		t.Fatal(err)
-	}
-	card, err := spec.New()
+	card, err := holders.CardOf(t, country, kind, holders.Citizen(kind), personality).New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,17 +84,8 @@ func (k *keyed) tries(t *testing.T, id string) int {
 	return 0
 }
 
-func country(t *testing.T) *pki.Country {
-	t.Helper()
-	c, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 func TestPINGetsItsNewValueAtAReaderWithKeys(t *testing.T) {
-	home := country(t)
+	home := holders.Country(t)
 	filled := func(header, pad string, blocks int) string {
 		return header + strings.Repeat(pad, 12*blocks)
 	}
@@ -219,7 +207,7 @@ func TestPINGetsItsNewValueAtAReaderWithKeys(t *testing.T) {
 // A reader, family, source or program for which the keys are of no use leaves the
 // entry to the program.
 func TestPINIsTypedAtTheProgramWhereKeysDoNotServe(t *testing.T) {
-	home := country(t)
+	home := holders.Country(t)
 	tests := []struct {
 		name string
 		kind cards.Kind

@@ -20,14 +20,14 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/esteid2025"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs15"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 )
 
 // Threat C-22: many requests at one card at the same time. Commands of different
 // operations never mix, and each caller gets the value over its own digest, which
 // the facade proves with the certificate's key.
 func TestParallelRequestsNeverMixTheirCommands(t *testing.T) {
-	k := newKeyed(t, country(t), cards.KindEstEID, cards.Honest)
+	k := newKeyed(t, holders.Country(t), cards.KindEstEID, cards.Honest)
 	k.cards.Service = k.reader
 	k.cards.WithoutPads = true
 	before := runtime.NumGoroutine()
@@ -115,7 +115,7 @@ func (c *cut) Transmit(command []byte) []byte {
 // signature is right all the same, or the error is one that programs know; nothing
 // is read that is not there, and no second PIN is sent.
 func TestAnswersCutShortAreRefusedOrHarmless(t *testing.T) {
-	home := country(t)
+	home := holders.Country(t)
 	keys, err := home.TerminalKeys()
 	if err != nil {
 		t.Fatal(err)
@@ -140,14 +140,7 @@ func TestAnswersCutShortAreRefusedOrHarmless(t *testing.T) {
 	} {
 		t.Run(string(family.kind), func(t *testing.T) {
 			t.Parallel()
-			person := pki.Persons()[0]
-			if family.kind == cards.KindDNIe {
-				person, _ = pki.Citizen("99999999R")
-			}
-			spec, err := cards.Describe(home, family.kind, person, cards.Honest)
-			if err != nil {
-				t.Fatal(err)
-			}
+			spec := holders.CardOf(t, home, family.kind, holders.Citizen(family.kind), cards.Honest)
 			sign := func(answer, length int) (commands int, err error) {
 				card, err := spec.New()
 				if err != nil {
@@ -217,7 +210,7 @@ func (brokenConnection) PINPad(context.Context) (cardreader.PINPad, error) {
 // Threat C-48: a malformed list of features is an error, and the PIN is taken by the
 // program only where that is the program's policy.
 func TestMalformedFeatureListFallsBackByPolicyOnly(t *testing.T) {
-	home := country(t)
+	home := holders.Country(t)
 	for name, allowed := range map[string]bool{"refused": false, "allowed": true} {
 		t.Run(name, func(t *testing.T) {
 			k := newKeyed(t, home, cards.KindEstEID, cards.Honest)

@@ -12,7 +12,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/cardtest"
 	"github.com/eidbridge/eidbridge/cardreader/esteid"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 )
 
 func parse(t *testing.T, text string) advisory.Policy {
@@ -26,15 +26,7 @@ func parse(t *testing.T, text string) advisory.Policy {
 
 func inserted(t *testing.T) (*cardtest.Reader, *cardreader.Cards) {
 	t.Helper()
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := cards.Describe(country, cards.KindEstEID, pki.Persons()[0], cards.Honest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	card, err := spec.New()
+	card, err := holders.Card(t, cards.KindEstEID).New()
 	if err != nil {
 		t.Fatal(err)
 	}

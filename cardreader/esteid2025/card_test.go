@@ -19,25 +19,8 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/esteid2025"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 )
-
-func configuration(t testing.TB) cards.EstEID2025Config {
-	t.Helper()
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := country.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := cards.EstEID2025Spec(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return *spec.EstEID2025
-}
 
 // bench is an emulated card in a reader of the same process.
 type bench struct {
@@ -48,7 +31,7 @@ type bench struct {
 
 func newBench(t testing.TB, change func(*cards.EstEID2025Config)) *bench {
 	t.Helper()
-	b := &bench{config: configuration(t)}
+	b := &bench{config: *holders.Card(t, cards.KindEstEID2025).EstEID2025}
 	if change != nil {
 		change(&b.config)
 	}

@@ -21,9 +21,9 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/cardreader/pkcs15"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 // family is what a test needs to know of an emulated card.
@@ -52,15 +52,6 @@ func everyDriver() *cardreader.Cards {
 		esteid2025.Driver{Model: esteid2025.Finland3},
 		pkcs15.Driver{AskTries: true},
 	}}
-}
-
-func describe(t testing.TB, country *pki.Country, kind cards.Kind, personality cards.Personality) cards.Spec {
-	t.Helper()
-	spec, err := cards.Describe(country, kind, pki.Persons()[0], personality)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
 }
 
 func signWith(ctx context.Context, c *cardreader.Cards, usage cardreader.Usage, entry string) error {
@@ -95,15 +86,12 @@ func leak(t *testing.T, before int) {
 }
 
 func TestEveryFamilyThroughARealPCSCD(t *testing.T) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	country := holders.Country(t)
 	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	for _, f := range families() {
 		t.Run(string(f.kind), func(t *testing.T) {
-			insert(t, stack, describe(t, country, f.kind, cards.Honest))
+			insert(t, stack, holders.CardOf(t, country, f.kind, holders.Citizen(f.kind), cards.Honest))
 			defer func() { _ = stack.Remove(t.Context()) }()
 			c, ctx := everyDriver(), t.Context()
 			slots, err := c.List(ctx)
@@ -144,10 +132,7 @@ func TestEveryFamilyThroughARealPCSCD(t *testing.T) {
 // Each fault ends in its error, with the tries as they should be and nothing left
 // behind.
 func TestFaultsThroughARealPCSCD(t *testing.T) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	country := holders.Country(t)
 	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	pinReason := func(reason cardreader.PINReason) func(error) bool {
@@ -205,7 +190,7 @@ func TestFaultsThroughARealPCSCD(t *testing.T) {
 			for row := range rows {
 				test, f := tests[row.n], row.family
 				t.Run(fmt.Sprintf("%s/%s", f.kind, test.personality), func(t *testing.T) {
-					spec := describe(t, country, f.kind, test.personality)
+					spec := holders.CardOf(t, country, f.kind, holders.Citizen(f.kind), test.personality)
 					if err := stack.InsertSlot(t.Context(), slot, spec); err != nil {
 						t.Fatal(err)
 					}

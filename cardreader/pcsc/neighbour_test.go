@@ -13,9 +13,9 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 // while is a source during whose question something happens.
@@ -76,12 +76,8 @@ const (
 // Threats C-18, C-19, C-44: what another program does to the card ends in the right
 // error or in none, with the tries that are due.
 func TestCardSharedWithAnotherProgram(t *testing.T) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	stack := needs.PCSCD(t, pcscd.Options{})
-	spec := describe(t, country, cards.KindEstEID, cards.Honest)
+	spec := holders.Card(t, cards.KindEstEID)
 	// spend uses up a try of PIN2.
 	spend := func(n *neighbourhood) {
 		n.send(selectQSCD, "9000")
@@ -190,15 +186,12 @@ func TestCardSharedWithAnotherProgram(t *testing.T) {
 // The personality of the lab: whatever comes in between, each signature is right or
 // refused as busy, and no try is lost.
 func TestRestlessNeighbourOfEveryFamily(t *testing.T) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	country := holders.Country(t)
 	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
 	for _, f := range families() {
 		t.Run(string(f.kind), func(t *testing.T) {
-			insert(t, stack, describe(t, country, f.kind, cards.Shared))
+			insert(t, stack, holders.CardOf(t, country, f.kind, holders.Citizen(f.kind), cards.Shared))
 			defer func() { _ = stack.Remove(context.Background()) }()
 			signed, busy := 0, 0
 			for signed < 5 || busy == 0 {

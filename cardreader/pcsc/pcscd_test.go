@@ -22,6 +22,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
@@ -34,24 +35,6 @@ func TestMain(m *testing.M) {
 	pcscd.Child()
 	signingProgram()
 	os.Exit(needs.OnePCSCD(m))
-}
-
-// citizen is the card of a lab person.
-func citizen(t *testing.T, n int) cards.Spec {
-	t.Helper()
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := country.EstonianCitizen(pki.Persons()[n])
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := cards.EstEIDSpec(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
 }
 
 func insert(t testing.TB, stack *pcscd.Stack, spec cards.Spec) {
@@ -112,7 +95,7 @@ func TestSignsThroughARealPCSCD(t *testing.T) {
 		t.Errorf("Find without a card = %v, want ErrNoCard", err)
 	}
 
-	spec := citizen(t, 0)
+	spec := holders.Card(t, cards.KindEstEID)
 	insert(t, stack, spec)
 	list, err = facade().List(t.Context())
 	if err != nil || list[0].Err != nil || list[0].Reader.Name != pcscd.Readers()[0] || len(list[0].Credentials) != 2 || len(list[0].PINs) != 3 {
@@ -147,7 +130,7 @@ func TestSignsThroughARealPCSCD(t *testing.T) {
 
 func TestWrongPINThroughARealPCSCD(t *testing.T) {
 	stack := needs.PCSCD(t, pcscd.Options{})
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	found := find(t, facade())
 	for left := 2; left >= 0; left-- {
 		err := sign(t.Context(), facade(), found, "99999", "a document")
@@ -170,7 +153,7 @@ func TestWrongPINThroughARealPCSCD(t *testing.T) {
 // on a whole card first.
 func TestRemovalThroughARealPCSCD(t *testing.T) {
 	stack := needs.PCSCD(t, pcscd.Options{})
-	spec := citizen(t, 0)
+	spec := holders.Card(t, cards.KindEstEID)
 	insert(t, stack, spec)
 	found := find(t, facade())
 	before := len(commands(exchanges(t, stack)))
@@ -200,7 +183,7 @@ func TestRemovalThroughARealPCSCD(t *testing.T) {
 // the service still takes the card for present.
 func TestCardPulledRightAfterListing(t *testing.T) {
 	stack := needs.PCSCD(t, pcscd.Options{})
-	spec := citizen(t, 0)
+	spec := holders.Card(t, cards.KindEstEID)
 	for round := range 3 {
 		insert(t, stack, spec)
 		c := facade()
@@ -227,12 +210,12 @@ func commands(log []cards.Exchange) []cards.Exchange {
 // Threat C-17 with real readers: another citizen's card while the PIN is typed.
 func TestSwappedCardThroughARealPCSCD(t *testing.T) {
 	stack := needs.PCSCD(t, pcscd.Options{})
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	found := find(t, facade())
 	if err := stack.Remove(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	insert(t, stack, citizen(t, 1))
+	insert(t, stack, holders.CardOf(t, holders.Country(t), cards.KindEstEID, pki.Persons()[1], cards.Honest))
 	if err := sign(t.Context(), facade(), found, "12345", "a document"); !errors.Is(err, cardreader.ErrCardChanged) {
 		t.Errorf("Sign = %v, want ErrCardChanged", err)
 	}
@@ -251,7 +234,7 @@ func TestServiceThatComesAndGoes(t *testing.T) {
 		t.Errorf("Connect without pcscd = %v, want ErrNoService", err)
 	}
 	stack := needs.PCSCD(t, pcscd.Options{})
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	conn, err := service.Connect(t.Context(), pcscd.Readers()[0])
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +248,7 @@ func TestServiceThatComesAndGoes(t *testing.T) {
 	_ = conn.Close(true)
 
 	stack = needs.PCSCD(t, pcscd.Options{})
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	again := &cardreader.Cards{Service: service, Drivers: []cardreader.Driver{esteid.Driver{}}}
 	if err := sign(t.Context(), again, find(t, again), "12345", "a document"); err != nil {
 		t.Errorf("after the restart: %v", err)
@@ -289,7 +272,7 @@ func TestServiceWithoutReaders(t *testing.T) {
 // Threat C-19: a transaction held by somebody else does not block us for ever.
 func TestTransactionOfAnotherProgram(t *testing.T) {
 	stack := needs.PCSCD(t, pcscd.Options{})
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	held, err := pcsc.New().Connect(t.Context(), pcscd.Readers()[0])
 	if err != nil {
 		t.Fatal(err)
@@ -314,7 +297,7 @@ func TestTransactionOfAnotherProgram(t *testing.T) {
 // lists; commands of different operations never mix.
 func TestManyUsersOfOneCard(t *testing.T) {
 	stack := needs.PCSCD(t, pcscd.Options{})
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	found := find(t, facade())
 	watching, stop := context.WithCancel(t.Context())
 	var background sync.WaitGroup
@@ -367,7 +350,7 @@ func TestWatchFollowsARealPCSCD(t *testing.T) {
 	names := pcscd.Readers()
 	want(cardreader.ReaderAdded, names[0], cardreader.ReaderEmpty)
 	want(cardreader.ReaderAdded, names[1], cardreader.ReaderEmpty)
-	insert(t, stack, citizen(t, 0))
+	insert(t, stack, holders.Card(t, cards.KindEstEID))
 	want(cardreader.CardInserted, names[0], cardreader.ReaderPresent)
 	if err := stack.Remove(t.Context()); err != nil {
 		t.Fatal(err)

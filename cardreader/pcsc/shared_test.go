@@ -21,9 +21,9 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/cardtest"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 // signingVariable makes the test binary a program that signs that many times and
@@ -89,13 +89,9 @@ func signTimes(ctx context.Context, usage cardreader.Usage, entry string, n int)
 // shareTheCard lets this program and another one, with two signers each, make n
 // signatures together.
 func shareTheCard(t *testing.T, n int) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	stack := needs.PCSCD(t, pcscd.Options{})
 	before := runtime.NumGoroutine()
-	spec := describe(t, country, cards.KindEstEID, cards.Honest)
+	spec := holders.Card(t, cards.KindEstEID)
 	insert(t, stack, spec)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n)*time.Second+time.Minute)
 	defer cancel()

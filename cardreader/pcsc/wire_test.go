@@ -22,6 +22,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pcsc"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
@@ -74,31 +75,11 @@ func measured(b *testing.B, stack *pcscd.Stack, work func() error) float64 {
 	return commands
 }
 
-// rsaHolder is a citizen whose keys OpenSC can use on a PKCS #15 card.
-func rsaHolder(b *testing.B, country *pki.Country) cards.Spec {
-	b.Helper()
-	for _, p := range pki.Persons() {
-		if p.NIF == "" {
-			continue
-		}
-		spec, err := cards.Describe(country, cards.KindPKCS15, p, cards.Honest)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return spec
-	}
-	b.Fatal("no citizen with RSA keys")
-	return cards.Spec{}
-}
-
 // BenchmarkSignature counts what a signature costs on the wire: cold, from a
 // program that just started, and warm, the next one. Beside it OpenSC makes the
 // same signature with the same card, where it knows the card.
 func BenchmarkSignature(b *testing.B) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	country := holders.Country(b)
 	peer := newPeer(b)
 	spanish, driver := spaniard(b, country)
 	tests := []struct {
@@ -110,12 +91,12 @@ func BenchmarkSignature(b *testing.B) {
 		published map[string]func(*published) int
 	}{
 		{
-			"EstEID2018", describe(b, country, cards.KindEstEID, cards.Honest), "12345",
+			"EstEID2018", holders.Card(b, cards.KindEstEID), "12345",
 			"--slot-index 1 --login --pin 12345 --sign -m ECDSA-SHA256 --id 02", nil,
 		},
-		{"EstEID2025", describe(b, country, cards.KindEstEID2025, cards.Honest), "12345", "", nil},
+		{"EstEID2025", holders.Card(b, cards.KindEstEID2025), "12345", "", nil},
 		{
-			"PKCS15", rsaHolder(b, country), "1234",
+			"PKCS15", holders.CardOf(b, country, cards.KindPKCS15, holders.Citizen(cards.KindDNIe), cards.Honest), "1234",
 			"--login --pin 1234 --sign -m SHA256-RSA-PKCS --id 02", nil,
 		},
 		// OpenSC's login wants a chip below the real root (cards.md 6.5).
@@ -198,14 +179,6 @@ func BenchmarkSignature(b *testing.B) {
 // spaniard is a DNIe of the lab, with the driver that trusts its chip.
 func spaniard(b *testing.B, country *pki.Country) (cards.Spec, cardreader.Driver) {
 	b.Helper()
-	person, ok := pki.Citizen("99999999R")
-	if !ok {
-		b.Fatal("no Spaniard in the lab")
-	}
-	spec, err := cards.Describe(country, cards.KindDNIe, person, cards.Honest)
-	if err != nil {
-		b.Fatal(err)
-	}
 	driver := dnie.Driver{Now: time.Now, Rand: rand.Reader}
 	for generation := 1; generation <= 2; generation++ {
 		root, err := country.ComponentRoot(generation)
@@ -214,7 +187,7 @@ func spaniard(b *testing.B, country *pki.Country) (cards.Spec, cardreader.Driver
 		}
 		driver.Roots = append(driver.Roots, root)
 	}
-	return spec, driver
+	return holders.CardOf(b, country, cards.KindDNIe, holders.Citizen(cards.KindDNIe), cards.Honest), driver
 }
 
 // published is a way to a first DNIe signature that cards.md 6.5 lists for a
@@ -362,12 +335,8 @@ func (p *peer) run(stack *pcscd.Stack, arguments string) error {
 // and how that compares with sending as many commands in a bare loop: the ratio
 // does not depend on the machine.
 func BenchmarkRecognition(b *testing.B) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
 	stack := needs.PCSCD(b, pcscd.Options{})
-	insert(b, stack, describe(b, country, cards.KindEstEID, cards.Honest))
+	insert(b, stack, holders.Card(b, cards.KindEstEID))
 	ctx := context.Background()
 	c := everyDriver()
 	listed := func() error {

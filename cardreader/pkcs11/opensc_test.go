@@ -12,9 +12,9 @@ import (
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 // OpenSC over a real pcscd with the emulated Estonian card: the fallback for
@@ -26,7 +26,7 @@ func TestOpenSCSignsWithTheEmulatedEstEID(t *testing.T) {
 	if _, err := m.Find(t.Context(), cardreader.Selection{}); !errors.Is(err, cardreader.ErrNoCard) {
 		t.Errorf("empty reader: %v", err)
 	}
-	spec := estEID(t)
+	spec := holders.Card(t, cards.KindEstEID)
 	if err := stack.Insert(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
@@ -109,23 +109,6 @@ func verifies(t *testing.T, stack *pcscd.Stack) int {
 		}
 	}
 	return n
-}
-
-func estEID(t *testing.T) cards.Spec {
-	t.Helper()
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := country.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := cards.EstEIDSpec(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
 }
 
 func TestModuleWithoutPCSCDHasNoTokens(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 	"testing"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/fixtures/cards"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
 )
 
 // SoftHSM with RSA and elliptic keys: a module of another maker, with keys that
@@ -37,16 +38,13 @@ func TestSoftHSMSigns(t *testing.T) {
 		}
 	}
 	run("softhsm2-util", "--init-token", "--free", "--label", "lab", "--so-pin", "12345678", "--pin", "abc-12/3")
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	person := pki.Persons()[0]
+	country := holders.Country(t)
+	person := holders.Citizen(cards.KindEstEID)
 	estonian, err := country.EstonianCitizen(person)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spanish, err := country.SpanishCitizen(spaniard(t))
+	spanish, err := country.SpanishCitizen(holders.Citizen(cards.KindDNIe))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,15 +84,4 @@ func TestSoftHSMSigns(t *testing.T) {
 			t.Errorf("wrong PIN: %v", err)
 		}
 	}
-}
-
-func spaniard(t *testing.T) pki.Person {
-	t.Helper()
-	for _, p := range pki.Persons() {
-		if p.NIF != "" {
-			return p
-		}
-	}
-	t.Fatal("the lab has no Spaniard")
-	return pki.Person{}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/esteid2025"
 	"github.com/eidbridge/eidbridge/cardreader/trace"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 )
 
 func clock() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC) }
@@ -40,12 +40,8 @@ func forms(secret []byte) map[string]string {
 // Threat C-45: everything a card can do, once right and once wrong, and nothing
 // of PINs, persons, certificates and signatures in the trace.
 func TestTraceHoldsNoSecret(t *testing.T) {
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	person := pki.Persons()[0]
-	keys, err := country.EstonianCitizen(person)
+	person := holders.Citizen(cards.KindEstEID)
+	keys, err := holders.Country(t).EstonianCitizen(person)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,26 +15,8 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 	"github.com/eidbridge/eidbridge/cardreader/vpcd"
 	"github.com/eidbridge/eidbridge/fixtures/cards"
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/holders"
 )
-
-// citizen describes the card of a lab person.
-func citizen(t *testing.T) cards.EstEIDConfig {
-	t.Helper()
-	country, err := pki.New(pki.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := country.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := cards.EstEIDFor(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config
-}
 
 // emulated is an Estonian card that listens, with what happens to it recorded.
 func emulated(t *testing.T, config cards.EstEIDConfig, faults cards.Faults) (*cardreader.Cards, *cards.Recorder) {
@@ -69,7 +51,7 @@ func (e typed) PIN(context.Context, cardreader.PINRequest) (*pin.PIN, error) {
 
 func TestSignsWithAnEmulatedCardWithoutPCSCD(t *testing.T) {
 	for usage, entry := range map[cardreader.Usage]typed{cardreader.UsageAuthentication: "1234", cardreader.UsageSignature: "12345"} {
-		c, recorder := emulated(t, citizen(t), cards.Faults{})
+		c, recorder := emulated(t, *holders.Card(t, cards.KindEstEID).EstEID, cards.Faults{})
 		found, err := c.Find(t.Context(), cardreader.Selection{Usage: usage})
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +68,7 @@ func TestSignsWithAnEmulatedCardWithoutPCSCD(t *testing.T) {
 }
 
 func TestWrongPINOnAnEmulatedCard(t *testing.T) {
-	c, recorder := emulated(t, citizen(t), cards.Faults{})
+	c, recorder := emulated(t, *holders.Card(t, cards.KindEstEID).EstEID, cards.Faults{})
 	found, err := c.Find(t.Context(), cardreader.Selection{Usage: cardreader.UsageSignature})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +87,7 @@ func TestWrongPINOnAnEmulatedCard(t *testing.T) {
 // Threat C-16 on every command of reading and signing: the emulated card leaves
 // by itself.
 func TestEmulatedCardLeavesAtEveryCommand(t *testing.T) {
-	config := citizen(t)
+	config := *holders.Card(t, cards.KindEstEID).EstEID
 	c, recorder := emulated(t, config, cards.Faults{})
 	whole := func(c *cardreader.Cards) error {
 		found, err := c.Find(t.Context(), cardreader.Selection{Usage: cardreader.UsageSignature})
