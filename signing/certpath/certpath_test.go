@@ -1,40 +1,21 @@
 package certpath_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
-	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing/certpath"
-	"github.com/eidbridge/eidbridge/signing/fetch"
 )
 
 func TestFindFetchesMissingIssuers(t *testing.T) {
-	server := httptest.NewUnstartedServer(nil)
-	address := server.Listener.Addr().String()
-	country, err := pki.New(pki.Options{Seed: []byte("path"), BaseURL: "http://" + address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Config.Handler = country.Handler()
-	server.Start()
-	defer server.Close()
-	keys, err := country.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, root := keys.Signature.Certificate, country.Roots()[0]
-	client := fetch.New(fetch.Options{Allow: []string{address}})
+	country := signers.NewCountry(t)
+	leaf, root, client := country.Citizen.Certificate, country.Roots()[0], country.Client
 	for _, c := range []struct {
 		name string
 		o    certpath.Options
@@ -58,26 +39,9 @@ func TestFindFetchesMissingIssuers(t *testing.T) {
 // TestFindIsBounded (P-77) offers ten thousand intermediates of the right name
 // and a ring of cross-certificates.
 func TestFindIsBounded(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial := int64(0)
+	m := newMint(t)
 	issue := func(subject, issuer string) *x509.Certificate {
-		serial++
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: subject}, IsCA: true, BasicConstraintsValid: true,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		}
-		raw, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := x509.ParseCertificate(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
+		return m.issue(pkix.Name{CommonName: subject}, &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}, nil)
 	}
 	anchor := issue("elsewhere", "elsewhere")
 	var crowd []*x509.Certificate
@@ -93,7 +57,7 @@ func TestFindIsBounded(t *testing.T) {
 		crowd = append(crowd, issue(fmt.Sprint("B", i), "A"), issue(fmt.Sprint("B", i), fmt.Sprint("B", (i+1)%7)))
 	}
 	begin := time.Now()
-	_, err = certpath.Find(t.Context(), issue("leaf", "A"), certpath.Options{Anchors: []*x509.Certificate{anchor}, Candidates: crowd})
+	_, err := certpath.Find(t.Context(), issue("leaf", "A"), certpath.Options{Anchors: []*x509.Certificate{anchor}, Candidates: crowd})
 	if !errors.Is(err, certpath.ErrNoPath) || time.Since(begin) > 30*time.Second {
 		t.Errorf("%v after %s", err, time.Since(begin))
 	}

@@ -1,15 +1,11 @@
 package certpath_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"math/big"
 	"testing"
 	"time"
 
@@ -19,33 +15,11 @@ import (
 // TestFindWithCrowdedCertificates (P-77): many names, many constraints on names and many
 // mappings of policies, which no path asks for, cost little, and a constraint counts.
 func TestFindWithCrowdedCertificates(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial := int64(0)
+	m := newMint(t)
 	issue := func(subject string, parent *x509.Certificate, change func(*x509.Certificate)) *x509.Certificate {
-		serial++
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: subject}, IsCA: true, BasicConstraintsValid: true,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		}
-		change(template)
-		if parent == nil {
-			parent = template
-		}
-		raw, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := x509.ParseCertificate(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
+		return m.issue(pkix.Name{CommonName: subject}, parent, change)
 	}
-	plain := func(*x509.Certificate) {}
-	root := issue("root", nil, plain)
+	root := issue("root", nil, nil)
 	type mapping struct{ Issuer, Subject asn1.ObjectIdentifier }
 	var mappings []mapping
 	for i := range 10_000 {
@@ -67,7 +41,7 @@ func TestFindWithCrowdedCertificates(t *testing.T) {
 		leaf         func(*x509.Certificate)
 		want         error
 	}{
-		{"100,000 names", plain, many, nil},
+		{"100,000 names", nil, many, nil},
 		{"100,000 names, 1,000 constraints", func(c *x509.Certificate) {
 			c.PermittedDNSDomainsCritical = true
 			for i := range 1000 {
@@ -80,7 +54,7 @@ func TestFindWithCrowdedCertificates(t *testing.T) {
 		}, many, certpath.ErrRule},
 		{"10,000 mappings of policies", func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 33}, Value: mapped}}
-		}, plain, nil},
+		}, nil, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			between := issue("between", root, row.intermediate)

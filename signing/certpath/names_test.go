@@ -1,16 +1,11 @@
 package certpath_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
-	"math/big"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -53,30 +48,12 @@ func constraints(t *testing.T, all ...subtree) pkix.Extension {
 
 // TestNameConstraintsOnDirectoryNames: RFC 5280 4.2.1.10, with the comparison of 7.1.
 func TestNameConstraintsOnDirectoryNames(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial := int64(0)
+	m := newMint(t)
 	issue := func(subject pkix.Name, by *x509.Certificate, extensions ...pkix.Extension) *x509.Certificate {
 		t.Helper()
-		serial++
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: subject, IsCA: subject.CommonName != "leaf", BasicConstraintsValid: true,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtraExtensions: extensions,
-		}
-		if by == nil {
-			by = template
-		}
-		raw, err := x509.CreateCertificate(rand.Reader, template, by, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := x509.ParseCertificate(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
+		return m.issue(subject, by, func(c *x509.Certificate) {
+			c.IsCA, c.ExtraExtensions = subject.CommonName != "leaf", extensions
+		})
 	}
 	country := func(c string) pkix.Name { return pkix.Name{Country: []string{c}} }
 	agency := pkix.Name{Country: []string{"EE"}, Organization: []string{"  some  AGENCY"}}

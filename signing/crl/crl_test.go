@@ -8,26 +8,17 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
-	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing/crl"
-	"github.com/eidbridge/eidbridge/signing/fetch"
 )
 
 func TestGetFromTheLab(t *testing.T) {
-	server := httptest.NewUnstartedServer(nil)
-	address := server.Listener.Addr().String()
-	country, err := pki.New(pki.Options{Seed: []byte("crl"), BaseURL: "http://" + address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Config.Handler = country.Handler()
-	server.Start()
-	defer server.Close()
-	client := &crl.Client{Fetch: fetch.New(fetch.Options{Allow: []string{address}})}
+	country := signers.NewCountry(t)
+	client := &crl.Client{Fetch: country.Client}
 	issuer, root := country.Issuers()[0], country.Roots()[0]
 	for _, revoked := range []bool{false, true} {
 		if revoked {

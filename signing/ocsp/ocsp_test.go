@@ -22,28 +22,17 @@ import (
 	xocsp "golang.org/x/crypto/ocsp"
 
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/ocsp"
 )
 
 // lab is a country that can be asked, with one citizen.
-func lab(t testing.TB) (*pki.Country, *x509.Certificate, *x509.Certificate, *ocsp.Client) {
+func lab(t testing.TB) (country *signers.Country, certificate, issuer *x509.Certificate, client *ocsp.Client) {
 	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	address := server.Listener.Addr().String()
-	country, err := pki.New(pki.Options{Seed: []byte("ocsp"), BaseURL: "http://" + address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Config.Handler = country.Handler()
-	server.Start()
-	t.Cleanup(server.Close)
-	keys, err := country.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &ocsp.Client{Fetch: fetch.New(fetch.Options{Allow: []string{address}, Timeout: time.Minute})}
-	return country, keys.Signature.Certificate, country.Issuers()[0], client
+	country = signers.NewCountry(t)
+	client = &ocsp.Client{Fetch: fetch.New(fetch.Options{Allow: []string{country.Address}, Timeout: time.Minute})}
+	return country, country.Citizen.Certificate, country.Issuers()[0], client
 }
 
 func TestAskTheLab(t *testing.T) {

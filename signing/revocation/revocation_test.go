@@ -2,31 +2,18 @@ package revocation_test
 
 import (
 	"errors"
-	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pki"
-	"github.com/eidbridge/eidbridge/signing/fetch"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing/revocation"
 )
 
 func TestCollectAndLook(t *testing.T) {
-	server := httptest.NewUnstartedServer(nil)
-	address := server.Listener.Addr().String()
-	country, err := pki.New(pki.Options{Seed: []byte("revocation"), BaseURL: "http://" + address})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Config.Handler = country.Handler()
-	server.Start()
-	defer server.Close()
-	keys, err := country.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := country.Chain(keys.Signature.Certificate)
-	c := revocation.Collector{Fetch: fetch.New(fetch.Options{Allow: []string{address}})}
+	country := signers.NewCountry(t)
+	path := country.Chain(country.Citizen.Certificate)
+	c := revocation.Collector{Fetch: country.Client}
 	before, err := c.Collect(t.Context(), path)
 	if err != nil || len(before.OCSPs) != 2 || len(before.Certificates) != 5 {
 		t.Fatalf("%d answers, %d certificates, %v", len(before.OCSPs), len(before.Certificates), err)
