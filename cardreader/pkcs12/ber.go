@@ -10,7 +10,6 @@ import (
 // browsers and older systems export. The rest is left to the DER parser. It
 // returns the element and what follows it.
 func definite(in []byte, depth int) (out, rest []byte, err error) {
-	malformed := func(what string) error { return fmt.Errorf("%w: %s", ErrMalformed, what) }
 	if depth > maxDepth {
 		return nil, nil, malformed("nested too deep")
 	}
@@ -39,7 +38,6 @@ func definite(in []byte, depth int) (out, rest []byte, err error) {
 		}
 		return appendElement(nil, tag, body), rest, nil
 	}
-	const octets, constructedOctets = 0x04, 0x24
 	var content []byte
 	for {
 		if indefinite && len(body) >= 2 && body[0] == 0 && body[1] == 0 {
@@ -57,14 +55,9 @@ func definite(in []byte, depth int) (out, rest []byte, err error) {
 			return nil, nil, err
 		}
 		if tag == constructedOctets {
-			if element[0] != octets {
-				return nil, nil, malformed("octet string of other pieces")
-			}
-			_, skip, _, err := berLength(element)
-			if err != nil {
+			if element, err = octetsOf(element); err != nil {
 				return nil, nil, err
 			}
-			element = element[skip:]
 		}
 		content = append(content, element...)
 	}
@@ -72,6 +65,24 @@ func definite(in []byte, depth int) (out, rest []byte, err error) {
 		tag = octets
 	}
 	return appendElement(nil, tag, content), rest, nil
+}
+
+// Tags of an octet string, in one piece and in several (X.690 8.7).
+const (
+	octets            = 0x04
+	constructedOctets = 0x24
+)
+
+// octetsOf is the content of a piece of an octet string.
+func octetsOf(element []byte) ([]byte, error) {
+	if element[0] != octets {
+		return nil, malformed("octet string of other pieces")
+	}
+	_, headed, _, err := berLength(element)
+	if err != nil {
+		return nil, err
+	}
+	return element[headed:], nil
 }
 
 func berLength(in []byte) (length, headed int, indefinite bool, err error) {

@@ -103,9 +103,8 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	defer func() { _ = h.Close() }()
 	fmt.Fprintf(s.err, "Bad identity provider: metadata at %s, single sign-on at %s.\n", server.EntityID(), server.SignOn())
 	if c.Wait {
-		fmt.Fprintln(s.err, "Configure the service provider, then press Enter.")
-		if _, err := bufio.NewReader(s.in).ReadString('\n'); err != nil {
-			return fmt.Errorf("waiting for Enter: %w", err)
+		if err := waitForEnter(s); err != nil {
+			return err
 		}
 	}
 	if c.Status != 0 || c.Text != "" {
@@ -121,6 +120,15 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	case err := <-served:
 		return err
 	}
+}
+
+// waitForEnter lets the service provider read the metadata of this run.
+func waitForEnter(s streams) error {
+	fmt.Fprintln(s.err, "Configure the service provider, then press Enter.")
+	if _, err := bufio.NewReader(s.in).ReadString('\n'); err != nil {
+		return fmt.Errorf("waiting for Enter: %w", err)
+	}
+	return nil
 }
 
 // list tells what faults there are.
