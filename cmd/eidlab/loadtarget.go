@@ -20,6 +20,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers/ballast"
 	"github.com/eidbridge/eidbridge/brokers/capacity"
+	"github.com/eidbridge/eidbridge/brokers/framing"
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/store"
@@ -95,14 +96,13 @@ func (c *loadTargetCommand) Run(ctx context.Context, s streams) (err error) {
 	if err != nil {
 		return err
 	}
+	var config *tls.Config
 	if secure {
-		config, err := c.tls()
-		if err != nil {
+		if config, err = c.tls(); err != nil {
 			return err
 		}
-		listener = tls.NewListener(listener, config)
 	}
-	return serveTarget(ctx, listener, target, c.plan(), s.out)
+	return serveTarget(ctx, listener, config, target, c.plan(), s.out)
 }
 
 // plan is what fits into what this process may use.
@@ -217,8 +217,10 @@ func (c *loadTargetCommand) tls() (*tls.Config, error) {
 	return config, err
 }
 
-// serveTarget prints what a tool has to know, as one line, and serves.
-func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.Target, plan capacity.Plan, out io.Writer) error {
+// serveTarget prints what a tool has to know, as one line, and serves, with TLS if there is
+// a configuration for it. Connections come through what eidbroker has them come through, in
+// that order: what stands outside of TLS would hide the certificates of clients.
+func serveTarget(ctx context.Context, listener net.Listener, secured *tls.Config, target *loadtarget.Target, plan capacity.Plan, out io.Writer) error {
 	capacity.LimitMemory()
 	defer ballast.Load()()
 	background, stop := context.WithCancel(ctx)
@@ -229,8 +231,12 @@ func serveTarget(ctx context.Context, listener net.Listener, target *loadtarget.
 	if err := json.NewEncoder(out).Encode(target.Describe()); err != nil {
 		return err
 	}
+	listener = capacity.Limit(listener, plan.Connections, server)
+	if secured != nil {
+		listener = tls.NewListener(listener, secured)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(capacity.Limit(listener, plan.Connections, server)) }()
+	go func() { ended <- server.Serve(framing.Listener(listener)) }()
 	select {
 	case err := <-ended:
 		return err

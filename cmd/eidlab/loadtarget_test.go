@@ -159,6 +159,30 @@ func TestLoadTargetSpeaksModernTLS(t *testing.T) {
 	}
 }
 
+// A client's certificate reaches the provider (RFC 8705 §2): it is what the client proves
+// itself by, and nothing else of it is known.
+func TestLoadTargetSeesCertificates(t *testing.T) {
+	d, _ := target(t, "--tls")
+	pair, err := tls.X509KeyPair([]byte(d.TLS.Certificate), []byte(d.TLS.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, shown := range map[int][]tls.Certificate{http.StatusCreated: {pair}, http.StatusUnauthorized: nil} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: shown, InsecureSkipVerify: true}}}
+		resp, err := client.PostForm(d.Issuer+"/par", url.Values{
+			"client_id": {d.TLS.ID}, "redirect_uri": {d.TLS.RedirectURI}, "response_type": {"code"}, "scope": {"openid"},
+			"code_challenge_method": {"S256"}, "code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != want {
+			t.Errorf("with %d certificates: %d %s, %v", len(shown), resp.StatusCode, text, err)
+		}
+	}
+}
+
 // W-64: whoever reaches the target can be anybody.
 func TestLoadTargetListensOnLoopbackOnly(t *testing.T) {
 	var out, errors bytes.Buffer
