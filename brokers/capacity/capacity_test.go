@@ -2,11 +2,15 @@ package capacity_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/eidbridge/eidbridge/brokers/capacity"
 )
@@ -75,6 +79,70 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	if err := <-ended; err != http.ErrServerClosed { //nolint:errorlint // as net/http documents it
 		t.Errorf("serving ended with %v", err)
 	}
+}
+
+// W-45: nobody but a proxy takes more places than a share of them.
+func TestPeersHaveTheirShare(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := capacity.Limit(l, 100, &http.Server{ReadHeaderTimeout: time.Minute})
+	defer func() { _ = limited.Close() }() // it ends Accept
+	proxy := netip.MustParseAddr("127.0.0.1")
+	limited.Share(2, func(peer netip.Addr) bool { return peer == proxy })
+	accepted := make(chan net.Conn, 100)
+	go func() {
+		for {
+			conn, err := limited.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func(from string) net.Conn {
+		dialer := &net.Dialer{Timeout: time.Minute, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := dialer.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // the other side may have
+		return conn
+	}
+	let := func(from string) net.Conn {
+		conn := dial(from)
+		got := <-accepted
+		if got.RemoteAddr().String() != conn.LocalAddr().String() {
+			t.Fatalf("%s was let in, not %s", got.RemoteAddr(), conn.LocalAddr())
+		}
+		return got
+	}
+	refused := func(from string) {
+		conn := dial(from)
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("one more from %s: %v", from, err)
+		}
+	}
+	first := let("127.1.0.2")
+	let("127.1.0.2")
+	refused("127.1.0.2")
+	let("127.1.0.3") // somebody else
+	for range 5 {
+		let("127.0.0.1")
+	}
+	if open, n := limited.Open(), limited.Refused(); open != 8 && open != 9 || n != 1 { // one place waits for its visitor
+		t.Errorf("%d connections are open, %d were refused", open, n)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Close() // it counts once
+	let("127.1.0.2")
+	refused("127.1.0.2")
 }
 
 func TestMemoryOfTheControlGroup(t *testing.T) {

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 )
@@ -19,6 +20,13 @@ type Listener struct {
 	server KeepAlives
 	// crowded is set while no connection is kept.
 	crowded atomic.Bool
+
+	// each is how many places one peer may have, 0 for all of them; exempt peers may.
+	each    int
+	exempt  func(netip.Addr) bool
+	mu      sync.Mutex
+	peers   map[netip.Prefix]int
+	refused atomic.Int64
 }
 
 // Limit keeps a listener to so many connections. When all are taken, the server that they
@@ -29,10 +37,21 @@ func Limit(l net.Listener, most int, server KeepAlives) *Listener {
 	return &Listener{Listener: l, slots: make(chan struct{}, max(1, most)), closed: make(chan struct{}), server: server}
 }
 
+// Share keeps each peer to so many places: what it opens beyond is closed at once, so that
+// nobody who holds connections open by sending or reading slowly takes them all (threats
+// W-45). A peer is an address, of IPv6 the 56 bits that a household has. Those that exempt
+// reports may have all, as a proxy must. It is called before the first Accept.
+func (l *Listener) Share(each int, exempt func(netip.Addr) bool) {
+	l.each, l.exempt, l.peers = max(1, each), exempt, map[netip.Prefix]int{}
+}
+
+// Refused is how many connections were closed because their peer had its share.
+func (l *Listener) Refused() int64 { return l.refused.Load() }
+
 // Open is how many connections there are.
 func (l *Listener) Open() int { return len(l.slots) }
 
-// Accept waits for a place, then for a connection.
+// Accept waits for a place, then for a connection whose peer has not had its share.
 func (l *Listener) Accept() (net.Conn, error) {
 	if len(l.slots) == cap(l.slots) {
 		l.crowd(true)
@@ -42,12 +61,66 @@ func (l *Listener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		from, known := l.peer(conn)
+		if !known || l.enter(from) {
+			return &limited{Conn: conn, leave: sync.OnceFunc(func() {
+				if known {
+					l.part(from)
+				}
+				l.leave()
+			})}, nil
+		}
+		l.refused.Add(1)
+		_ = conn.Close() // nothing was said on it
 	}
-	return &limited{Conn: conn, leave: sync.OnceFunc(l.leave)}, nil
+}
+
+// peer is who a connection is counted for, if it is.
+func (l *Listener) peer(conn net.Conn) (netip.Prefix, bool) {
+	if l.each == 0 {
+		return netip.Prefix{}, false
+	}
+	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{}, false // no network of addresses
+	}
+	address := from.Addr().Unmap().WithZone("")
+	if l.exempt(address) {
+		return netip.Prefix{}, false
+	}
+	const household = 56
+	bits := address.BitLen()
+	if address.Is6() {
+		bits = household
+	}
+	prefix, err := address.Prefix(bits)
+	return prefix, err == nil
+}
+
+// enter counts a connection, unless its peer has its share.
+func (l *Listener) enter(from netip.Prefix) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.peers[from] >= l.each {
+		return false
+	}
+	l.peers[from]++
+	return true
+}
+
+// part counts a connection no longer.
+func (l *Listener) part(from netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.peers[from]--; l.peers[from] <= 0 {
+		delete(l.peers, from)
+	}
 }
 
 // Close ends Accept as well.

@@ -102,6 +102,8 @@ type config struct {
 
 	// places say where in the file settings are.
 	places *places
+	// patience is no setting.
+	patience patience
 }
 
 // clientConfig is a portal's section; those in the database are kept in the same
@@ -180,6 +182,7 @@ func standard() config {
 		MasterKeys: []string{"master-key"}, AuditLog: "audit.jsonl", AuditKey: "audit-key.pem", AdminTokens: "admin-tokens",
 		StartsPerMinute: 600, LogFormat: "json",
 	}
+	c.patience = usualPatience()
 	c.Abuse = standardAbuse()
 	c.Telemetry.Sample, c.Telemetry.Service = 1, "eidbroker"
 	c.SigningKeys = "file"

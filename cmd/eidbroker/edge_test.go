@@ -117,52 +117,6 @@ func TestRequestsAtTheEdge(t *testing.T) {
 	b.stop()
 }
 
-// W-45: who sends a head or a body slowly loses the connection in time, and nobody else
-// notices.
-func TestSlowSendersAreCutOff(t *testing.T) {
-	dir := t.TempDir()
-	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
-	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
-	b := start(t, "--config", config)
-	var slow sync.WaitGroup
-	for _, c := range []struct {
-		sent  string
-		limit time.Duration
-	}{
-		{"GET /jwks HTTP/1.1\r\nHost: ", readHeaderTimeout}, // and nothing more
-		{"POST /token HTTP/1.1\r\nHost: " + address + "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\na", readTimeout},
-		{"POST /token HTTP/1.1\r\nHost: " + address + "\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n64\r\na", readTimeout},
-	} {
-		for range 100 {
-			slow.Go(func() {
-				conn, err := net.Dial("tcp", address)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				heldOpen(t, conn, c.sent, c.limit)
-			})
-		}
-	}
-	if code, _ := get(t, "http://"+address+"/jwks"); code != http.StatusOK {
-		t.Errorf("an honest request meanwhile: %d", code)
-	}
-	slow.Wait()
-	b.stop()
-}
-
-// heldOpen sends a part of something and waits for the other side to end the connection,
-// for which a loaded machine may take long after the limit.
-func heldOpen(t *testing.T, conn net.Conn, sent string, limit time.Duration) {
-	defer conn.Close()
-	_, _ = io.WriteString(conn, sent) // if it is closed already, that shows below
-	_ = conn.SetDeadline(time.Now().Add(limit + time.Minute))
-	_, err := io.Copy(io.Discard, conn)
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		t.Errorf("the connection is still there %v after it was to end: %.40q", time.Minute, sent)
-	}
-}
-
 // W-44: behind a proxy the broker speaks no HTTP/2, which the proxy does: who sends its frames
 // by the thousand, resets, continuations or pings, loses the connection at once, and
 // others are served.

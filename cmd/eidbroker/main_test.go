@@ -168,11 +168,19 @@ func (s started) await(t *testing.T, said string) {
 // start runs serve until the test ends or stop is called.
 func start(t *testing.T, args ...string) started {
 	t.Helper()
+	return startAs(t, func(ctx context.Context, said io.Writer) int {
+		return run(ctx, append([]string{"serve"}, args...), streams{io.Discard, said})
+	})
+}
+
+// startAs is start for a server that is begun otherwise.
+func startAs(t *testing.T, begin func(ctx context.Context, said io.Writer) int) started {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"serve"}, args...), streams{io.Discard, w})
+		code <- begin(ctx, w)
 		_ = w.Close() // a pipe; it cannot fail
 	}()
 	s := started{log: &printed{more: make(chan struct{})}}

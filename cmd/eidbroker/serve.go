@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,16 +32,25 @@ import (
 	"github.com/eidbridge/eidbridge/levels"
 )
 
+// patience is how long the HTTP server waits for a visitor: for the head of a request,
+// all of a request, that the answer is taken, and the next request.
+type patience struct{ head, request, answer, idle time.Duration }
+
+// usualPatience is that of the program; tests have less.
+func usualPatience() patience {
+	return patience{head: 5 * time.Second, request: 30 * time.Second, answer: time.Minute, idle: time.Minute}
+}
+
 // The budget of the HTTP server.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 30 * time.Second
-	writeTimeout      = 60 * time.Second
-	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
-	maxConnections    = 1000
-	maxRequests       = 512
-	maxMonitors       = 20
+	maxHeaderBytes = 16 << 10
+	maxConnections = 1000
+	maxRequests    = 512
+	maxMonitors    = 20
+	// shares is by how many the most connections are divided for those of one address,
+	// where the broker speaks https itself: otherwise they all come from a proxy.
+	shares     = 4
+	leastShare = 8
 	// timelineFile remembers which server of PostgreSQL is the newest.
 	timelineFile = "database-timeline"
 	// sqliteFiles are what connections to an SQLite database have open.
@@ -136,7 +146,7 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 			log.Error("database was not closed", "error", err)
 		}
 	}()
-	s := &server{dir: dir, database: database, secrets: secrets, log: log, metrics: metrics.New()}
+	s := &server{dir: dir, database: database, secrets: secrets, log: log, metrics: metrics.New(), patience: c.patience}
 	if err := s.showTimeline(); err != nil {
 		return err
 	}
@@ -212,6 +222,18 @@ func (c config) plan() capacity.Plan {
 		database = max(byDefault, c.DatabaseConnections)
 	}
 	return capacity.Plan{Connections: max(maxConnections, requests*4/3), Requests: requests, Monitors: maxMonitors}.Within(capacity.Files(), database)
+}
+
+// share is how many connections one address may have.
+func share(p capacity.Plan) int { return max(leastShare, p.Connections/shares) }
+
+// familiar reports who may have any number of connections: our proxies, and networks that
+// many visitors come from.
+func (c config) familiar() func(netip.Addr) bool {
+	return func(peer netip.Addr) bool {
+		contains := func(n netip.Prefix) bool { return n.Contains(peer) }
+		return slices.ContainsFunc(c.TrustedProxies, contains) || slices.ContainsFunc(c.Abuse.Trusted, contains)
+	}
 }
 
 // openAudit opens the audit log, if there is to be one: where events go, and what

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type server struct {
 	tls        *servertls.Server
 	handshakes atomic.Int64
 
+	patience patience
 	settings config
 	current  atomic.Pointer[served]
 	// stop ends what the current provider does beside requests.
@@ -63,6 +65,8 @@ type served struct {
 	office   http.Handler         // may be nil
 	tokens   []*hsm.Token
 	trusted  func(*http.Request) bool
+	// familiar says who may have any number of connections.
+	familiar func(netip.Addr) bool
 }
 
 // use puts a configuration to work.
@@ -104,7 +108,7 @@ func (s *server) use(ctx context.Context, c config) error {
 	go p.Purge(beside, purgeInterval)
 	go p.DeliverNotices(beside, noticeInterval)
 	s.settings, s.stop = c, stop
-	s.current.Store(&served{p, sites, office, s.secrets.tokens, provider.FromTrusted(c.TrustedProxies)})
+	s.current.Store(&served{p, sites, office, s.secrets.tokens, provider.FromTrusted(c.TrustedProxies), c.familiar()})
 	return nil
 }
 
@@ -245,13 +249,17 @@ func say(w http.ResponseWriter, status int, text string) {
 // that a proxy in front sends its visitors elsewhere, and lets the requests under
 // way finish.
 func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, plan capacity.Plan, drain time.Duration) error {
-	web := newHTTPServer(s.visited(), s.log)
+	web := newHTTPServer(s.visited(), s.patience, s.log)
 	visitors := capacity.Limit(l, plan.Connections, web)
-	if err := s.metrics.Register("eidbroker_connections", "Connections of visitors that are open.", func() float64 { return float64(visitors.Open()) }); err != nil {
+	if err := errors.Join(
+		s.metrics.Register("eidbroker_connections", "Connections of visitors that are open.", func() float64 { return float64(visitors.Open()) }),
+		s.metrics.Register("eidbroker_connections_refused", "Connections of visitors who had their share of them open.", func() float64 { return float64(visitors.Refused()) }),
+	); err != nil {
 		return err
 	}
 	l = visitors
 	if s.tls != nil {
+		visitors.Share(share(plan), func(peer netip.Addr) bool { return s.current.Load().familiar(peer) })
 		l, web.ErrorLog = tls.NewListener(l, s.tls.Config()), errorLog(s.log, &s.handshakes)
 		web.ConnContext = servertls.ConnContext
 	}
@@ -264,7 +272,7 @@ func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, pl
 		if door.listener == nil {
 			continue
 		}
-		beside := newHTTPServer(door.handler, s.log)
+		beside := newHTTPServer(door.handler, s.patience, s.log)
 		defer func() { _ = beside.Close() }() // the process ends
 		go func() {
 			if err := beside.Serve(framing.Listener(netutil.LimitListener(door.listener, plan.Monitors))); !errors.Is(err, http.ErrServerClosed) {
@@ -295,10 +303,10 @@ func (s *server) listen(ctx context.Context, l, monitor, office net.Listener, pl
 	return nil
 }
 
-func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
+func newHTTPServer(handler http.Handler, wait patience, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
-		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: handler, ReadHeaderTimeout: wait.head, ReadTimeout: wait.request,
+		WriteTimeout: wait.answer, IdleTimeout: wait.idle, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }

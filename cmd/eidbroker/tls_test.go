@@ -17,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +35,14 @@ type secured struct {
 }
 
 func startSecured(t *testing.T) *secured {
+	t.Helper()
+	s := prepareSecured(t)
+	s.started = start(t, "--config", s.config)
+	return s
+}
+
+// prepareSecured writes the configuration.
+func prepareSecured(t *testing.T) *secured {
 	t.Helper()
 	s := &secured{dir: t.TempDir(), address: freeAddress(t), monitor: freeAddress(t), authority: newWebAuthority(t, "web"), callers: newWebAuthority(t, "callers")}
 	s.config = filepath.Join(s.dir, "c.toml")
@@ -59,7 +66,6 @@ tls_name = "portal.example"
 redirect_uris = ["https://portal.example/callback"]
 `, s.address, s.monitor)
 	write(t, s.config, s.settings)
-	s.started = start(t, "--config", s.config)
 	return s
 }
 
@@ -165,29 +171,6 @@ func TestOwnListenerSpeaksHTTPS(t *testing.T) {
 	if s.stop(); strings.Contains(s.log.String(), "handshake error") {
 		t.Errorf("it told addresses: %s", s.log)
 	}
-}
-
-// W-45: who does not get on with the handshake loses the connection, and nobody else
-// notices.
-func TestOwnListenerEndsSlowHandshakes(t *testing.T) {
-	s := startSecured(t)
-	var slow sync.WaitGroup
-	for _, sent := range []string{"", "\x16\x03\x01\x02\x00\x01\x00"} { // nothing, and the beginning of a hello
-		for range 100 {
-			slow.Go(func() {
-				conn, err := net.Dial("tcp", s.address)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				heldOpen(t, conn, sent, readHeaderTimeout)
-			})
-		}
-	}
-	if status, _, _ := s.get(t, s.client(s.tls("login.example"), true), "https://login.example/jwks", "login.example"); status != http.StatusOK {
-		t.Errorf("an honest request meanwhile: %d", status)
-	}
-	slow.Wait()
 }
 
 // W-41 over TLS: what could end in two places is refused there too.
