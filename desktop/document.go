@@ -183,7 +183,7 @@ func (d *pdfFile) unchanged() error {
 func padesOptions(o Output, credential signing.Credential) pades.Options {
 	options := pades.Options{
 		Reason: o.Reason, Location: o.Location, FieldName: o.Field, Level: o.Baseline, Services: o.Services,
-		Certify: o.Certify, LegalAttestation: o.LegalAttestation, Lock: o.Lock,
+		Certify: o.Certify, LegalAttestation: o.LegalAttestation, Lock: o.Lock, Claims: o.Claims,
 	}
 	if o.Visible != nil {
 		visible := *o.Visible

@@ -80,8 +80,18 @@ func (s *Signature) writeText(b *strings.Builder, number int) {
 	if s.Revocation != "" {
 		line("Not revoked", "says %s", s.Revocation)
 	}
+	commitments := make([]string, 0, len(s.Commitments))
+	for _, c := range s.Commitments {
+		commitments = append(commitments, string(c))
+	}
 	for _, c := range []struct{ label, text string }{
-		{"Claimed name", s.ClaimedName}, {"Reason", s.Reason}, {"Location", s.Location}, {"Contact", s.ContactInfo},
+		{"Claimed name", s.ClaimedName},
+		{"Reason", s.Reason},
+		{"Location", s.Location},
+		{"Contact", s.ContactInfo},
+		{"Policy", s.Policy},
+		{"Commitment", strings.Join(commitments, ", ")},
+		{"Claimed roles", strings.Join(s.Roles, ", ")},
 	} {
 		if c.text != "" {
 			line(c.label, "%s", clean(c.text))

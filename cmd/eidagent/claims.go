@@ -13,15 +13,15 @@ import (
 	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
-// claiming are the options that say what the signer claims, in every format but
-// PDF, which has --reason and --location.
+// claiming are the options that say what the signer claims, in every format. A PDF has
+// --reason beside them.
 type claiming struct {
 	Policy       string   `placeholder:"POLICY" help:"Signature policy: age, facturae, or its identifier, an OID or a URI."`
 	PolicyDigest string   `placeholder:"DIGEST" help:"Digest of the policy's document: sha256: and hex digits or base64 (sha384, sha512 and sha1 too)."`
 	PolicyURL    string   `name:"policy-url" placeholder:"URL" help:"Where the policy's document can be read."`
-	Commitment   []string `sep:"none" placeholder:"TYPE" help:"What the signature means: origin, receipt, delivery, sender, approval, creation, or an OID or URI (may be repeated in XML)."`
+	Commitment   []string `sep:"none" placeholder:"TYPE" help:"What the signature means: origin, receipt, delivery, sender, approval, creation, or an OID or URI (may be repeated in XML; in a PDF in place of --reason)."`
 	Role         []string `sep:"none" placeholder:"ROLE" help:"A role you claim (may be repeated); of an invoice emisor, receptor or tercero."`
-	Street       string   `placeholder:"TEXT" help:"Where you sign, beside --location: street and number."`
+	Street       string   `placeholder:"TEXT" help:"Where you sign, beside --location and not in a PDF: street and number."`
 	PostalCode   string   `placeholder:"TEXT" help:"Postal code."`
 	Region       string   `placeholder:"TEXT" help:"State, province or county."`
 	Country      string   `placeholder:"TEXT" help:"Country."`
@@ -145,35 +145,58 @@ func commitmentOf(word string) (signing.Commitment, error) {
 	return signing.ParseCommitment(oid + uri), nil
 }
 
-// check refuses claims that a format has no place for.
-func (c *claiming) check(claims signing.Claims, format signing.Format, inCAdES bool) error {
-	wrong := func(option, hint string) error {
-		return &problem{exit: exitUsage, message: option + " has no meaning for " + format.Title(), hints: []string{hint}}
-	}
+// check refuses claims that a format has no place for. reason is that of --reason;
+// inCAdES tells of a CAdES signature in a container.
+func (c *claiming) check(claims signing.Claims, format signing.Format, inCAdES bool, reason string) error {
 	place := claims.Place != signing.Place{}
 	switch {
-	case format == signing.PAdES && claims.Policy != nil:
-		return wrong("--policy", "Sign the PDF in a container, with --format asic-e, where a policy is asked for.")
-	case format == signing.PAdES && len(claims.Commitments) > 0:
-		return wrong("--commitment", "A PDF signature says why it was made with --reason.")
-	case format == signing.PAdES && len(claims.Roles) > 0:
-		return wrong("--role", "A PDF signature says why it was made with --reason.")
 	case format == signing.PAdES && place, format == signing.FacturaE && place:
-		return wrong("--street, --postal-code, --region or --country", "A PDF signature has --location; the policy of invoices has no place for it.")
+		return meaningless("--street, --postal-code, --region or --country", format, "A PDF signature has --location; the policy of invoices has no place for it.")
 	case format == signing.FacturaE && claims.Policy != nil && claims.Policy.URI != xades.FacturaEPolicy().URI:
-		return wrong("--policy "+c.Policy, "Invoices have the policy of FacturaE. For another, choose --format xades.")
+		return meaningless("--policy "+c.Policy, format, "Invoices have the policy of FacturaE. For another, choose --format xades.")
 	case format == signing.FacturaE && len(claims.Commitments) > 0:
-		return wrong("--commitment", "The policy of invoices has no place for it.")
+		return meaningless("--commitment", format, "The policy of invoices has no place for it.")
 	case format == signing.FacturaE:
 		return checkInvoiceRole(claims.Roles)
 	case claims.Policy != nil && strings.EqualFold(c.Policy, "facturae"):
-		return wrong("--policy facturae", "The policy is for FacturaE invoices, which have it without this option.")
-	case inCAdES && claims.Policy != nil && claims.Policy.OID == "":
-		return &problem{exit: exitUsage, message: "a CAdES signature names its policy by OID", hints: []string{"Name the OID with --policy, or choose --format xades."}}
-	case inCAdES && len(claims.Commitments) > 1:
-		return &problem{exit: exitUsage, message: "a CAdES signature has one type of commitment", hints: []string{"Name one with --commitment, or choose --format xades."}}
+		return meaningless("--policy facturae", format, "The policy is for FacturaE invoices, which have it without this option.")
+	case format == signing.PAdES:
+		return checkPDF(claims, reason)
+	case inCAdES:
+		return checkCMS(claims, signing.CAdES, "choose --format xades")
 	}
 	return nil
+}
+
+// meaningless is about an option that a format has no place for.
+func meaningless(option string, format signing.Format, hint string) error {
+	return &problem{exit: exitUsage, message: option + " has no meaning for " + format.Title(), hints: []string{hint}}
+}
+
+// checkCMS refuses what signed attributes of CMS cannot say. other is the way out.
+func checkCMS(claims signing.Claims, format signing.Format, other string) error {
+	switch {
+	case claims.Policy != nil && claims.Policy.OID == "":
+		return &problem{exit: exitUsage, message: "a " + format.Title() + " signature names its policy by OID", hints: []string{"Name the OID with --policy, or " + other + "."}}
+	case len(claims.Commitments) > 1:
+		return &problem{exit: exitUsage, message: "a " + format.Title() + " signature has one type of commitment", hints: []string{"Name one with --commitment, or " + other + "."}}
+	}
+	return nil
+}
+
+// checkPDF adds that a reason excludes the other two ways to say why (EN 319 142-1 6.3).
+func checkPDF(claims signing.Claims, reason string) error {
+	switch {
+	case reason != "" && len(claims.Commitments) > 0:
+		return &problem{exit: exitUsage, message: "--reason and --commitment exclude each other", hints: []string{
+			"Both say why a PDF is signed: --reason for people, --commitment for programs. Leave one out.",
+		}}
+	case reason != "" && claims.Policy != nil:
+		return &problem{exit: exitUsage, message: "--reason and --policy exclude each other", hints: []string{
+			"A PDF signature under a policy says why it was made with --commitment. Leave --reason out.",
+		}}
+	}
+	return checkCMS(claims, signing.PAdES, "sign the PDF in a container with --format asic-e")
 }
 
 func checkInvoiceRole(roles []string) error {

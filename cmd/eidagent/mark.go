@@ -24,13 +24,14 @@ type marking struct {
 	MarkAt      string   `name:"mark-at" placeholder:"PLACE" help:"Corner such as top-left, or X,Y of the lower left corner on the page as it is shown, in points or with mm, cm, in (default: bottom-right)."`
 	MarkSize    string   `name:"mark-size" placeholder:"WxH" help:"Width and height of the mark, such as 70mmx25mm (default: 200x64 points)."`
 	MarkFrame   bool     `name:"mark-frame" default:"true" negatable:"" help:"Frame around the mark (default: yes)."`
+	MarkAside   bool     `name:"mark-aside" help:"In a PDF that is signed already, keep the mark out of the structure for screen readers, whose growth some programs count as a change of what was signed. PDF/UA demands it in there."`
 	Field       string   `placeholder:"NAME" help:"Form field to sign: an empty signature field, or the name of a new one."`
 	Preview     string   `placeholder:"FILE" help:"Draw the mark into this PNG file and sign nothing. No PIN is asked for."`
 }
 
 func (m *marking) wanted() bool {
 	return m.Mark || m.MarkText != nil || m.MarkPicture != "" || m.MarkQR != "" || len(m.MarkFont) > 0 ||
-		m.MarkPage != "" || m.MarkAt != "" || m.MarkSize != "" || m.Preview != ""
+		m.MarkPage != "" || m.MarkAt != "" || m.MarkSize != "" || m.MarkAside || m.Preview != ""
 }
 
 // visible reads the options; nil without a mark. template is the text for a mark of
@@ -43,7 +44,7 @@ func (m *marking) visible(p *program, template func() (string, error)) (*pades.V
 	if err != nil {
 		return nil, err
 	}
-	v := &pades.Visible{Places: places, Mark: appearance.Mark{QR: strings.ReplaceAll(m.MarkQR, `\n`, "\n"), Border: m.MarkFrame}}
+	v := &pades.Visible{Places: places, LeaveStructure: m.MarkAside, Mark: appearance.Mark{QR: strings.ReplaceAll(m.MarkQR, `\n`, "\n"), Border: m.MarkFrame}}
 	if m.MarkText != nil {
 		v.Mark.Text = strings.ReplaceAll(*m.MarkText, `\n`, "\n")
 	} else if v.Mark.Text, err = template(); err != nil {

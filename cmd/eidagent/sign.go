@@ -20,7 +20,7 @@ type signCommand struct {
 	Files    []string `arg:"" name:"file" help:"The files to sign; a folder stands for the PDFs in it."`
 	Out      string   `short:"o" placeholder:"FILE" help:"Where to write the signed file (default: beside it, such as FILE-signed.pdf or FILE.asice). Of a batch, the folder."`
 	Force    bool     `help:"Replace the output file if it exists."`
-	Reason   string   `placeholder:"TEXT" help:"Reason to put into the signature."`
+	Reason   string   `placeholder:"TEXT" help:"Reason to put into the signature of a PDF."`
 	Location string   `placeholder:"TEXT" help:"Place to put into the signature."`
 	Level    string   `enum:"B-B,B-T,B-LT,B-LTA,B,T,LT,LTA" placeholder:"LEVEL" default:"B-B" help:"Baseline level: B-B, B-T (time-stamp), B-LT (with validation data) or B-LTA (archive time-stamp)."`
 	Active   bool     `name:"allow-active" help:"Sign PDFs with scripts, programs to start, remote or hidden content, too. The question names what each has, and the journal notes it."`
@@ -120,7 +120,7 @@ func (c *signCommand) order() (job, desktop.Output, error) {
 	if err != nil {
 		return job{}, desktop.Output{}, err
 	}
-	if err := c.check(claims, j.format, j.format == signing.CAdES || c.CAdES); err != nil {
+	if err := c.check(claims, j.format, j.format == signing.CAdES || c.CAdES, c.Reason); err != nil {
 		return job{}, desktop.Output{}, err
 	}
 	return j, desktop.Output{

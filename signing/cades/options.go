@@ -4,8 +4,13 @@ import (
 	"crypto"
 	"io"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/attributes"
 	"github.com/eidbridge/eidbridge/signing/cms"
 )
 
@@ -35,6 +40,9 @@ type Options struct {
 	Rand io.Reader
 }
 
+// maxMediaType bounds the type of the content, in bytes.
+const maxMediaType = 4096
+
 // stampDigest is the digest that time-stamps are made over.
 const stampDigest = crypto.SHA256
 
@@ -51,12 +59,30 @@ func (o *Options) template(cred signing.Credential) (*cms.Template, error) {
 	if err != nil {
 		return nil, signing.Refuse(signing.RefusedKey, "use another key", "the key cannot be used: %v", err)
 	}
-	attributes, err := o.attributes()
+	claimed, err := attributes.Encode(o.Claims, signing.CAdES.Title())
 	if err != nil {
 		return nil, err
 	}
+	if o.MediaType != "" {
+		mimeType, err := o.mimeType()
+		if err != nil {
+			return nil, err
+		}
+		claimed = append(claimed, mimeType)
+	}
 	return &cms.Template{
 		Certificate: cred.Certificate, Chain: cred.Chain, Algorithm: algorithm,
-		SigningTime: at.UTC().Truncate(time.Second), Attributes: attributes,
+		SigningTime: at.UTC().Truncate(time.Second), Attributes: claimed,
 	}, nil
+}
+
+// mimeType is the type of the content as an attribute.
+func (o *Options) mimeType() (cms.Attribute, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(o.MediaType)) })
+	value, err := b.Bytes()
+	if err != nil || !utf8.ValidString(o.MediaType) || len(o.MediaType) > maxMediaType {
+		return cms.Attribute{}, signing.Refuse(signing.RefusedOption, "leave it out", "the media type is too long or no UTF-8")
+	}
+	return cms.Attribute{Type: cms.OIDMimeType, Values: [][]byte{value}}, nil
 }

@@ -53,3 +53,5 @@ func sequences(list cryptobyte.String) [][]byte {
 	}
 	return all
 }
+
+func explicit(n uint8) asn1.Tag { return asn1.Tag(n).Constructed().ContextSpecific() }

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/attributes"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/validation"
@@ -277,7 +278,7 @@ func (v *verifier) parentOf(counter *cms.SignerInfo) []byte {
 }
 
 func (e *examination) describe(r *cms.Verified) {
-	readClaims(e.si, &e.out)
+	attributes.Read(e.si, &e.out)
 	if r == nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/attributes"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 	"github.com/eidbridge/eidbridge/signing/tsp"
@@ -277,6 +278,7 @@ func (e *examination) checkCMS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	attributes.Read(si, &e.out)
 	result, err := message.Verify(si, digest)
 	e.describe(si, result)
 	if e.verdict(err) {

@@ -103,7 +103,11 @@ func (l *layout) useCredential(cred signing.Credential) error {
 	if err != nil {
 		return refuse(RefusedKey, "use another key", "the key cannot be used: %v", err)
 	}
-	l.template = &cms.Template{Certificate: c, Chain: cred.Chain, Algorithm: algorithm}
+	claimed, err := l.opts.attributes()
+	if err != nil {
+		return err
+	}
+	l.template = &cms.Template{Certificate: c, Chain: cred.Chain, Algorithm: algorithm, Attributes: claimed}
 	return nil
 }
 

@@ -18,6 +18,10 @@ type Options struct {
 	// in the signature dictionary (ISO 32000-2 table 255); empty ones are left
 	// out. They are claims of the signer and prove nothing.
 	Reason, Location, ContactInfo, Name string
+	// Claims become signed attributes of the CMS: at most one commitment type, a policy
+	// with OID and digest, and roles. Commitment type and policy exclude a Reason
+	// (EN 319 142-1 6.3). Place stays empty, since the place is the Location.
+	signing.Claims
 	// SigningTime becomes /M; zero means now.
 	SigningTime time.Time
 	// FieldName is the fully qualified name of the field to sign. An existing

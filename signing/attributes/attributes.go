@@ -1,9 +1,12 @@
-package cades
+// Package attributes writes and reads what a signer claims beside the content as signed
+// attributes of CMS (EN 319 122-1 5.2): commitment type, signature policy, location and
+// roles. CAdES and PAdES have them in common; which of them a format allows is the
+// format's to say.
+package attributes
 
 import (
 	"crypto"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -25,8 +28,13 @@ const maxClaim = 4096
 
 func explicit(n uint8) asn1.Tag { return asn1.Tag(n).Constructed().ContextSpecific() }
 
-// attributes encodes the claims of the options as signed attributes.
-func (o *Options) attributes() ([]cms.Attribute, error) {
+// Encode writes the claims of a signer as signed attributes. title names the kind of
+// signature in the text of a *signing.RefusedError, which comes where CMS cannot say
+// what is claimed.
+func Encode(claims signing.Claims, title string) ([]cms.Attribute, error) {
+	if err := check(claims, title); err != nil {
+		return nil, err
+	}
 	var all []cms.Attribute
 	add := func(oid cms.OID, build func(*cryptobyte.Builder)) error {
 		var b cryptobyte.Builder
@@ -39,30 +47,56 @@ func (o *Options) attributes() ([]cms.Attribute, error) {
 		return nil
 	}
 	var failures []error
-	if o.MediaType != "" {
-		failures = append(failures, add(cms.OIDMimeType, func(b *cryptobyte.Builder) { addUTF8(b, asn1.UTF8String, o.MediaType) }))
-	}
-	if o.Policy != nil && o.Policy.OID == "" {
-		return nil, signing.Refuse(signing.RefusedOption, "name the policy by its OID", "a CAdES signature cannot name the policy %q", o.Policy.URI)
-	}
-	if len(o.Commitments) > 1 {
-		return nil, signing.Refuse(signing.RefusedOption, "name one commitment type", "a CAdES signature has one commitment type")
-	}
-	for _, c := range o.Commitments {
+	for _, c := range claims.Commitments {
 		failures = append(failures, add(cms.OIDCommitmentType, func(b *cryptobyte.Builder) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { cms.AddOID(b, cms.OID(c.OID())) })
 		}))
 	}
-	if o.Policy != nil {
-		failures = append(failures, add(cms.OIDSignaturePolicy, func(b *cryptobyte.Builder) { addPolicy(b, o.Policy) }))
+	if claims.Policy != nil {
+		failures = append(failures, add(cms.OIDSignaturePolicy, func(b *cryptobyte.Builder) { addPolicy(b, claims.Policy) }))
 	}
-	if o.Place != (signing.Place{}) {
-		failures = append(failures, add(cms.OIDSignerLocation, func(b *cryptobyte.Builder) { addPlace(b, o.Place) }))
+	if claims.Place != (signing.Place{}) {
+		failures = append(failures, add(cms.OIDSignerLocation, func(b *cryptobyte.Builder) { addPlace(b, claims.Place) }))
 	}
-	if len(o.Roles) > 0 {
-		failures = append(failures, add(cms.OIDSignerAttributesV2, func(b *cryptobyte.Builder) { addRoles(b, o.Roles) }))
+	if len(claims.Roles) > 0 {
+		failures = append(failures, add(cms.OIDSignerAttributesV2, func(b *cryptobyte.Builder) { addRoles(b, claims.Roles) }))
 	}
 	return all, errors.Join(failures...)
+}
+
+// check refuses what has no form in CMS.
+func check(claims signing.Claims, title string) error {
+	if len(claims.Commitments) > 1 { // EN 319 122-1 6.3
+		return signing.Refuse(signing.RefusedOption, "name one commitment type", "a %s signature has one commitment type", title)
+	}
+	p := claims.Policy
+	switch {
+	case p == nil:
+		return nil
+	case p.OID == "":
+		return signing.Refuse(signing.RefusedOption, "name the policy by its OID", "a %s signature cannot name the policy %q", title, p.URI)
+	case p.Digest == nil:
+		return nil // the format says whether that is allowed
+	}
+	hash := digestOf(p.DigestAlgorithm)
+	switch {
+	case hash == 0:
+		return signing.Refuse(signing.RefusedOption, "take SHA-256, SHA-384, SHA-512 or SHA-1", "the policy has a digest by %q", p.DigestAlgorithm)
+	case len(p.Digest) != hash.Size():
+		return signing.Refuse(signing.RefusedOption, "give the whole digest of the policy's document",
+			"the digest of the policy has %d bytes, and one by %s has %d", len(p.Digest), hash, hash.Size())
+	}
+	return nil
+}
+
+// digestOf is the digest of a name, 0 for none that a policy may have.
+func digestOf(name string) crypto.Hash {
+	for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		if h.String() == name {
+			return h
+		}
+	}
+	return 0
 }
 
 func addUTF8(b *cryptobyte.Builder, tag asn1.Tag, text string) {
@@ -76,21 +110,9 @@ func addUTF8(b *cryptobyte.Builder, tag asn1.Tag, text string) {
 // addPolicy writes SignaturePolicyId (EN 319 122-1 5.2.9.1). A policy without a
 // digest gets the zero hash that stands for an unknown one.
 func addPolicy(b *cryptobyte.Builder, p *signing.Policy) {
-	hash := crypto.SHA256
-	digest := p.Digest
-	if digest != nil {
-		found := false
-		for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-			if h.String() == p.DigestAlgorithm && len(digest) == h.Size() {
-				hash, found = h, true
-			}
-		}
-		if !found {
-			b.SetError(fmt.Errorf("digest %q of a policy", p.DigestAlgorithm))
-			return
-		}
-	} else {
-		digest = []byte{0}
+	hash, digest := crypto.SHA256, []byte{0}
+	if p.Digest != nil {
+		hash, digest = digestOf(p.DigestAlgorithm), p.Digest
 	}
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		cms.AddOID(b, cms.OID(p.OID))
@@ -183,9 +205,10 @@ func readText(s *cryptobyte.String) (string, bool) {
 	return "", false
 }
 
-// readClaims takes what the signer says from the signed attributes. What is
-// malformed is left out: claims prove nothing.
-func readClaims(si *cms.SignerInfo, out *signing.Signature) {
+// Read takes what the signer says from the signed attributes. What is malformed is left
+// out: claims prove nothing. A location that was read elsewhere stays where the
+// attributes have none.
+func Read(si *cms.SignerInfo, out *signing.Signature) {
 	for _, raw := range si.Attribute(cms.OIDCommitmentType) {
 		in := cryptobyte.String(raw)
 		var body cryptobyte.String
