@@ -222,9 +222,9 @@ func qpdfCheck(ctx context.Context, path string) (grade int, complaint string) {
 	return grade, out
 }
 
-// judgeByPyHanko has one process of pyHanko read all signed documents, and those it
-// objects to as they were.
-func judgeByPyHanko(t *testing.T, documents []*foreign) {
+// pythonWithPyHanko is the interpreter of Python that has it.
+func pythonWithPyHanko(t *testing.T) string {
+	t.Helper()
 	interpreter, err := filepath.Abs(filepath.Join("..", "..", ".cache", "python", "bin", "python"))
 	if err != nil {
 		t.Fatal(err)
@@ -242,6 +242,13 @@ func judgeByPyHanko(t *testing.T, documents []*foreign) {
 			}
 		}
 	}
+	return interpreter
+}
+
+// judgeByPyHanko has one process of pyHanko read all signed documents, and those it
+// objects to as they were.
+func judgeByPyHanko(t *testing.T, documents []*foreign) {
+	interpreter := pythonWithPyHanko(t)
 	byPath := make(map[string]*foreign)
 	var signed, sources []string
 	for _, f := range documents {
