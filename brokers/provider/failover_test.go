@@ -33,25 +33,12 @@ func newPair(t *testing.T) *pair {
 	t.Helper()
 	ctx := t.Context()
 	p := &pair{noted: filepath.Join(t.TempDir(), "timeline")}
-	stop := func(c *postgres.Cluster) {
-		t.Cleanup(func() {
-			if err := c.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
 	var err error
-	if p.primary, err = postgres.Start(ctx, postgres.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	stop(p.primary)
-	if _, err := p.primary.Schema(ctx, "broker"); err != nil {
-		t.Fatal(err)
-	}
+	p.primary, _ = newCluster(t, "broker")
 	if p.standby, err = p.primary.Standby(ctx); err != nil {
 		t.Fatal(err)
 	}
-	stop(p.standby)
+	stopAfter(t, p.standby)
 	p.must(t, p.primary.Do(ctx, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"))
 	p.must(t, p.primary.Await(ctx, "SELECT sync_state FROM pg_stat_replication", "sync"))
 	p.kept, err = store.OpenPostgres(ctx, p.primary.Either(p.standby, "broker"), 4, store.WithTimelines(p.noted, func(int, int, error) { p.overtaken.Add(1) }))

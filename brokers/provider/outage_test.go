@@ -12,8 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/eidbridge/eidbridge/brokers/provider"
-	"github.com/eidbridge/eidbridge/brokers/store"
-	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
 // S-27: whatever a real PostgreSQL does to us, visitors are told to come again within
@@ -21,28 +19,8 @@ import (
 // all goes on by itself afterwards.
 func TestDatabaseFaults(t *testing.T) {
 	ctx := t.Context()
-	server, err := postgres.Start(ctx, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	connection, err := server.Schema(ctx, "faults")
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept, err := store.OpenPostgres(ctx, connection, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := kept.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server, connection := newCluster(t, "faults")
+	kept := openStore(t, connection, 4)
 	r := newRig(t, options{store: kept, client: func(c *provider.Client) { c.RefreshTokens = true }})
 	do := func(t *testing.T, statements ...string) {
 		t.Helper()
@@ -154,29 +132,9 @@ func TestDatabaseFaults(t *testing.T) {
 // visitor comes again, and nothing of the half is left.
 func TestDeadlockEndsWithAnotherTry(t *testing.T) {
 	ctx := t.Context()
-	server, err := postgres.Start(ctx, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	connection, err := server.Schema(ctx, "deadlock")
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, connection := newCluster(t, "deadlock")
 	// The broker looks whether it waits in a circle after three seconds of waiting, once.
-	kept, err := store.OpenPostgres(ctx, connection+"&deadlock_timeout=3s&lock_timeout=60s&statement_timeout=60s", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := kept.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	kept := openStore(t, connection+"&deadlock_timeout=3s&lock_timeout=60s&statement_timeout=60s", 4)
 	r := newRig(t, options{store: kept, client: func(c *provider.Client) { c.RefreshTokens = true }})
 	tokens := object(t, r.redeem(r.login(newBrowser(t), []string{"scope", "openid offline_access"}).Get("code")).body)
 	other, err := pgx.Connect(ctx, connection)

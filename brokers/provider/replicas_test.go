@@ -1,7 +1,6 @@
 package provider_test
 
 import (
-	"context"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -9,39 +8,13 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/provider"
-	"github.com/eidbridge/eidbridge/brokers/store"
-	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
 // Two replicas with one PostgreSQL: every request of a login reaches the other
 // one, with refreshing, single sign-on, pushed requests and logout.
 func TestRequestsAlternateBetweenReplicas(t *testing.T) {
-	ctx := context.Background()
-	cluster, err := postgres.Start(ctx, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	connection, err := cluster.Schema(ctx, "replicas")
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func() provider.Store {
-		s, err := store.OpenPostgres(ctx, connection, 4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
+	_, connection := newCluster(t, "replicas")
+	open := func() provider.Store { return openStore(t, connection, 4) }
 	setup := options{store: open(), client: func(c *provider.Client) {
 		c.SingleSignOn, c.RefreshTokens, c.PostLogoutURIs = true, true, []string{afterLogout}
 	}}

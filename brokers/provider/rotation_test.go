@@ -14,7 +14,6 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/provider"
 	"github.com/eidbridge/eidbridge/brokers/rotation"
 	"github.com/eidbridge/eidbridge/brokers/store"
-	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
 func newMaster(t *testing.T) envelope.Master {
@@ -36,27 +35,10 @@ func newMaster(t *testing.T) envelope.Master {
 // old master key is not needed any more.
 func TestKeysRotateUnderLoad(t *testing.T) {
 	ctx := t.Context()
-	server, err := postgres.Start(ctx, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	connection, err := server.Schema(ctx, "rotating")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, connection := newCluster(t, "rotating")
 	old, fresh := newMaster(t), newMaster(t)
 	open := func(masters ...envelope.Master) *store.Postgres {
-		s, err := store.OpenPostgres(ctx, connection, 6, store.WithMasters(time.Now, masters...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() }) // the server goes before
-		return s
+		return openStore(t, connection, 6, store.WithMasters(time.Now, masters...))
 	}
 	schedule := rotation.Schedule{Every: 3 * time.Hour, Ahead: time.Hour, After: time.Hour}
 	keeperOf := func(s *store.Postgres) *rotation.Keeper {
