@@ -47,7 +47,7 @@ func BenchmarkLogins(b *testing.B) {
 		b.Run(storage, func(b *testing.B) {
 			var cluster *postgres.Cluster
 			if storage == "postgres" {
-				cluster = startCluster(b)
+				cluster = startCluster(b, postgres.Options{Durable: true})
 			}
 			peer := func(name string) *peerServer {
 				return &peerServer{name: name, storage: storage, dir: b.TempDir(), cluster: cluster}
@@ -73,15 +73,16 @@ func BenchmarkLogins(b *testing.B) {
 	}
 }
 
-func startCluster(b *testing.B) *postgres.Cluster {
-	b.Helper()
-	cluster, err := postgres.Start(b.Context(), postgres.Options{Durable: true})
+// startCluster starts a PostgreSQL that ends with the test.
+func startCluster(t testing.TB, o postgres.Options) *postgres.Cluster {
+	t.Helper()
+	cluster, err := postgres.Start(t.Context(), o)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.Cleanup(func() {
+	t.Cleanup(func() {
 		if err := cluster.Stop(); err != nil {
-			b.Error(err)
+			t.Error(err)
 		}
 	})
 	return cluster

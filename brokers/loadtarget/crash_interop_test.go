@@ -84,6 +84,41 @@ func (r *replica) run() (time.Duration, error) {
 	return time.Since(begun), nil
 }
 
+// startReplicas starts three of a program on one cluster, with so many connections to it
+// each, behind a front.
+func startReplicas(t *testing.T, cluster *postgres.Cluster, program, front, connections string) []*replica {
+	t.Helper()
+	connection, err := cluster.Schema(t.Context(), "broker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	var replicas []*replica
+	for range 3 {
+		r := &replica{program: program, address: freeAddress(t), arguments: []string{
+			"--storage", "postgres", "--database", connection, "--data", data, "--issuer", "http://" + front, "--connections", connections,
+		}}
+		if _, err := r.start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.kill)
+		replicas = append(replicas, r)
+	}
+	return replicas
+}
+
+// findNginx is the program that the front is.
+func findNginx(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
+		if program, err := exec.LookPath(name); err == nil {
+			return program
+		}
+	}
+	t.Fatal("nginx is missing: make setup-test installs it")
+	return ""
+}
+
 // kill is SIGKILL, at whatever the broker is doing.
 func (r *replica) kill() {
 	r.mu.Lock()
@@ -295,12 +330,7 @@ func TestInteropKilledBrokersLoseNothing(t *testing.T) {
 		t.Run(storage, func(t *testing.T) {
 			r := &replica{program: program, address: freeAddress(t), arguments: []string{"--storage", storage, "--data", t.TempDir()}}
 			if storage == "postgres" {
-				cluster, err := postgres.Start(t.Context(), postgres.Options{Durable: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = cluster.Stop() })
-				connection, err := cluster.Schema(t.Context(), "broker")
+				connection, err := startCluster(t, postgres.Options{Durable: true}).Schema(t.Context(), "broker")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -412,34 +442,10 @@ func (p *relyingParty) check(t *testing.T, n *tally) {
 // killed, another one restarted. No login is lost after one retry, no code or
 // refresh token is accepted twice.
 func TestInteropReplicasBehindNginx(t *testing.T) {
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		if nginx, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Fatal("nginx is missing: make setup-test installs it")
-		}
-	}
-	program := eidlab(t)
-	cluster, err := postgres.Start(t.Context(), postgres.Options{Durable: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Stop() })
-	connection, err := cluster.Schema(t.Context(), "broker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	front, data := freeAddress(t), t.TempDir()
-	var replicas []*replica
+	nginx, front := findNginx(t), freeAddress(t)
+	replicas := startReplicas(t, startCluster(t, postgres.Options{Durable: true}), eidlab(t), front, "8")
 	var upstreams strings.Builder
-	for range 3 {
-		r := &replica{program: program, address: freeAddress(t), arguments: []string{
-			"--storage", "postgres", "--database", connection, "--data", data, "--issuer", "http://" + front, "--connections", "8",
-		}}
-		if _, err := r.start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(r.kill)
-		replicas = append(replicas, r)
+	for _, r := range replicas {
 		fmt.Fprintf(&upstreams, "server %s max_fails=1 fail_timeout=1s;\n", r.address)
 	}
 	serveNginx(t, nginx, front, upstreams.String())

@@ -32,7 +32,7 @@ func BenchmarkFlatness(b *testing.B) {
 			}
 			s := &peerServer{name: "eidbridge", storage: storage, dir: b.TempDir()}
 			if storage == "postgres" {
-				s.cluster = startCluster(b)
+				s.cluster = startCluster(b, postgres.Options{Durable: true})
 			}
 			s.command = s.eidbridge(b, eidlab, "--code-lifetime", "2s", "--access-token-lifetime", "5s", "--session-lifetime", "10s")
 			s.start(b)

@@ -81,14 +81,10 @@ type front struct {
 
 func startFront(t *testing.T, address string, replicas []*replica) *front {
 	t.Helper()
-	program, err := exec.LookPath("nginx")
-	if err != nil {
-		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Fatal("nginx is missing: make setup-test installs it")
-		}
-	}
+	program := findNginx(t)
 	f := &front{t: t, dir: t.TempDir(), address: address}
 	f.write(replicas)
+	var err error
 	if f.master, err = child.Start(exec.Command(program, "-p", f.dir, "-c", filepath.Join(f.dir, "nginx.conf"))); err != nil {
 		t.Fatal(err)
 	}
@@ -160,27 +156,8 @@ func (f *front) use(in []*replica) {
 // and all that either version granted is good at the end.
 func TestInteropRollingUpgradeAndDowngrade(t *testing.T) {
 	this, next := eidlab(t), nextEidlab(t)
-	cluster, err := postgres.Start(t.Context(), postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Stop() })
-	connection, err := cluster.Schema(t.Context(), "broker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address, data := freeAddress(t), t.TempDir()
-	var replicas []*replica
-	for range 3 {
-		r := &replica{program: this, address: freeAddress(t), arguments: []string{
-			"--storage", "postgres", "--database", connection, "--data", data, "--issuer", "http://" + address, "--connections", "6",
-		}}
-		if _, err := r.start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(r.kill)
-		replicas = append(replicas, r)
-	}
+	cluster, address := startCluster(t, postgres.Options{}), freeAddress(t)
+	replicas := startReplicas(t, cluster, this, address, "6")
 	proxy := startFront(t, address, replicas)
 	l := startLogins(t, &relyingParty{target: replicas[0].target, transport: &http.Transport{DisableKeepAlives: true}})
 	l.await(t, 50)
