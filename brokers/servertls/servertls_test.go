@@ -13,10 +13,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/servertls"
 )
 
@@ -27,21 +27,7 @@ type rig struct {
 	settings servertls.Settings
 	roots    *x509.CertPool
 	address  string
-
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (r *rig) time() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now
-}
-
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now = r.now.Add(d)
+	clock    *brokertest.Clock
 }
 
 // certificate makes one that signs itself, valid for thirty days from a time.
@@ -68,9 +54,9 @@ func certificate(t *testing.T, from time.Time, usage x509.ExtKeyUsage, names ...
 
 func newRig(t *testing.T, set func(*servertls.Settings)) *rig {
 	t.Helper()
-	r := &rig{now: time.Now(), roots: x509.NewCertPool()}
+	r := &rig{clock: brokertest.NewClock(time.Now()), roots: x509.NewCertPool()}
 	r.settings = servertls.Settings{
-		Certificate: certificate(t, r.now.Add(-time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example", "other.example"),
+		Certificate: certificate(t, r.clock.Now().Add(-time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example", "other.example"),
 		Names:       []string{"a.example", "B.example"},
 	}
 	if set != nil {
@@ -78,7 +64,7 @@ func newRig(t *testing.T, set func(*servertls.Settings)) *rig {
 	}
 	r.roots.AddCert(r.settings.Certificate.Leaf)
 	var err error
-	if r.Server, err = servertls.New(r.settings, r.time); err != nil {
+	if r.Server, err = servertls.New(r.settings, r.clock.Now); err != nil {
 		t.Fatal(err)
 	}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", r.Config())
@@ -105,7 +91,7 @@ func newRig(t *testing.T, set func(*servertls.Settings)) *rig {
 // connect has a client shake hands and get a byte back, after which it has its ticket.
 func (r *rig) connect(t *testing.T, set func(*tls.Config)) (tls.ConnectionState, error) {
 	t.Helper()
-	config := &tls.Config{RootCAs: r.roots, ServerName: "a.example", Time: r.time, MinVersion: tls.VersionTLS10}
+	config := &tls.Config{RootCAs: r.roots, ServerName: "a.example", Time: r.clock.Now, MinVersion: tls.VersionTLS10}
 	if set != nil {
 		set(config)
 	}
@@ -200,11 +186,11 @@ func TestTicketsResumeWhatTheyAreOf(t *testing.T) {
 		resumed bool
 	}{
 		"at once":                       {nil, func(*testing.T, *rig, *tls.Config) {}, true},
-		"after eleven hours":            {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.pass(11 * time.Hour) }, true},
-		"after the rotation":            {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.pass(13 * time.Hour) }, true},
-		"after the second":              {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.pass(25 * time.Hour) }, false},
+		"after eleven hours":            {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.clock.Add(11 * time.Hour) }, true},
+		"after the rotation":            {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.clock.Add(13 * time.Hour) }, true},
+		"after the second":              {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.clock.Add(25 * time.Hour) }, false},
 		"after the second, with visits": {nil, visits, false},
-		"the clock was put back":        {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.pass(-time.Minute) }, false},
+		"the clock was put back":        {nil, func(_ *testing.T, r *rig, _ *tls.Config) { r.clock.Add(-time.Minute) }, false},
 		"another name":                  {nil, func(_ *testing.T, _ *rig, c *tls.Config) { c.ServerName = "b.example" }, false},
 		"the same settings anew":        {nil, func(t *testing.T, r *rig, _ *tls.Config) { use(t, r, r.settings) }, true},
 		"another certificate":           {nil, otherCertificate, false},
@@ -220,7 +206,7 @@ func TestTicketsResumeWhatTheyAreOf(t *testing.T) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			t.Run(name+" "+tls.VersionName(version), func(t *testing.T) {
 				r := newRig(t, c.set)
-				config := &tls.Config{RootCAs: r.roots, ServerName: "a.example", Time: r.time, MinVersion: version, MaxVersion: version, ClientSessionCache: &cache{}}
+				config := &tls.Config{RootCAs: r.roots, ServerName: "a.example", Time: r.clock.Now, MinVersion: version, MaxVersion: version, ClientSessionCache: &cache{}}
 				as := func(into *tls.Config) {
 					into.ServerName, into.MinVersion, into.MaxVersion, into.ClientSessionCache, into.Certificates = config.ServerName, version, version, config.ClientSessionCache, config.Certificates
 				}
@@ -249,7 +235,7 @@ func use(t *testing.T, r *rig, s servertls.Settings) {
 func visits(t *testing.T, r *rig, _ *tls.Config) {
 	t.Helper()
 	for range 2 {
-		r.pass(12*time.Hour + time.Minute)
+		r.clock.Add(12*time.Hour + time.Minute)
 		if _, err := r.connect(t, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -258,14 +244,14 @@ func visits(t *testing.T, r *rig, _ *tls.Config) {
 
 func otherCertificate(t *testing.T, r *rig, _ *tls.Config) {
 	t.Helper()
-	r.settings.Certificate = certificate(t, r.now.Add(-time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example")
+	r.settings.Certificate = certificate(t, r.clock.Now().Add(-time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example")
 	r.roots.AddCert(r.settings.Certificate.Leaf)
 	use(t, r, r.settings)
 }
 
 func otherRoots(t *testing.T, r *rig, _ *tls.Config) {
 	t.Helper()
-	r.settings.ClientRoots = []*x509.Certificate{certificate(t, r.now, x509.ExtKeyUsageClientAuth, "root.example").Leaf}
+	r.settings.ClientRoots = []*x509.Certificate{certificate(t, r.clock.Now(), x509.ExtKeyUsageClientAuth, "root.example").Leaf}
 	use(t, r, r.settings)
 }
 
@@ -296,13 +282,13 @@ func TestWrongSettingsChangeNothing(t *testing.T) {
 		"a name of others": {func(s *servertls.Settings) { s.Names = []string{"evil.example"} }, "not for evil.example"},
 		"an address":       {func(s *servertls.Settings) { s.Names = []string{"::1"} }, "is an address"},
 		"a client's": {func(s *servertls.Settings) {
-			s.Certificate = certificate(t, r.now.Add(-time.Hour), x509.ExtKeyUsageClientAuth, "a.example")
+			s.Certificate = certificate(t, r.clock.Now().Add(-time.Hour), x509.ExtKeyUsageClientAuth, "a.example")
 		}, "not for a server"},
 		"not yet valid": {func(s *servertls.Settings) {
-			s.Certificate = certificate(t, r.now.Add(time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example")
+			s.Certificate = certificate(t, r.clock.Now().Add(time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example")
 		}, "not valid before"},
 		"no longer valid": {func(s *servertls.Settings) {
-			s.Certificate = certificate(t, r.now.Add(-40*24*time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example")
+			s.Certificate = certificate(t, r.clock.Now().Add(-40*24*time.Hour), x509.ExtKeyUsageServerAuth, "a.example", "b.example")
 		}, "was valid until"},
 	} {
 		s := r.settings
