@@ -131,6 +131,9 @@ type Signature struct {
 	// Coverage and ChangesAfter are about a PDF and its revisions.
 	Coverage     Coverage `json:"coverage,omitempty"`
 	ChangesAfter Changes  `json:"changes_after,omitempty"`
+	// Objected tells that a finding speaks against the signature although its bytes
+	// are right. It decides once the signer is known.
+	Objected bool `json:"objected,omitempty"`
 	// Revision counts from 1; the revision of a PDF that this signature closes, 0 if
 	// none.
 	Revision  int     `json:"revision,omitempty"`
@@ -302,7 +305,7 @@ func (r *Report) Passed() bool {
 // after the last of them. It says nothing about who signed.
 func (r *Report) Intact() bool {
 	for _, s := range r.Signatures {
-		if s.Integrity != Intact || s.Indication == TotalFailed {
+		if s.Integrity != Intact || s.Indication == TotalFailed || s.Objected {
 			return false
 		}
 		if s.Format == PAdES && (!s.Covered() || !s.ChangesAfter.Harmless()) {

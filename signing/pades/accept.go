@@ -1,6 +1,8 @@
 package pades
 
 import (
+	"crypto"
+
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/validation"
@@ -12,6 +14,12 @@ func (e *examination) accept(r *cms.Verified) {
 		e.fail(Indeterminate, SigConstraintsFailure, findNoAttributes, "nothing but the bytes is signed, so the value may have been made for another purpose")
 	} else if !r.Bound && e.out.SubFilter == subFilterCAdES {
 		e.fail(Indeterminate, SigConstraintsFailure, findNoBinding, "the signature does not name its certificate")
+	}
+	switch {
+	case r.Algorithm.Scheme == cms.Ed25519 && r.SignedAttributes && r.Digest != crypto.SHA512: // RFC 8419 3.1
+		e.fail(Indeterminate, CryptoConstraintsFailure, findAlgorithm, "an Ed25519 signature goes with the digest SHA-512, not %s", r.Digest)
+	case r.Algorithm.Scheme != cms.Ed25519 && r.SignedAttributes && r.Digest != r.Algorithm.Digest: // RFC 8933 3.1, threats P-26
+		e.fail(Indeterminate, CryptoConstraintsFailure, findAlgorithm, "the document was digested with %s, and the signature is over %s", r.Digest, r.Algorithm.Digest)
 	}
 	if r.Misnamed {
 		e.fail(Indeterminate, SigConstraintsFailure, findBinding, "issuer and serial number that the signature names are not those of its certificate")

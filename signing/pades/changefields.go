@@ -39,6 +39,12 @@ func (c *comparison) compareFields() error {
 		if err != nil {
 			return err
 		}
+		if c.rules.locks(f.Name) && class != ChangesLTVOnly {
+			// All fields but those that a lock names are locked, also those to come.
+			c.set.locked = f.Name
+			c.set.raise(ChangesOther, "the form field %q was added although a signature had locked it", f.Name)
+			continue
+		}
 		c.set.raise(class, "the form field %q was added", f.Name)
 		if class == ChangesUndefined {
 			continue
@@ -151,7 +157,7 @@ func (c *comparison) compareObject(number uint32, before, after pdf.Indirect) er
 	inAnnots := func(r referrer) bool { return r.key == "Annots" && r.kind == "Page" }
 	switch {
 	case kind == "Pages":
-		c.set.raise(ChangesOther, "the page tree changed")
+		c.set.raiseShown("the page tree changed")
 	case kind == "Page":
 		return c.comparePage(before.Value, after.Value)
 	case before.Value.Kind() == pdf.Array && len(c.referrers[number]) > 0 && c.referredOnly(number, inAnnots):
@@ -159,7 +165,7 @@ func (c *comparison) compareObject(number uint32, before, after pdf.Indirect) er
 	case before.Stream() && (kind == "XRef" || kind == "ObjStm") && len(c.referrers[number]) == 0:
 		// A number of the old cross-reference machinery was used again.
 	case slices.ContainsFunc(c.referrers[number], func(r referrer) bool { return r.kind == "Page" && r.key != "Annots" && r.key != "Parent" }):
-		c.set.raise(ChangesOther, "page content changed")
+		c.set.raiseShown("page content changed")
 	case before.Value.Get("Subtype").Name() != "" && !before.Value.Get("Rect").IsNull() && c.referredAsAnnotation(number):
 		return c.annotation(pdf.Ref{Number: number}, after.Value, c.after, "was changed")
 	default:
@@ -174,16 +180,22 @@ func (c *comparison) referredAsAnnotation(number uint32) bool {
 	})
 }
 
-// comparePage allows additions to /Annots, and their order.
+// comparePage allows additions to /Annots, and their order. Entries that show nothing
+// (table 31) are none that an editor needs to touch for them, yet do no more harm than
+// others that are not known to be harmless.
 func (c *comparison) comparePage(before, after pdf.Object) error {
 	for _, key := range pdf.Differences(before, after) {
-		if key == "Tabs" && before.Get(key).IsNull() && after.Get(key).Name() == "S" {
+		switch {
+		case key == "Annots":
+		case key == "Tabs" && before.Get(key).IsNull() && after.Get(key).Name() == "S":
 			// What ISO 14289-1 7.18.3 demands where the first annotation comes in.
 			c.set.raise(ChangesFormFill, "the order of the annotations of a page was set")
 			continue
-		}
-		if key != "Annots" {
-			c.set.raise(ChangesOther, "the entry /%s of a page changed", key)
+		case slices.Contains([]string{"Tabs", "StructParents", "Metadata", "PieceInfo", "LastModified", "Thumb", "ID"}, key):
+			c.set.raise(ChangesUndefined, "the entry /%s of a page changed", key)
+			continue
+		default:
+			c.set.raiseShown("the entry /%s of a page changed", key)
 			continue
 		}
 		old, err := c.before.Value(before, key)

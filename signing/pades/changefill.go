@@ -38,6 +38,10 @@ func (c *comparison) compareField(before, after pdf.Field) error {
 			c.set.raise(ChangesOther, "the signature in the field %q was changed or removed", before.Name)
 			return nil
 		}
+		if !before.Value.IsNull() {
+			// It shows what whoever signed wanted to be seen (threats P-31, P-39).
+			c.set.raise(ChangesUndefined, "the signed field %q changed its look", before.Name)
+		}
 	case signedNow:
 		if class, err = c.newValue(after); err != nil {
 			return err

@@ -22,6 +22,8 @@ type changeSet struct {
 	locked string
 	// active tells that something was added which acts by itself.
 	active bool
+	// shown tells that what the pages show was changed, or which pages there are.
+	shown bool
 }
 
 // maxNotes bounds the notes of one comparison, and the annotations it names.
@@ -42,6 +44,12 @@ func (s *changeSet) raise(class Changes, format string, args ...any) {
 	if weight(class) > weight(s.class) {
 		s.class, s.why = class, fmt.Sprintf(format, args...)
 	}
+}
+
+// raiseShown is for changes of what is shown.
+func (s *changeSet) raiseShown(format string, args ...any) {
+	s.shown = true
+	s.raise(ChangesOther, format, args...)
 }
 
 const (
@@ -310,7 +318,7 @@ func (c *comparison) compareCatalogs() error {
 		case "Metadata", "Version":
 			c.set.raise(ChangesLTVOnly, "catalog entry /%s", key)
 		case "Pages", "OpenAction", "AA", "OCProperties", "Collection":
-			c.set.raise(ChangesOther, "the catalog entry /%s changed", key)
+			c.set.raiseShown("the catalog entry /%s changed", key)
 		default:
 			c.set.raise(ChangesUndefined, "the catalog entry /%s changed", key)
 		}
@@ -359,7 +367,12 @@ func (c *comparison) compareForms(before, after pdf.Object) error {
 	old, now := c.oldForm.Dict, c.newForm.Dict
 	for _, key := range pdf.Differences(old, now) {
 		switch key {
-		case "Fields", "SigFlags":
+		case "Fields":
+		case "SigFlags":
+			had, _ := old.Get(key).Int()
+			if has, _ := now.Get(key).Int(); had&^has != 0 {
+				c.set.raise(ChangesUndefined, "the form entry /SigFlags lost a flag")
+			}
 		case "NeedAppearances":
 			if on, _ := now.Get(key).Bool(); on {
 				c.set.raise(ChangesUndefined, "the form asks for new appearances")

@@ -2,9 +2,13 @@ package pades
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/attributes"
@@ -27,7 +31,8 @@ type examination struct {
 	proof  validation.Proof
 	tokens []*tsp.Token // signature-time-stamps that are about the signature
 	// answered tells that revocation is known for the whole path.
-	answered bool
+	answered   bool
+	objections []signing.Finding
 }
 
 func (e *examination) fail(to Indication, sub SubIndication, code, format string, args ...any) {
@@ -35,6 +40,32 @@ func (e *examination) fail(to Indication, sub SubIndication, code, format string
 }
 
 func (e *examination) note(code, format string, args ...any) { e.out.Note(code, format, args...) }
+
+// object holds something against a signature whose bytes and value may be right:
+// what became of the document later, or a form that programs may read differently.
+// It counts once the signer is known, see weigh.
+func (e *examination) object(code, format string, args ...any) {
+	if e.v.structure {
+		e.fail(TotalFailed, FormatFailure, code, format, args...)
+		return
+	}
+	e.objections = append(e.objections, signing.Finding{Code: code, Text: fmt.Sprintf(format, args...)})
+}
+
+// weigh refuses a signature for what was held against it. Whether one is accepted
+// is asked after the path (EN 319 102-1 5.3.4, 5.2.8): without a signer who is known,
+// nothing can be said about the signature but that, and the rest is named beside it.
+func (e *examination) weigh() {
+	e.out.Objected = len(e.objections) > 0
+	unknown := e.out.SubIndication == NoCertificateChainFound || e.out.SubIndication == NoSigningCertificateFound
+	for _, o := range e.objections {
+		if unknown {
+			e.note(o.Code, "%s", o.Text)
+		} else {
+			e.fail(TotalFailed, FormatFailure, o.Code, "%s", o.Text)
+		}
+	}
+}
 
 func (e *examination) run(ctx context.Context) error {
 	e.out = Signature{
@@ -56,9 +87,18 @@ func (e *examination) run(ctx context.Context) error {
 	if e.checkRevision(); e.v.structure {
 		return nil
 	}
-	if err := e.checkCMS(ctx); err != nil {
+	check := e.checkCMS
+	switch e.out.SubFilter {
+	case subFilterSHA1:
+		check = e.checkPKCS7SHA1
+	case subFilterX509SHA1:
+		check = e.checkX509
+	}
+	if err := check(ctx); err != nil {
 		return err
 	}
+	e.weigh()
+	e.acceptChanges()
 	e.v.judge.Conclude(&e.out, e.answered)
 	return nil
 }
@@ -121,12 +161,8 @@ func (e *examination) checkShape() bool {
 		e.fail(TotalFailed, FormatFailure, code, format, args...)
 		return false
 	}
-	if e.s.ref != (pdf.Ref{}) {
-		for _, other := range e.v.signed {
-			if other.ref == e.s.ref && other.field.Ref != e.s.field.Ref {
-				return wrong(findShared, "the field %q has the same signature", other.field.Name)
-			}
-		}
+	for _, name := range e.s.shared {
+		e.object(findShared, "the field %q has the same signature", name)
 	}
 	kind := dict.Get("Type").Name()
 	if dict.Kind() == pdf.Dictionary && kind != "Sig" && !dict.Get("Type").IsNull() {
@@ -143,18 +179,15 @@ func (e *examination) checkShape() bool {
 	switch handler := dict.Get("Filter").Name(); handler {
 	case "Adobe.PPKLite", "Adobe.PPKMS", "Entrust.PPKEF", "CICI.SignIt":
 	case "":
-		return wrong(findSubFilter, "the signature dictionary names no handler")
+		e.object(findSubFilter, "the signature dictionary names no handler")
 	default:
-		return wrong(findSubFilter, "unknown signature handler %q", handler)
+		e.object(findSubFilter, "unknown signature handler %q", handler)
 	}
 	switch e.out.SubFilter {
 	case subFilterCAdES, subFilterPKCS7:
 	case subFilterSHA1, subFilterX509SHA1:
-		e.out.Coverage, _ = e.v.coverage(shape)
-		e.fail(Indeterminate, CryptoConstraintsFailure, findLegacy, "the encoding %s relies on SHA-1 and is not judged", e.out.SubFilter)
-		return false
 	default:
-		return wrong(findSubFilter, "unknown encoding %q", e.out.SubFilter)
+		e.object(findSubFilter, "unknown encoding %q", e.out.SubFilter)
 	}
 	return true
 }
@@ -168,10 +201,10 @@ func (e *examination) checkRevision() {
 	}
 	e.out.Revision = e.index + 1
 	if len(e.v.doc.Deviations()) > 0 {
-		e.fail(TotalFailed, FormatFailure, findRepaired, "the file breaks the rules of its format, so that programs may read different documents from it")
+		e.object(findRepaired, "the file breaks the rules of its format, so that programs may read different documents from it")
 	}
 	if e.v.ambiguous {
-		e.fail(TotalFailed, FormatFailure, findRepaired, "the file has second versions of some objects, so that programs may read different documents from it")
+		e.object(findRepaired, "the file has second versions of some objects, so that programs may read different documents from it")
 	}
 	view := e.v.doc.At(e.index)
 	if !view.Closed() {
@@ -200,18 +233,22 @@ func (e *examination) checkChanges(view *pdf.Document) {
 		e.fail(TotalFailed, FormatFailure, findActiveAdded, "scripts or actions were added after signing")
 	}
 	if set.locked != "" {
-		e.fail(TotalFailed, FormatFailure, findFieldLocked, "the form field %q was changed although a signature had locked it", set.locked)
+		e.object(findFieldLocked, "the form field %q was changed although a signature had locked it", set.locked)
 	}
 	switch set.class {
 	case ChangesNone, ChangesLTVOnly:
 	case ChangesFormFill:
 		if permission == 1 {
-			e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no change, but the document was signed or filled in later")
+			e.object(findCertification, "the certification allows no change, but the document was signed or filled in later")
 		}
 	case ChangesAnnotations:
 		e.checkAnnotations(permission, set)
 	case ChangesOther:
-		e.fail(TotalFailed, FormatFailure, findChanged, "the document was changed after signing: %s", set.why)
+		if set.shown {
+			e.fail(TotalFailed, FormatFailure, findChanged, "the document was changed after signing: %s", set.why)
+		} else {
+			e.object(findChanged, "the document was changed after signing: %s", set.why)
+		}
 	}
 }
 
@@ -220,13 +257,13 @@ func (e *examination) checkAnnotations(permission int64, set changeSet) {
 	accepted := e.v.opts.AcceptAnnotations
 	if permission == 1 || permission == 2 {
 		accepted = false
-		e.fail(TotalFailed, FormatFailure, findCertification, "the certification allows no annotations, but some were added")
+		e.object(findCertification, "the certification allows no annotations, but some were added")
 	}
 	for _, what := range set.annotations {
 		if accepted {
 			e.note(findAnnotations, "annotations were accepted: %s", what)
 		} else {
-			e.fail(TotalFailed, FormatFailure, findAnnotations, "annotations were added or changed after signing: %s", what)
+			e.object(findAnnotations, "annotations were added or changed after signing: %s", what)
 		}
 	}
 }
@@ -262,7 +299,7 @@ func (e *examination) checkCMS(ctx context.Context) error {
 		e.fail(TotalFailed, FormatFailure, findCMS, format, args...)
 		return nil
 	}
-	message, _, err := cms.ParsePadded(e.shape.contents)
+	message, err := e.message()
 	switch {
 	case err != nil:
 		return wrong("%v", err)
@@ -286,12 +323,30 @@ func (e *examination) checkCMS(ctx context.Context) error {
 		e.answered = e.v.judge.Signer(ctx, &e.out, result.Certificate, validation.Certificates(message.Certificates), e.proof)
 		e.accept(result)
 	}
-	e.acceptChanges()
 	e.baseline(message, si, result)
 	if e.out.Integrity == Intact {
 		e.level(ctx, message, result.Certificate)
 	}
 	return nil
+}
+
+// message reads the CMS. What stands behind it in the hole was signed by nobody
+// (threats P-12).
+func (e *examination) message() (*cms.SignedData, error) {
+	message, _, err := cms.ParsePadded(e.shape.contents)
+	if err == nil {
+		return message, nil
+	}
+	s := cryptobyte.String(e.shape.contents)
+	var first cryptobyte.String
+	if !s.ReadASN1Element(&first, asn1.SEQUENCE) || s.Empty() {
+		return nil, err
+	}
+	if message, short := cms.Parse(first); short == nil {
+		e.object(findCMS, "%v", err)
+		return message, nil
+	}
+	return nil, err
 }
 
 // digest makes the digest of the signed bytes; nil when its algorithm is not
@@ -301,6 +356,10 @@ func (e *examination) digest(ctx context.Context, si *cms.SignerInfo) ([]byte, e
 	if err != nil || !hash.Available() || e.v.hashOnly != "" && e.v.hashOnly != e.s.field.Name {
 		return nil, nil //nolint:nilerr // Verify reports the unknown digest
 	}
+	return e.signedDigest(ctx, hash)
+}
+
+func (e *examination) signedDigest(ctx context.Context, hash crypto.Hash) ([]byte, error) {
 	h, from := e.v.beginning.digest(hash, e.shape.start)
 	for _, r := range [][2]int64{{from, e.shape.start}, {e.shape.end, e.shape.total}} {
 		if err := copyRange(ctx, h, e.v.src, r[0], r[1]); err != nil {

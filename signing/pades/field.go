@@ -65,6 +65,9 @@ func (l *layout) chooseTarget(r *restrictions) error {
 	if strings.Contains(l.field, ".") || names[l.field] {
 		return refuse(RefusedFieldName, "choose a name without a full stop that no field has", "%q cannot be the name of a new field", l.field)
 	}
+	if r.locks(l.field) {
+		return refuse(RefusedFieldLocked, "ask the author for a version with a field for this signature", "an earlier signature locked all fields that could be added")
+	}
 	return nil
 }
 

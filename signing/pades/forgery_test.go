@@ -72,7 +72,7 @@ func TestVerifyRefusesEncapsulatedContent(t *testing.T) {
 	// The hole has room for a time-stamp that never came.
 	signed, _ := sign(t, pdfs.Classic(), citizen(t), pades.Options{Level: signing.BaselineT, Services: &pades.Services{TimeStamps: deaf{}}})
 	s := operate(t, signed)
-	own := withContent(t, bytes.TrimRight(s.message(t), "\x00"))
+	own := withContent(t, bytes.TrimRight(s.message(t), "\x00"), []byte("a challenge"))
 	carried := s.withMessage(t, own)
 	formatFailure(t, carried)
 	again := operate(t, carried)
@@ -82,7 +82,7 @@ func TestVerifyRefusesEncapsulatedContent(t *testing.T) {
 }
 
 // withContent adds eContent to the encapContentInfo of a SignedData.
-func withContent(t *testing.T, message []byte) []byte {
+func withContent(t *testing.T, message, content []byte) []byte {
 	t.Helper()
 	input := cryptobyte.String(message)
 	var info, explicit, signed, rest cryptobyte.String
@@ -106,7 +106,7 @@ func withContent(t *testing.T, message []byte) []byte {
 				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddBytes(encapsulated)
 					b.AddASN1(asn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-						b.AddASN1OctetString([]byte("a challenge"))
+						b.AddASN1OctetString(content)
 					})
 				})
 				b.AddBytes(rest)

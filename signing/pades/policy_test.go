@@ -255,9 +255,13 @@ func TestLockIsJudged(t *testing.T) {
 		if got.SubIndication != pades.FormatFailure {
 			t.Errorf("%s/%s %v", got.Indication, got.SubIndication, got.Findings)
 		}
-		again, _ := sign(t, signed, citizen(t), pades.Options{})
-		if !verify(t, again, trusted()).Passed() {
-			t.Error("a further signature breaks the lock")
+		// A field that comes later is one of all fields, too.
+		refusal(t, signed, citizen(t), pades.Options{}, pades.RefusedFieldLocked)
+		added := pdfs.Revise(signed, map[int]string{
+			6: strings.Replace(body(t, signed, 6), "/Fields [", "/Fields [90 0 R ", 1), 90: "<< /FT /Sig /T (later) /V << /Type /Sig >> >>",
+		}, 1)
+		if got := verify(t, added, trusted()).Signatures[1]; got.SubIndication != pades.FormatFailure || !hasFinding(got, "fieldmdp_violation") {
+			t.Errorf("a field that was added: %s/%s %v", got.Indication, got.SubIndication, got.Findings)
 		}
 	})
 	for name, wrong := range map[string]pades.FieldLock{

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pdf"
@@ -28,7 +29,7 @@ const (
 	findByteRange        = "byte_range"           // ByteRange or Contents have not the required shape
 	findDictionary       = "signature_dictionary" // the dictionary is malformed
 	findSubFilter        = "sub_filter"           // unknown or misplaced encoding
-	findLegacy           = "legacy_encoding"      // recognised, not judged
+	findLegacy           = "legacy_encoding"      // rests on SHA-1
 	findRevision         = "not_a_revision"       // the signed bytes are no complete state of the file
 	findOverridden       = "signature_overridden" // the dictionary was changed by a later revision
 	findShared           = "shared_signature"     // two fields claim one signature
@@ -64,16 +65,57 @@ const (
 	findRevoked          = signing.FindRevoked
 )
 
-// Verify examines every signature that the form fields of a document lead to.
-// An error means that the document could not be read at all: ErrNotPDF,
+// Verify examines every signature that the form fields of a document lead to. In a
+// file whose structure is broken it says TOTAL_FAILED of every signature that lies
+// there. An error means that the document could not be read at all: ErrNotPDF,
 // ErrEncrypted, *FormatError and *LimitError of package pdf, or an error of src.
 // A bad signature is no error but a verdict.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*Report, error) {
 	v, err := open(ctx, src, size, o)
-	if err != nil {
-		return nil, err
+	var r *Report
+	if err == nil {
+		r, err = v.report(ctx)
 	}
-	return v.report(ctx)
+	var format *pdf.FormatError
+	if errors.As(err, &format) || errors.Is(err, pdf.ErrMissing) {
+		if r := wreck(ctx, src, size, err); r != nil {
+			return r, nil
+		}
+	}
+	return r, err
+}
+
+// wreck is the report on a file that cannot be read although signatures lie in it,
+// nil for one without any. A signed file is never repaired (threats P-04): it may
+// have been cut, or somebody made it so that programs read different documents.
+func wreck(ctx context.Context, src io.ReaderAt, size int64, why error) *Report {
+	loose, err := pdf.LooseSignatures(ctx, src, size, pdf.Limits{})
+	if err != nil {
+		return nil
+	}
+	r := &Report{
+		Format:     signing.PAdES,
+		Size:       size,
+		Signatures: []Signature{},
+		TimeStamps: []TimeStamp{},
+		Warnings:   []Finding{{Code: findRepaired, Text: why.Error()}},
+		NotChecked: []Check{CheckTrustedList},
+	}
+	for _, l := range loose {
+		if l.SubFilter == subFilterRFC3161 {
+			continue
+		}
+		s := Signature{
+			Format: signing.PAdES, SubFilter: l.SubFilter, Findings: []Finding{}, TimeStamps: []TimeStamp{},
+			Integrity: Unknown, Coverage: Unclear, ChangesAfter: ChangesUndefined,
+		}
+		s.Fail(TotalFailed, FormatFailure, findRepaired, "the structure of the file is broken, so that nothing can be said about what object %d signs", l.Ref.Number)
+		r.Signatures = append(r.Signatures, s)
+	}
+	if len(r.Signatures) == 0 {
+		return nil
+	}
+	return r
 }
 
 func open(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (*verifier, error) {
@@ -112,6 +154,8 @@ type signedField struct {
 	field pdf.Field
 	ref   pdf.Ref // of the signature dictionary, zero when direct
 	dict  pdf.Object
+	// shared names further fields that claim the same signature.
+	shared []string
 }
 
 func (v *verifier) report(ctx context.Context) (*Report, error) {
@@ -198,6 +242,10 @@ func (v *verifier) collect(form *pdf.Form) error {
 		}
 		s := signedField{field: f}
 		s.ref, _ = f.Value.Ref()
+		if i := slices.IndexFunc(v.signed, func(o signedField) bool { return s.ref != (pdf.Ref{}) && o.ref == s.ref }); i >= 0 {
+			v.signed[i].shared = append(v.signed[i].shared, f.Name)
+			continue
+		}
 		dict, err := v.doc.Resolve(f.Value)
 		var format *pdf.FormatError
 		if err != nil && !errors.As(err, &format) {
@@ -293,8 +341,12 @@ func readShape(s signedField, size int64) (shape, error) {
 	if contents.Offset() != out.start || contents.Offset()+int64(len(contents.Raw())) != out.end {
 		return out, errors.New("the gap of /ByteRange is not the /Contents of this signature")
 	}
-	if len(bytes.TrimRight(contents.Raw()[1:len(contents.Raw())-1], "0")) == 0 {
+	digits := contents.Raw()[1 : len(contents.Raw())-1]
+	switch {
+	case len(bytes.TrimRight(digits, "0")) == 0:
 		return out, errors.New("/Contents is empty")
+	case bytes.ContainsFunc(digits, func(r rune) bool { return !strings.ContainsRune("0123456789ABCDEFabcdef", r) }):
+		return out, errors.New("/Contents holds something else than digits") // P-12
 	}
 	out.contents, _ = contents.Source()
 	return out, nil

@@ -60,6 +60,40 @@ func Rebuild(ctx context.Context, r io.ReaderAt, size int64, limits Limits, pass
 // Rebuilt tells whether the document was opened by Rebuild.
 func (d *Document) Rebuilt() bool { return d.rebuilt }
 
+// LooseSignature is a signature dictionary that a scan of a file came upon.
+type LooseSignature struct {
+	Ref       Ref
+	SubFilter string // a name, without its slash
+}
+
+// LooseSignatures looks for signature dictionaries in one pass over a file whose
+// cross-reference chain does not lead to its objects, each number once. Nothing
+// can be said about what they sign; but that they are there can.
+func LooseSignatures(ctx context.Context, r io.ReaderAt, size int64, limits Limits) ([]LooseSignature, error) {
+	d := &Document{
+		src:     &source{r: r, ctx: ctx},
+		size:    size,
+		limits:  limits.withDefaults(),
+		streams: new(streamCache),
+	}
+	if err := d.readHeader(); err != nil {
+		return nil, err
+	}
+	var found []LooseSignature
+	err := d.scanFile(func(o foundObject) error {
+		if o.value.Get("Contents").Kind() != String || o.value.Get("ByteRange").IsNull() ||
+			slices.ContainsFunc(found, func(s LooseSignature) bool { return s.Ref.Number == o.ref.Number }) {
+			return nil
+		}
+		if len(found) == d.limits.Signatures {
+			return &LimitError{What: "signatures", Limit: int64(d.limits.Signatures)}
+		}
+		found = append(found, LooseSignature{Ref: o.ref, SubFilter: o.value.Get("SubFilter").Name()})
+		return nil
+	}, func(Object) {})
+	return found, err
+}
+
 // foundObject is an object as a scan of the file sees it.
 type foundObject struct {
 	ref         Ref

@@ -397,7 +397,7 @@ func (w *workshop) pdf() {
 	add("value changed", value, cryptoFails)
 	add("text behind the end", append(slices.Clone(whole), "\n% more\n"...), format+" B-B")
 	add("zeros behind the end", append(slices.Clone(whole), make([]byte, 100)...), passedB)
-	add("cut", whole[:len(whole)-20], "REFUSED")
+	add("cut", whole[:len(whole)-20], format)
 	numbers := regexp.MustCompile(`/ByteRange \[ ?0 (\d+) (\d+) (\d+)`)
 	shift := func(first, second, third int) []byte {
 		return numbers.ReplaceAllFunc(slices.Clone(whole), func(b []byte) []byte {
