@@ -46,6 +46,10 @@ LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
 LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
+LoadModule authn_core_module /usr/lib/apache2/modules/mod_authn_core.so
+LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
+LoadModule auth_openidc_module /usr/lib/apache2/modules/mod_auth_openidc.so
 Listen 127.0.0.1:$PORT
 $TEXT`, "apache.conf"},
 		"caddy": {"caddy", `{
@@ -72,7 +76,7 @@ func TestInteropProxiesAndBrokerSeeTheSameRequests(t *testing.T) {
 			t.Parallel()
 			broker, monitor := startBehind(t)
 			r := record(t, broker)
-			address, trust := startProxy(t, name, r.listener.Addr().String())
+			address, trust := beforeBroker(r.listener.Addr().String()).start(t, name)
 			p := &probe{address: address, host: "login.example", recorder: r, tls: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust, ServerName: "login.example"}}
 			until(t, func() bool { return reachable(p) })
 			for range 3 {
@@ -145,15 +149,30 @@ func servedAssets(t *testing.T, monitor string) int {
 	return sum
 }
 
-// startProxy runs a proxy with the text of the guide.
-func startProxy(t *testing.T, program, broker string) (address string, trust *x509.CertPool) {
+// guide is a file with a section for each proxy, and what is elsewhere in a test.
+type guide struct {
+	file, host string
+	replace    []string // pairs, as strings.NewReplacer has them
+	beside     string   // language of a further file that goes with the section, if it has one
+}
+
+// beforeBroker is PROXIES.md.
+func beforeBroker(broker string) guide {
+	return guide{file: "PROXIES.md", host: "login.example", replace: []string{"127.0.0.1:8181", broker}}
+}
+
+// start runs a proxy with the text of the guide.
+func (g guide) start(t *testing.T, program string) (address string, trust *x509.CertPool) {
 	t.Helper()
 	dir, authority := t.TempDir(), newWebAuthority(t, "proxies")
-	certificate := authority.forServer(t, "login.example")
+	certificate := authority.forServer(t, g.host)
 	writeCertificate(t, dir, certificate)
 	write(t, filepath.Join(dir, "all.pem"), privatePEM(t, certificate)+certificatePEM(certificate))
 	p := proxies()[program]
-	text := section(t, p.language)
+	if g.beside != "" {
+		write(t, filepath.Join(dir, "beside"), strings.NewReplacer(g.replace...).Replace(g.section(t, g.beside)))
+	}
+	text := strings.NewReplacer(g.replace...).Replace(g.section(t, p.language))
 	// Somebody else may take a port before the proxy does; then it ends.
 	for range 5 {
 		address = freeAddress(t)
@@ -165,7 +184,7 @@ func startProxy(t *testing.T, program, broker string) (address string, trust *x5
 		if os.Getuid() == 0 {
 			user = "User www-data\nGroup www-data"
 		}
-		ported := strings.NewReplacer("127.0.0.1:8181", broker, "/etc/ssl/login.example", dir, "listen 443", "listen "+address, "bind :443", "bind "+address, "*:443", "*:"+port).Replace(text)
+		ported := strings.NewReplacer("/etc/ssl/"+g.host, dir, "/etc/haproxy/eidbridge.lua", filepath.Join(dir, "beside"), "listen 443", "listen "+address, "bind :443", "bind "+address, "*:443", "*:"+port).Replace(text)
 		config := strings.NewReplacer("$DIR", dir, "$PORT", port, "$USER", user, "$TEXT", ported).Replace(p.before)
 		write(t, filepath.Join(dir, p.file), config)
 		ended, output := runProxy(t, program, filepath.Join(dir, p.file), dir)
@@ -219,16 +238,16 @@ func runProxy(t *testing.T, program, config, dir string) (ended <-chan struct{},
 	return done, output
 }
 
-// section is the text of the guide for a proxy.
-func section(t *testing.T, language string) string {
+// section is the text of the guide in a language.
+func (g guide) section(t *testing.T, language string) string {
 	t.Helper()
-	guide, err := os.ReadFile("PROXIES.md")
+	text, err := os.ReadFile(g.file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	found := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1)
 	if len(found) != 1 {
-		t.Fatalf("PROXIES.md has %d sections for %s", len(found), language)
+		t.Fatalf("%s has %d sections for %s", g.file, len(found), language)
 	}
 	return found[0][1]
 }
