@@ -20,6 +20,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers/forwardauth"
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
@@ -94,7 +95,7 @@ func body(t *testing.T, r *http.Response, err error) (int, string) {
 }
 
 // nginx serves a static site behind the broker, as the guide of eidbroker says.
-func nginx(t *testing.T, port int, broker string) {
+func nginx(t *testing.T, address, broker string) {
 	t.Helper()
 	program := needs.Program(t, "nginx", "nginx-light")
 	dir := t.TempDir()
@@ -103,7 +104,7 @@ events { worker_connections 64; }
 http {
   access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   server {
-    listen 127.0.0.1:%[2]d;
+    listen %[2]s;
     location /_eidbridge/ {
       proxy_pass http://%[3]s;
       proxy_set_header Host $http_host;
@@ -122,7 +123,7 @@ http {
     location @login { return 302 /_eidbridge/start?to=$request_uri; }
   }
 }
-`, dir, port, broker)
+`, dir, address, broker)
 	for path, text := range map[string]string{"nginx.conf": configuration, "site/index.html": "the archive", "site/deep/page.html": "a deep page"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o750); err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ http {
 		_ = command.Wait() // it was killed
 	})
 	for deadline := time.Now().Add(time.Minute); ; {
-		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			_ = conn.Close() // it was to see whether somebody listens
 			return
@@ -155,23 +156,13 @@ http {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // A static site behind a real nginx: a stranger is sent to log in and comes back to
 // the page they wanted; what they claim to be in headers counts for nothing.
 func TestNginxAsksWhoVisits(t *testing.T) {
-	port := freePort(t)
-	site := fmt.Sprintf("http://127.0.0.1:%d", port)
+	address := freeport.Address(t)
+	site := "http://" + address
 	r := newRig(t, site)
-	nginx(t, port, strings.TrimPrefix(r.issuer, "http://"))
+	nginx(t, address, strings.TrimPrefix(r.issuer, "http://"))
 	citizen := browser(t)
 	response, err := citizen.Get(site + "/deep/page.html?x=1")
 	code, text := body(t, response, err)

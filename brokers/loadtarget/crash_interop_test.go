@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 	"github.com/eidbridge/eidbridge/fixtures/load"
 	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
@@ -95,7 +96,7 @@ func startReplicas(t *testing.T, cluster *postgres.Cluster, program, front, conn
 	data := t.TempDir()
 	var replicas []*replica
 	for range 3 {
-		r := &replica{program: program, address: freeAddress(t), arguments: []string{
+		r := &replica{program: program, address: freeport.Address(t), arguments: []string{
 			"--storage", "postgres", "--database", connection, "--data", data, "--issuer", "http://" + front, "--connections", connections,
 		}}
 		if _, err := r.start(); err != nil {
@@ -134,16 +135,6 @@ func eidlab(t *testing.T) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return program
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // relyingParty is a client that notes what was acknowledged to it.
@@ -328,7 +319,7 @@ func TestInteropKilledBrokersLoseNothing(t *testing.T) {
 	program := eidlab(t)
 	for _, storage := range []string{"sqlite", "postgres"} {
 		t.Run(storage, func(t *testing.T) {
-			r := &replica{program: program, address: freeAddress(t), arguments: []string{"--storage", storage, "--data", t.TempDir()}}
+			r := &replica{program: program, address: freeport.Address(t), arguments: []string{"--storage", storage, "--data", t.TempDir()}}
 			if storage == "postgres" {
 				connection, err := startCluster(t, postgres.Options{Durable: true}).Schema(t.Context(), "broker")
 				if err != nil {
@@ -442,7 +433,7 @@ func (p *relyingParty) check(t *testing.T, n *tally) {
 // killed, another one restarted. No login is lost after one retry, no code or
 // refresh token is accepted twice.
 func TestInteropReplicasBehindNginx(t *testing.T) {
-	nginx, front := findNginx(t), freeAddress(t)
+	nginx, front := findNginx(t), freeport.Address(t)
 	replicas := startReplicas(t, startCluster(t, postgres.Options{Durable: true}), eidlab(t), front, "8")
 	var upstreams strings.Builder
 	for _, r := range replicas {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/child"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
@@ -156,7 +157,7 @@ func (f *front) use(in []*replica) {
 // and all that either version granted is good at the end.
 func TestInteropRollingUpgradeAndDowngrade(t *testing.T) {
 	this, next := eidlab(t), nextEidlab(t)
-	cluster, address := startCluster(t, postgres.Options{}), freeAddress(t)
+	cluster, address := startCluster(t, postgres.Options{}), freeport.Address(t)
 	replicas := startReplicas(t, cluster, this, address, "6")
 	proxy := startFront(t, address, replicas)
 	l := startLogins(t, &relyingParty{target: replicas[0].target, transport: &http.Transport{DisableKeepAlives: true}})

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // within is a program that runs another one after lines of a shell, which take away from
@@ -189,7 +191,7 @@ func TestInteropScarceMachine(t *testing.T) {
 		}, []string{"--requests", "96"}, 384},
 	} {
 		t.Run("S-30 "+row.name, func(t *testing.T) {
-			r := &replica{program: within(t, program, row.lines(t)...), address: freeAddress(t), arguments: append([]string{
+			r := &replica{program: within(t, program, row.lines(t)...), address: freeport.Address(t), arguments: append([]string{
 				"--storage", "sqlite", "--data", t.TempDir(), "--code-lifetime", "60s", "--access-token-lifetime", "1h",
 			}, row.arguments...)}
 			if _, err := r.start(); err != nil {
@@ -308,7 +310,7 @@ func (m memory) squeeze(pid int) error {
 func TestInteropMemoryRunsOut(t *testing.T) {
 	const deaths, plenty = 5, 256 << 20
 	m, lines := littleMemory(t, plenty)
-	r := &replica{program: within(t, eidlab(t), lines...), address: freeAddress(t), arguments: []string{
+	r := &replica{program: within(t, eidlab(t), lines...), address: freeport.Address(t), arguments: []string{
 		"--storage", "sqlite", "--data", t.TempDir(), "--code-lifetime", "60s", "--access-token-lifetime", "1h",
 	}}
 	if _, err := r.start(); err != nil {

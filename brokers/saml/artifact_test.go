@@ -161,16 +161,17 @@ func TestResolveRefusesBadChannels(t *testing.T) { // X-93
 	for name, row := range map[string]struct {
 		handler http.HandlerFunc
 		reason  Reason
+		timeout time.Duration // short only where it is waited for
 	}{
-		"HTTP error":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) }, ReasonBackChannel},
-		"redirection": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/else", http.StatusFound) }, ReasonBackChannel},
-		"huge answer": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxSOAPReply+1)) }, ReasonTooLarge},
-		"slow answer": {func(http.ResponseWriter, *http.Request) { <-release }, ReasonBackChannel},
+		"HTTP error":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) }, ReasonBackChannel, time.Minute},
+		"redirection": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/else", http.StatusFound) }, ReasonBackChannel, time.Minute},
+		"huge answer": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxSOAPReply+1)) }, ReasonTooLarge, time.Minute},
+		"slow answer": {func(http.ResponseWriter, *http.Request) { <-release }, ReasonBackChannel, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(row.handler)
 			client := server.Client()
-			client.Timeout = 200 * time.Millisecond
+			client.Timeout = row.timeout
 			artifact, _ := ParseArtifact(makeArtifact(4, 0, idpID))
 			_, _, err := testResolver(client).Resolve(context.Background(), server.URL, artifact)
 			if ReasonOf(err) != row.reason {

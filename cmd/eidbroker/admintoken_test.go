@@ -9,13 +9,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // An operator makes a token, and with it a client that the broker serves at once;
 // the audit log of the broker names the operator.
 func TestOperatorsListener(t *testing.T) {
 	dir := t.TempDir()
-	config, address, office := filepath.Join(dir, "c.toml"), freeAddress(t), freeAddress(t)
+	config, address, office := filepath.Join(dir, "c.toml"), freeport.Address(t), freeport.Address(t)
 	code, out, errs := call(t, "admin-token", "alice", "--role", "operator")
 	if code != 0 {
 		t.Fatal(errs)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 const newClient = `id = "library"
@@ -20,7 +22,7 @@ scopes = ["name"]
 func TestClientVerbs(t *testing.T) {
 	dir := t.TempDir()
 	config, file := filepath.Join(dir, "c.toml"), filepath.Join(dir, "library.toml")
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	write(t, config, "issuer = \"http://"+address+"\"\nlisten = \""+address+"\"\n\n"+brokenClient)
 	serving := start(t, "--config", config)
 	defer serving.stop()

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // A probe for desynchronisation (W-41): visitors behind one proxy share its connections
@@ -467,7 +469,7 @@ func plainAttacks() map[string]string {
 func TestDesyncProbeFindsBadProxies(t *testing.T) {
 	attacks := plainAttacks()
 	dir := t.TempDir()
-	config, address := dir+"/c.toml", freeAddress(t)
+	config, address := dir+"/c.toml", freeport.Address(t)
 	write(t, config, "issuer = \"https://login.example\"\nlisten = \""+address+"\"\n")
 	start(t, "--config", config)
 	byChunks, byLength := serveByChunks(t), serveByLength(t)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // Requests as no browser sends them, byte by byte, to the server as it is run.
@@ -22,7 +24,7 @@ import (
 // that a cache takes for a picture (W-50).
 func TestRequestsAtTheEdge(t *testing.T) {
 	dir := t.TempDir()
-	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
+	config, address := filepath.Join(dir, "c.toml"), freeport.Address(t)
 	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
 	b := start(t, "--config", config)
 	const body = "client_id=x"
@@ -122,7 +124,7 @@ func TestRequestsAtTheEdge(t *testing.T) {
 // others are served.
 func TestHTTP2FloodsFindNobody(t *testing.T) {
 	dir := t.TempDir()
-	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
+	config, address := filepath.Join(dir, "c.toml"), freeport.Address(t)
 	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
 	b := start(t, "--config", config)
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"

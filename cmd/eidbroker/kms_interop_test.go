@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 	"github.com/eidbridge/eidbridge/fixtures/moto"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestInteropMasterKeyInAKeyService(t *testing.T) {
 	service := moto.Start(t)
 	first, second := service.Key(t), service.Key(t)
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), freeport.Address(t)
 	config, issuer, land := filepath.Join(dir, "c.toml"), "http://"+address, newCountry(t, address)
 	settings := func(masters ...string) {
 		t.Helper()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // country is another provider, which approves everybody at once: the upstream of
@@ -199,7 +200,7 @@ func browse(address string) (url.Values, error) {
 // The default deployment knows portals that know RS256 alone.
 func TestDefaultKeysLogIn(t *testing.T) {
 	for _, algorithm := range []string{"ES256", "RS256"} {
-		dir, address := t.TempDir(), freeAddress(t)
+		dir, address := t.TempDir(), freeport.Address(t)
 		write(t, dir+"/c.toml", fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address)+newCountry(t, address).section(t, dir, algorithm))
 		b := start(t, "--config", dir+"/c.toml")
 		if id, err := (portal{"http://" + address, algorithm}).logIn(t); err != nil || id.Subject == "" {

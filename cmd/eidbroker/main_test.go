@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,6 +25,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/eidbridge/eidbridge/brokers/envelope"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // call runs the program and returns what it printed.
@@ -106,17 +106,6 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// freeAddress finds a loopback port for the issuer.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // started is a running broker.
@@ -232,7 +221,7 @@ func get(t *testing.T, address string) (int, []byte) {
 
 func TestServeStartsFromAnEmptyDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "place")
-	config, address := filepath.Join(dir, "eidbroker.toml"), freeAddress(t)
+	config, address := filepath.Join(dir, "eidbroker.toml"), freeport.Address(t)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +292,7 @@ func TestServeRefusesLostOrCarelessSecrets(t *testing.T) {
 		"a key that is huge":    {func(_ *testing.T, d string) error { return os.Truncate(d+"/signing-key.pem", 1<<20) }, "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, address := t.TempDir(), freeAddress(t)
+			dir, address := t.TempDir(), freeport.Address(t)
 			config := filepath.Join(dir, "c.toml")
 			write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
 			start(t, "--config", config).stop()
@@ -346,7 +335,7 @@ func p384(path string) error {
 }
 
 func TestPublishedKeysAreInTheSet(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), freeport.Address(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -404,7 +393,7 @@ func TestKeysOfSeveralReplicas(t *testing.T) {
 // S-04 in part: the steps by which the guide replaces a master key, while the
 // broker serves.
 func TestMasterKeyIsReplaced(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), freeport.Address(t)
 	config := filepath.Join(dir, "c.toml")
 	settings := func(masters string) string {
 		return fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\nmaster_keys = [%s]\n", address, address, masters)
@@ -436,7 +425,7 @@ func TestMasterKeyIsReplaced(t *testing.T) {
 // S-13: what the broker did is in the log, which verifies with what standard error
 // kept, and no longer once it was edited.
 func TestAuditLogIsVerified(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), freeport.Address(t)
 	config, log := filepath.Join(dir, "c.toml"), filepath.Join(dir, "audit.jsonl")
 	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
 	b := start(t, "--config", config)
@@ -472,7 +461,7 @@ func TestAuditLogIsVerified(t *testing.T) {
 }
 
 func TestCardsForget(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), freeport.Address(t)
 	config := filepath.Join(dir, "c.toml")
 	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
 	key := strings.Repeat("ab", 32)

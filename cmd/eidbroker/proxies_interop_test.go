@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // proxies are the programs that PROXIES.md has a section for. Each is started with
@@ -128,7 +130,7 @@ func TestInteropProxiesAndBrokerSeeTheSameRequests(t *testing.T) {
 func startBehind(t *testing.T) (address, monitor string) {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "c.toml")
-	address, monitor = freeAddress(t), freeAddress(t)
+	address, monitor = freeport.Address(t), freeport.Address(t)
 	write(t, config, fmt.Sprintf("issuer = \"https://login.example\"\nlisten = %q\nmonitor_listen = %q\ntrusted_proxies = [\"127.0.0.1/32\"]\n[abuse]\ntrusted_networks = [\"127.0.0.1/32\"]\n", address, monitor))
 	start(t, "--config", config)
 	return address, monitor
@@ -175,7 +177,7 @@ func (g guide) start(t *testing.T, program string) (address string, trust *x509.
 	text := strings.NewReplacer(g.replace...).Replace(g.section(t, p.language))
 	// Somebody else may take a port before the proxy does; then it ends.
 	for range 5 {
-		address = freeAddress(t)
+		address = freeport.Address(t)
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/clock"
 	"github.com/eidbridge/eidbridge/brokers/store"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // site is a deployment that commands work on.
@@ -31,7 +32,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), address: freeAddress(t)}
+	s := &site{t: t, dir: t.TempDir(), address: freeport.Address(t)}
 	s.config = filepath.Join(s.dir, "eidbroker.toml")
 	write(t, s.config, strings.NewReplacer("localhost:8181", s.address, "127.0.0.1:8181", s.address).Replace(string(defaultConfig)))
 	return s
@@ -212,7 +213,7 @@ func TestSecondServerIsHeldOff(t *testing.T) {
 	s := newSite(t)
 	serving := start(t, "--config", s.config)
 	second := &site{t: t, dir: s.dir, config: s.file("second.toml")}
-	write(t, second.config, strings.NewReplacer("localhost:8181", "localhost:1", "127.0.0.1:8181", freeAddress(t)).Replace(string(defaultConfig)))
+	write(t, second.config, strings.NewReplacer("localhost:8181", "localhost:1", "127.0.0.1:8181", freeport.Address(t)).Replace(string(defaultConfig)))
 	second.refuses("another eidbroker serves this database", "serve")
 	if s.does("client", "list") != "" {
 		t.Error("there is a client")

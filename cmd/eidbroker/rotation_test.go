@@ -10,13 +10,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // Keys in the database need no file, stay over a restart, are published before
 // they sign, and are gone when they are feared known (S-05).
 func TestSigningKeysOfTheDatabase(t *testing.T) {
 	dir := t.TempDir()
-	config, address := filepath.Join(dir, "c.toml"), freeAddress(t)
+	config, address := filepath.Join(dir, "c.toml"), freeport.Address(t)
 	settings := fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address)
 	write(t, config, settings+"signing_keys = \"database\"\n")
 	published := func() (kids []string) {

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 func monitored(t *testing.T, more string) (b started, config, address, monitor string, settings string) {
 	t.Helper()
 	dir := t.TempDir()
-	config, address, monitor = filepath.Join(dir, "c.toml"), freeAddress(t), freeAddress(t)
+	config, address, monitor = filepath.Join(dir, "c.toml"), freeport.Address(t), freeport.Address(t)
 	settings = fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\nmonitor_listen = %q\n", address, address, monitor)
 	write(t, config, settings+more)
 	return start(t, "--config", config), config, address, monitor, settings

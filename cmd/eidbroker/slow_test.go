@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/eidbridge/eidbridge/brokers/capacity"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 const (
@@ -235,7 +236,7 @@ func startImpatient(t *testing.T, path string) started {
 // W-45: a thousand who send or read slowly lose their connections in time, and others are
 // answered meanwhile, although there is no place left until the first of them went.
 func TestSlowVisitorsAreCutOff(t *testing.T) {
-	config, address := filepath.Join(t.TempDir(), "c.toml"), freeAddress(t)
+	config, address := filepath.Join(t.TempDir(), "c.toml"), freeport.Address(t)
 	write(t, config, fmt.Sprintf("issuer = \"http://%s\"\nlisten = %q\n", address, address))
 	startImpatient(t, config)
 	besiege(t, address, sluggishVisitors(address), func(sluggish) *tls.Config { return nil }, honestly(t, address, nil, "http://"+address+"/jwks"))

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // I-5 for traces: a login through the whole program tells the collector its steps
@@ -26,7 +28,7 @@ func TestTracesOfALogin(t *testing.T) {
 		_, _ = io.Copy(&told, r.Body)
 	}))
 	t.Cleanup(collector.Close)
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), freeport.Address(t)
 	issuer, land := "http://"+address, newCountry(t, address)
 	write(t, filepath.Join(dir, "headers"), "X-Tenant: broker\n")
 	write(t, filepath.Join(dir, "c.toml"), fmt.Sprintf("issuer = %q\nlisten = %q\n[telemetry]\nendpoint = %q\nheaders_file = \"headers\"\n", issuer, address, collector.URL)+land.section(t, dir, "ES256"))

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // secured is a broker that speaks https itself, as login.example and www.login.example,
@@ -44,7 +46,7 @@ func startSecured(t *testing.T) *secured {
 // prepareSecured writes the configuration.
 func prepareSecured(t *testing.T) *secured {
 	t.Helper()
-	s := &secured{dir: t.TempDir(), address: freeAddress(t), monitor: freeAddress(t), authority: newWebAuthority(t, "web"), callers: newWebAuthority(t, "callers")}
+	s := &secured{dir: t.TempDir(), address: freeport.Address(t), monitor: freeport.Address(t), authority: newWebAuthority(t, "web"), callers: newWebAuthority(t, "callers")}
 	s.config = filepath.Join(s.dir, "c.toml")
 	writeCertificate(t, s.dir, s.authority.forServer(t, "login.example", "www.login.example", "other.example"))
 	s.trustCallers(t, s.callers)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 	"github.com/eidbridge/eidbridge/fixtures/needs"
 )
 
@@ -81,7 +82,7 @@ func TestKeysInAToken(t *testing.T) {
 	all := h.section("signing", "ES256", "") + next + h.section("long", "ES384", "") + h.section("plain", "RS256", "") + h.section("pss", "PS256", "") + h.section("edwards", "EdDSA", "")
 	for _, algorithm := range []string{"ES256", "ES384", "RS256", "PS256", "EdDSA"} {
 		t.Run(algorithm, func(t *testing.T) {
-			dir, address, monitor := t.TempDir(), freeAddress(t), freeAddress(t)
+			dir, address, monitor := t.TempDir(), freeport.Address(t), freeport.Address(t)
 			issuer := "http://" + address
 			head := fmt.Sprintf("issuer = %q\nlisten = %q\nmonitor_listen = %q\nsigning_keys = \"listed\"\npkcs11_program = %q\n", issuer, address, monitor, h.program)
 			write(t, dir+"/c.toml", head+all+newCountry(t, address).section(t, dir, algorithm))
