@@ -54,7 +54,7 @@ VULNDB := golang.org/x/vulndb@v0.0.0-20261105234957-e22db6528018
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 # go test packages run side by side; each that needs a card has a pcscd of its own.
-TESTFLAGS ?= -count=1 -timeout 9m
+TESTFLAGS ?= -count=1 -timeout 25m
 
 # $(call install,NEEDS) says which Debian packages are missing and installs them,
 # as root or by asking sudo for it.

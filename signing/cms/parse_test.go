@@ -126,7 +126,7 @@ func TestParseIsBounded(t *testing.T) {
 			}
 			took = min(took, time.Since(begin))
 		}
-		if took > 100*time.Millisecond {
+		if took > 2*time.Second { // what is not linear takes minutes
 			t.Errorf("%s: refused after %s", name, took)
 		}
 	}
