@@ -122,6 +122,7 @@ const (
 	maxLine      = 64 << 10
 	maxChunkLine = 256
 	maxDigits    = 18 // of a length; it fits an int64
+	maxHexDigits = 15 // of a chunk's size; so does it
 )
 
 // tracker knows which part of a request the next byte belongs to.
@@ -300,7 +301,7 @@ func (t *tracker) size(line []byte) bool {
 
 // number reads digits and nothing else.
 func number(text []byte, base int64) (int64, bool) {
-	if len(text) == 0 || base == 10 && len(text) > maxDigits || base == 16 && len(text) > 15 {
+	if len(text) == 0 || base == 10 && len(text) > maxDigits || base == 16 && len(text) > maxHexDigits {
 		return 0, false
 	}
 	var n int64

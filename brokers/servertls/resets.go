@@ -37,12 +37,12 @@ func EndResets(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		all := of.all.Add(1)
+		of.all.Add(1)
 		defer func() {
 			if r.Context().Err() == nil {
 				return
 			}
-			if resets := of.resets.Add(1); resets > maxResets && 2*resets > all {
+			if resets := of.resets.Add(1); resets > maxResets && 2*resets > of.all.Load() {
 				_ = of.conn.Close() // the client may have
 			}
 		}()
