@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -15,16 +14,10 @@ type durable struct {
 	log *os.File
 
 	mu      sync.Mutex
-	waiting []acknowledged
+	waiting []*batched // committed
 	closed  bool
 	due     *sync.Cond
 	ended   chan struct{}
-}
-
-// acknowledged is a writing that is committed and about to be told how it went.
-type acknowledged struct {
-	w   *batched
-	err error
 }
 
 // startDurable opens the log of a database for a second time, to sync it.
@@ -47,7 +40,7 @@ func (d *durable) tell(w *batched, err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.waiting = append(d.waiting, acknowledged{w, err})
+	d.waiting = append(d.waiting, w)
 	d.due.Signal()
 }
 
@@ -59,14 +52,14 @@ func (d *durable) run() {
 			return
 		}
 		err := d.log.Sync()
-		for _, a := range waiting {
-			a.w.done <- errors.Join(a.err, err)
+		for _, w := range waiting {
+			w.done <- err
 		}
 	}
 }
 
 // next is all that waits, or nothing at the end.
-func (d *durable) next() []acknowledged {
+func (d *durable) next() []*batched {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for len(d.waiting) == 0 && !d.closed {
