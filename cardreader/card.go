@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
 
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
@@ -47,6 +48,27 @@ type Card interface {
 	// (ECDSA-Sig-Value, RFC 3279 2.2.3), RSA values as they are. A refused PIN
 	// is a *PINError.
 	Sign(ctx context.Context, c Credential, p *pin.PIN, hash crypto.Hash, digest []byte) ([]byte, error)
+}
+
+// ReadCredentials is Credentials for families that read a certificate for each of some
+// keys. What read tells of as ErrCardProtocol is one that cannot be used: it is told in
+// the error and does not hide the others. Any other error, as of a card that stopped
+// answering, ends it and is returned alone.
+func ReadCredentials[K any](keys []K, read func(K) ([]Credential, error)) ([]Credential, error) {
+	var credentials []Credential
+	var unusable []error
+	for _, k := range keys {
+		found, err := read(k)
+		switch {
+		case err == nil:
+			credentials = append(credentials, found...)
+		case errors.Is(err, ErrCardProtocol):
+			unusable = append(unusable, err)
+		default:
+			return nil, err
+		}
+	}
+	return credentials, errors.Join(unusable...)
 }
 
 // Selective is a Card that can read one credential or the state of one PIN

@@ -238,12 +238,9 @@ func (m *management) atPad(ctx context.Context, s *session) error {
 	if !ok {
 		return ErrNotOffered
 	}
-	pad, err := s.pad(ctx)
+	pad, err := s.presentPad(ctx)
 	if err != nil {
 		return err
-	}
-	if pad == nil {
-		return ErrReaderGone
 	}
 	return m.pad(ctx, card, pad)
 }

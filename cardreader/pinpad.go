@@ -90,6 +90,15 @@ func (s *session) pad(ctx context.Context) (PINPad, error) {
 	return provider.PINPad(ctx)
 }
 
+// presentPad is the pad that was there when the holder was told to use it.
+func (s *session) presentPad(ctx context.Context) (PINPad, error) {
+	pad, err := s.pad(ctx)
+	if err == nil && pad == nil {
+		err = ErrReaderGone
+	}
+	return pad, err
+}
+
 // padUsable: the reader has a pad and the card's family allows it.
 func (s *session) padUsable(ctx context.Context) (bool, error) {
 	if _, ok := s.Card.(PadSigner); !ok {

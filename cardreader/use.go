@@ -104,12 +104,9 @@ func (u *use) atPad(ctx context.Context, status PINStatus) error {
 		if !ok {
 			return ErrNotOffered
 		}
-		pad, err := s.pad(ctx)
+		pad, err := s.presentPad(ctx)
 		if err != nil {
 			return err
-		}
-		if pad == nil {
-			return ErrReaderGone
 		}
 		return u.pad(ctx, card, pad)
 	})

@@ -7,6 +7,7 @@ package cardtest
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -111,6 +112,20 @@ func (r *Reader) Sent() [][]byte {
 	sent := r.sent
 	r.sent, r.received = nil, 0
 	return sent
+}
+
+// Commands are those since the last Sent, which go on counting.
+func (r *Reader) Commands() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sent)
+}
+
+// Received is how many bytes came in answer to them, status words included.
+func (r *Reader) Received() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.received
 }
 
 // Count is the number of commands with an instruction since the last Sent.

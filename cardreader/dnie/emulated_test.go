@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/cardtest"
 	"github.com/eidbridge/eidbridge/cardreader/cwa14890"
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pace"
@@ -77,15 +78,15 @@ func TestSignsWithBothKeysAndEveryHash(t *testing.T) {
 				signatures++
 			}
 		}
-		for _, c := range d.commands {
+		for _, c := range d.Commands() {
 			if bytes.Contains(c, []byte(citizenPIN)) {
 				t.Errorf("C-53: %s: %X shows the PIN", name, c[:2])
 			}
 		}
 		// Threat C-33: one PIN and one signature command for each entry. Threat
 		// C-44: a reset after each.
-		if d.presented() != signatures || d.entry.asked != signatures || d.resets != signatures {
-			t.Errorf("%s: %d signatures with %d VERIFY, %d questions, %d resets", name, signatures, d.presented(), d.entry.asked, d.resets)
+		if d.presented() != signatures || d.entry.asked != signatures || d.Resets() != signatures {
+			t.Errorf("%s: %d signatures with %d VERIFY, %d questions, %d resets", name, signatures, d.presented(), d.entry.asked, d.Resets())
 		}
 	}
 }
@@ -105,18 +106,18 @@ func TestSignatureAfterASearchReadsNothing(t *testing.T) {
 	for name, card := range map[string]cards.Card{"contact": l.card(t, 2), "radio": l.card(t, 2, contactless)} {
 		d := newDesk(t, card)
 		found := d.find(t, cardreader.UsageSignature)
-		cold, coldBytes := len(d.commands), d.answered
+		cold, coldBytes := len(d.Commands()), d.Received()
 		d.put(card)
 		if err := d.signWith(t, found); err != nil {
 			t.Fatal(err)
 		}
-		if n := d.count(0xB0); n != 0 {
+		if n := d.Count(0xB0); n != 0 {
 			t.Errorf("%s: %d READ BINARY", name, n)
 		}
-		if n := d.count(0xA4); n != 1 {
+		if n := d.Count(0xA4); n != 1 {
 			t.Errorf("%s: %d SELECT", name, n)
 		}
-		t.Logf("%s: search %d commands, %d bytes; signature %d commands", name, cold, coldBytes, len(d.commands))
+		t.Logf("%s: search %d commands, %d bytes; signature %d commands", name, cold, coldBytes, len(d.Commands()))
 		if d.entry.canAsked > 1 {
 			t.Errorf("%s: asked %d times for the access number", name, d.entry.canAsked)
 		}
@@ -189,7 +190,7 @@ func TestOtherGenerationIsTriedOnce(t *testing.T) {
 	}
 	// The search is wrong once, and nothing later is.
 	refused := 0
-	for i, c := range d.commands {
+	for i, c := range d.Commands() {
 		if c[1] == 0x2A && c[3] == 0xAE && i > 0 {
 			refused++
 		}
@@ -204,7 +205,7 @@ func TestOtherGenerationIsTriedOnce(t *testing.T) {
 		t.Errorf("card that knows neither: %v", err)
 	}
 	// The search gives the certificate, and the signature asks the card again.
-	if n := d.count(0x2A); n != 2*2 {
+	if n := d.Count(0x2A); n != 2*2 {
 		t.Errorf("%d certificates shown, want one of each generation twice", n)
 	}
 }
@@ -218,24 +219,27 @@ func TestWrongAccessNumberIsNeverSentAgain(t *testing.T) {
 	if !errors.As(err, &refused) || refused.PIN != "CAN" || refused.Reason != cardreader.PINWrong {
 		t.Fatalf("got %v, want a refused CAN", err)
 	}
-	if n := d.count(0x86); n != 4 || d.entry.canAsked != 1 {
+	if n := d.Count(0x86); n != 4 || d.entry.canAsked != 1 {
 		t.Errorf("%d steps of PACE, %d questions", n, d.entry.canAsked)
 	}
 
 	// A driver that is bound to the number keeps quiet from then on.
-	bound, err := d.driver.Bind(t.Context(), cardreader.Reader{Name: "in process", ATR: d.card.ATR()})
+	bound, err := d.driver.Bind(t.Context(), cardreader.Reader{Name: cardtest.Name, ATR: d.card.ATR()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for attempt := range 3 {
-		conn, _ := d.Connect(t.Context(), "")
-		_, err := bound.Open(t.Context(), conn)
+		conn, err := d.Connect(t.Context(), cardtest.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = bound.Open(t.Context(), conn)
 		if !errors.As(err, &refused) || refused.PIN != "CAN" {
 			t.Errorf("attempt %d: %v", attempt, err)
 		}
 		_ = conn.Close(true)
 	}
-	if n := d.count(0x86); n != 8 {
+	if n := d.Count(0x86); n != 8 {
 		t.Errorf("%d steps of PACE, want one run", n)
 	}
 }
@@ -256,7 +260,7 @@ func TestAccessNumberIsNeeded(t *testing.T) {
 	if _, err := d.cards.Find(t.Context(), cardreader.Selection{}); !errors.As(err, &refused) || refused.Reason != cardreader.PINFormat {
 		t.Errorf("five digits: %v", err)
 	}
-	if d.count(0x22) != 0 || d.count(0x86) != 0 {
+	if d.Count(0x22) != 0 || d.Count(0x86) != 0 {
 		t.Error("PACE was begun")
 	}
 }
@@ -265,7 +269,7 @@ func TestLastAccessNumberNeedsAYes(t *testing.T) {
 	l := newLab(t)
 	rule := cards.Rule{Command: "0022C1A4", Times: 1, Act: cards.ActReplace, Answer: "63C1"}
 	d := newDesk(t, l.card(t, 2, contactless, ruled(rule)))
-	if err := d.sign(t, cardreader.UsageSignature); !errors.Is(err, pace.ErrLastTry) || d.count(0x86) != 0 {
+	if err := d.sign(t, cardreader.UsageSignature); !errors.Is(err, pace.ErrLastTry) || d.Count(0x86) != 0 {
 		t.Errorf("got %v, want ErrLastTry", err)
 	}
 	d = newDesk(t, l.card(t, 2, contactless, ruled(rule)), func(d *dnie.Driver) { d.AcceptLastAccessNumber = true })
@@ -282,8 +286,8 @@ func TestReadingLeavesNoChannelBehind(t *testing.T) {
 		d := newDesk(t, l.card(t, 2, changes...))
 		for range 2 {
 			list, err := d.cards.List(t.Context())
-			if err != nil || len(list) != 1 || list[0].Err != nil || d.resets != 0 {
-				t.Fatalf("%s: %+v, %v, %d resets", name, list, err, d.resets)
+			if err != nil || len(list) != 1 || list[0].Err != nil || d.Resets() != 0 {
+				t.Fatalf("%s: %+v, %v, %d resets", name, list, err, d.Resets())
 			}
 			if answer := d.card.Transmit(append([]byte{0x00, 0xA4, 0x04, 0x00, 0x0B}, "Master.File"...)); answer[0] != 0x61 && answer[0] != 0x6F {
 				t.Errorf("%s: another program's SELECT gets %X", name, answer)
@@ -321,7 +325,7 @@ func TestPersonalDataComesFromTheDirectory(t *testing.T) {
 	if *data != want {
 		t.Errorf("got %+v, want %+v", *data, want)
 	}
-	if d.count(0x88) != 0 {
+	if d.Count(0x88) != 0 {
 		t.Error("personal data needs no channel")
 	}
 }
@@ -360,8 +364,8 @@ func TestPINChangeThatTheCardKeepsForThePolice(t *testing.T) {
 	if err := d.cards.UnblockPIN(t.Context(), cardreader.Selection{}, "PIN", keypad{citizenPIN, "ANOTHERPIN"}); !errors.Is(err, cardreader.ErrNotOffered) {
 		t.Errorf("unblocking: %v, want ErrNotOffered", err)
 	}
-	if d.count(0x24) != 1 || d.count(0x2C) != 0 {
-		t.Errorf("%d CHANGE, %d UNBLOCK", d.count(0x24), d.count(0x2C))
+	if d.Count(0x24) != 1 || d.Count(0x2C) != 0 {
+		t.Errorf("%d CHANGE, %d UNBLOCK", d.Count(0x24), d.Count(0x2C))
 	}
 	if err := d.sign(t, cardreader.UsageSignature); err != nil {
 		t.Errorf("old PIN afterwards: %v", err)

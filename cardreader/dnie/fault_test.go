@@ -36,7 +36,7 @@ func TestCardLeavesAtEveryCommand(t *testing.T) {
 		if err := whole.sign(t, cardreader.UsageSignature); err != nil {
 			t.Fatal(err)
 		}
-		steps := len(whole.commands)
+		steps := len(whole.Commands())
 		for at := 1; at <= steps; at++ {
 			if name == "radio" && at > 12 && at%6 != 0 {
 				continue // PACE is behind it, and each run of that takes its time
@@ -45,8 +45,8 @@ func TestCardLeavesAtEveryCommand(t *testing.T) {
 			if err := d.sign(t, cardreader.UsageSignature); !errors.Is(err, cardreader.ErrCardRemoved) {
 				t.Errorf("%s, command %d of %d: %v, want ErrCardRemoved", name, at, steps, err)
 			}
-			if d.presented() > 1 || len(d.commands) > at+1 {
-				t.Errorf("%s, command %d: %d VERIFY, %d commands", name, at, d.presented(), len(d.commands))
+			if d.presented() > 1 || len(d.Commands()) > at+1 {
+				t.Errorf("%s, command %d: %d VERIFY, %d commands", name, at, d.presented(), len(d.Commands()))
 			}
 		}
 	}
@@ -77,8 +77,8 @@ func TestEveryFaultOfEveryInstruction(t *testing.T) {
 			case !known(err):
 				t.Errorf("%s of %s: %v", act, command, err)
 			}
-			if d.presented() > 1 || len(d.commands) > 1100 {
-				t.Errorf("%s of %s: %d VERIFY, %d commands", act, command, d.presented(), len(d.commands))
+			if d.presented() > 1 || len(d.Commands()) > 1100 {
+				t.Errorf("%s of %s: %d VERIFY, %d commands", act, command, d.presented(), len(d.Commands()))
 			}
 		}
 	}
@@ -118,7 +118,7 @@ func TestResetAtEveryCommand(t *testing.T) {
 	if err := whole.sign(t, cardreader.UsageSignature); err != nil {
 		t.Fatal(err)
 	}
-	for at := 1; at <= len(whole.commands); at++ {
+	for at := 1; at <= len(whole.Commands()); at++ {
 		d := newDesk(t, l.card(t, 2, func(s *cards.Spec) { s.Faults.ResetAt = at }))
 		if err := d.sign(t, cardreader.UsageSignature); err != nil && !known(err) {
 			t.Errorf("command %d: %v", at, err)
@@ -126,7 +126,7 @@ func TestResetAtEveryCommand(t *testing.T) {
 		if d.presented() > 1 {
 			t.Errorf("command %d: %d VERIFY", at, d.presented())
 		}
-		for _, c := range d.commands {
+		for _, c := range d.Commands() {
 			if c[0]&0x0C == 0 && (c[1] == 0x20 || c[1] == 0x24) {
 				t.Errorf("command %d: %X in clear", at, c[:2])
 			}
@@ -178,7 +178,7 @@ func TestDirectoriesFromTheObjectDirectory(t *testing.T) {
 		if err := d.sign(t, cardreader.UsageSignature); !errors.Is(err, v.want) {
 			t.Errorf("%s: %v, want %v", name, err, v.want)
 		}
-		if n := len(d.commands); n > 60 {
+		if n := len(d.Commands()); n > 60 {
 			t.Errorf("%s: %d commands", name, n)
 		}
 	}

@@ -1,7 +1,6 @@
 package dnie_test
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/cardtest"
 	"github.com/eidbridge/eidbridge/cardreader/cwa14890"
 	"github.com/eidbridge/eidbridge/cardreader/dnie"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
@@ -104,89 +104,21 @@ func ruled(rules ...cards.Rule) func(*cards.Spec) {
 
 // slot is a reader in process with a card in it.
 type slot struct {
-	mu       sync.Mutex
-	card     cards.Card // nil is an empty slot
-	commands [][]byte
-	answered int // bytes
-	open     int
-	resets   int
-}
-
-func (s *slot) put(c cards.Card) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.card, s.commands, s.answered = c, nil, 0
-}
-
-func (s *slot) Readers(context.Context) ([]cardreader.Reader, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	reader := cardreader.Reader{Name: "in process", State: cardreader.ReaderEmpty}
-	if s.card != nil {
-		reader.State, reader.ATR = cardreader.ReaderPresent, s.card.ATR()
-	}
-	return []cardreader.Reader{reader}, nil
-}
-
-func (s *slot) Connect(context.Context, string) (cardreader.Connection, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.card == nil {
-		return nil, cardreader.ErrNoCard
-	}
-	s.open++
-	return &line{slot: s, card: s.card}, nil
-}
-
-type line struct {
-	slot *slot
+	*cardtest.Reader
 	card cards.Card
 }
 
-func (l *line) ATR() []byte { return l.card.ATR() }
-
-func (l *line) Transmit(ctx context.Context, command []byte) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	l.slot.mu.Lock()
-	defer l.slot.mu.Unlock()
-	l.slot.commands = append(l.slot.commands, bytes.Clone(command))
-	answer := l.card.Transmit(bytes.Clone(command))
-	l.slot.answered += len(answer)
-	return answer, nil
-}
-
-func (l *line) Close(reset bool) error {
-	l.slot.mu.Lock()
-	defer l.slot.mu.Unlock()
-	l.slot.open--
-	if reset {
-		l.slot.resets++
-		l.card.Reset()
-	}
-	return nil
-}
-
-// count is how many commands had the instruction, in clear or protected.
-func (s *slot) count(ins byte) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, c := range s.commands {
-		if len(c) > 1 && c[1] == ins {
-			n++
-		}
-	}
-	return n
+// put changes the card and counts anew.
+func (s *slot) put(c cards.Card) {
+	s.card = c
+	s.Insert(c)
+	s.Sent()
 }
 
 // presented counts VERIFY commands with a PIN in them.
 func (s *slot) presented() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	n := 0
-	for _, c := range s.commands {
+	for _, c := range s.Commands() {
 		if len(c) > 6 && (c[1] == 0x20 || c[1] == 0x24) && (c[0]&0x0C == 0 || c[5] == 0x87) {
 			n++
 		}
@@ -216,7 +148,7 @@ func (e *typed) PIN(_ context.Context, r cardreader.PINRequest) (*pin.PIN, error
 func (e *typed) CAN(_ context.Context, reader string) (*pin.PIN, error) {
 	e.canAsked++
 	e.whileConnected = e.whileConnected || e.held != nil && e.held() > 0
-	if reader != "in process" && reader != "" && !e.anyReader {
+	if reader != cardtest.Name && reader != "" && !e.anyReader {
 		return nil, errors.New("asked for the number of a card in another reader")
 	}
 	if e.err != nil {
@@ -236,12 +168,8 @@ type desk struct {
 func newDesk(t testing.TB, card cards.Card, changes ...func(*dnie.Driver)) *desk {
 	t.Helper()
 	l := newLab(t)
-	d := &desk{slot: &slot{card: card}, entry: &typed{pin: citizenPIN, can: "123456"}}
-	d.entry.held = func() int {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return d.open
-	}
+	d := &desk{slot: &slot{cardtest.New(card), card}, entry: &typed{pin: citizenPIN, can: "123456"}}
+	d.entry.held = d.Open
 	driver := dnie.Driver{Roots: l.roots, CAN: d.entry}
 	for _, change := range changes {
 		change(&driver)
@@ -249,8 +177,8 @@ func newDesk(t testing.TB, card cards.Card, changes ...func(*dnie.Driver)) *desk
 	d.driver = &driver
 	d.cards = &cardreader.Cards{Service: d.slot, Drivers: []cardreader.Driver{driver}, Now: time.Now}
 	t.Cleanup(func() {
-		if d.open != 0 {
-			t.Errorf("%d connections left open", d.open)
+		if n := d.Open(); n != 0 {
+			t.Errorf("%d connections left open", n)
 		}
 		if d.entry.whileConnected {
 			t.Error("somebody was asked while a connection was open")

@@ -57,7 +57,7 @@ func TestUntrustedChipSeesNoPIN(t *testing.T) {
 		if len(list) != 1 || !errors.Is(list[0].Err, cardreader.ErrCardUntrusted) {
 			t.Errorf("%s: listed as %+v", name, list)
 		}
-		if d.presented() != 0 || d.entry.asked != 0 || d.count(0x2A) > 6 {
+		if d.presented() != 0 || d.entry.asked != 0 || d.Count(0x2A) > 6 {
 			t.Errorf("%s: %d PINs sent, %d questions", name, d.presented(), d.entry.asked)
 		}
 	}
@@ -81,7 +81,7 @@ func TestForgedAnswersEndTheChannel(t *testing.T) {
 			if d.presented() > 0 {
 				t.Errorf("%s, %s: a PIN was sent", m, name)
 			}
-			for _, c := range d.commands {
+			for _, c := range d.Commands() {
 				if c[0]&0x0C == 0 && (c[1] == 0x20 || c[1] == 0x2A && c[3] == 0x9A) {
 					t.Errorf("%s, %s: %X in clear", m, name, c[:4])
 				}
@@ -143,8 +143,8 @@ func TestUnprotectedRefusalOfThePIN(t *testing.T) {
 	d = newDesk(t, l.card(t, 2, after("6983", 3)))
 	refusal(t, d.sign(t, cardreader.UsageSignature), cardreader.PINBlocked, 0)
 	d = newDesk(t, l.card(t, 2, after("9000", 3)))
-	if err := d.sign(t, cardreader.UsageSignature); !errors.Is(err, cardreader.ErrCardProtocol) || d.count(0x2A) != 2*2 {
-		t.Errorf("success without protection: %v, %d PSO", err, d.count(0x2A))
+	if err := d.sign(t, cardreader.UsageSignature); !errors.Is(err, cardreader.ErrCardProtocol) || d.Count(0x2A) != 2*2 {
+		t.Errorf("success without protection: %v, %d PSO", err, d.Count(0x2A))
 	}
 	// A counter in clear ends the channel, and the signature opens another.
 	for name, changes := range map[string][]func(*cards.Spec){"contact": nil, "radio": {contactless}} {

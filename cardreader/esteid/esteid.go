@@ -103,32 +103,18 @@ func (c *card) Info(ctx context.Context) (cardreader.Info, error) {
 // Credentials reads both certificates. One that cannot be used is told in the
 // error and does not hide the other; a card that stopped answering ends it.
 func (c *card) Credentials(ctx context.Context) ([]cardreader.Credential, error) {
-	return c.credentials(ctx, "")
+	return c.CredentialsFor(ctx, "")
 }
 
 // CredentialsFor reads the certificate of one usage.
 func (c *card) CredentialsFor(ctx context.Context, u cardreader.Usage) ([]cardreader.Credential, error) {
-	return c.credentials(ctx, u)
-}
-
-func (c *card) credentials(ctx context.Context, u cardreader.Usage) ([]cardreader.Credential, error) {
-	var credentials []cardreader.Credential
-	var failures []error
-	for _, k := range c.keys {
+	return cardreader.ReadCredentials(c.keys, func(k key) ([]cardreader.Credential, error) {
 		if u != "" && u != k.usage {
-			continue
+			return nil, nil
 		}
 		credential, err := c.credential(ctx, k)
-		if err != nil && !errors.Is(err, cardreader.ErrCardProtocol) {
-			return nil, err
-		}
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		credentials = append(credentials, credential)
-	}
-	return credentials, errors.Join(failures...)
+		return []cardreader.Credential{credential}, err
+	})
 }
 
 // Credential reads one certificate.

@@ -79,23 +79,13 @@ func (l *latvian) Credentials(ctx context.Context) ([]cardreader.Credential, err
 
 // CredentialsFor implements cardreader.UsageSelective.
 func (l *latvian) CredentialsFor(ctx context.Context, u cardreader.Usage) ([]cardreader.Credential, error) {
-	var credentials []cardreader.Credential
-	var failures []error
-	for _, k := range l.card.keys {
+	return cardreader.ReadCredentials(l.card.keys, func(k key) ([]cardreader.Credential, error) {
 		if u != "" && u != k.usage {
-			continue
+			return nil, nil
 		}
 		credential, err := l.Credential(ctx, k.id)
-		switch {
-		case err == nil:
-			credentials = append(credentials, credential)
-		case errors.Is(err, cardreader.ErrCardProtocol):
-			failures = append(failures, err)
-		default:
-			return nil, err
-		}
-	}
-	return credentials, errors.Join(failures...)
+		return []cardreader.Credential{credential}, err
+	})
 }
 
 // Credential implements cardreader.Selective.

@@ -100,23 +100,13 @@ func (c *card) Credentials(ctx context.Context) ([]cardreader.Credential, error)
 
 // CredentialsFor implements cardreader.UsageSelective.
 func (c *card) CredentialsFor(ctx context.Context, u cardreader.Usage) ([]cardreader.Credential, error) {
-	var credentials []cardreader.Credential
-	var failures []error
-	for _, k := range c.keys {
+	return cardreader.ReadCredentials(c.keys, func(k key) ([]cardreader.Credential, error) {
 		if u != "" && u != k.usage {
-			continue
+			return nil, nil
 		}
 		credential, err := c.credential(ctx, k)
-		switch {
-		case err == nil:
-			credentials = append(credentials, credential)
-		case errors.Is(err, cardreader.ErrCardProtocol):
-			failures = append(failures, err)
-		default:
-			return nil, err
-		}
-	}
-	return credentials, errors.Join(failures...)
+		return []cardreader.Credential{credential}, err
+	})
 }
 
 // Credential reads one certificate.

@@ -154,24 +154,19 @@ func (c *card) credentials(ctx context.Context, wanted func(privateKey) bool) ([
 	if err != nil {
 		return nil, err
 	}
-	var credentials []cardreader.Credential
-	var failures []error
+	type pair struct {
+		certificate certificateEntry
+		key         privateKey
+	}
+	var pairs []pair
 	for i, entry := range d.certificates {
-		key, ok := d.keyFor(i)
-		if !ok || !wanted(key) {
-			continue
-		}
-		found, err := c.credentialsOf(ctx, d, entry, key)
-		switch {
-		case err == nil:
-			credentials = append(credentials, found...)
-		case errors.Is(err, cardreader.ErrCardProtocol):
-			failures = append(failures, err)
-		default:
-			return nil, err
+		if key, ok := d.keyFor(i); ok && wanted(key) {
+			pairs = append(pairs, pair{entry, key})
 		}
 	}
-	return credentials, errors.Join(failures...)
+	return cardreader.ReadCredentials(pairs, func(p pair) ([]cardreader.Credential, error) {
+		return c.credentialsOf(ctx, d, p.certificate, p.key)
+	})
 }
 
 // keyFor is the key with the certificate's identifier, or that in the same place
