@@ -10,6 +10,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/desktop"
 	"github.com/eidbridge/eidbridge/desktop/origins"
+	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
 // fitting composes a text with the full lengths of foreign strings and, where it
@@ -32,51 +33,57 @@ func (p phrases) consentText(c desktop.Consent, room int) string {
 	if c.Kind == desktop.KindAuthenticate {
 		return p.loginText(c, room)
 	}
+	// Every kind of risk has its word where there is room for it beside whole names.
+	for most := len(pades.Risks()); most > maxRisks; most-- {
+		if text := p.consentNaming(c, Quote, most); len(escape(text)) <= room {
+			return text
+		}
+	}
 	for most := maxRisks; ; most-- {
-		if text := p.consentNaming(c, room, most); most == 1 || len(escape(text)) <= room {
+		text := fitting(room, func(cut func(string, int) string) string { return p.consentNaming(c, cut, most) })
+		if most == 1 || len(escape(text)) <= room {
 			return text
 		}
 	}
 }
 
 // consentNaming is the consent with at most so many kinds of risk.
-func (p phrases) consentNaming(c desktop.Consent, room, most int) string {
-	return fitting(room, func(cut func(string, int) string) string {
-		lines := p.recognised()
-		switch {
-		case !c.Origin.IsZero():
-			lines = append(lines, p.say("ask_site", who(c.Origin, cut)))
-		case c.Of > 1:
-			lines = append(lines, p.say("batch_place", values{"N": c.At, "Of": c.Of}))
-		default:
-			lines = append(lines, p.say("ask_local", nil))
-		}
-		lines = append(lines,
-			p.say("document", values{
-				"Name": cut(c.Document.Name, maxNameText),
-				"Type": mediaType(c.Document.MediaType, cut), "Size": size(c.Document.Size),
-			}),
-			p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
-		lines = append(lines, p.partsText(c.Document.Parts, cut)...)
-		lines = append(lines, p.riskTexts(c.Document, most)...)
-		if c.Purpose != "" {
-			lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
-		}
-		if c.Reference != "" {
-			lines = append(lines, p.say("site_reference", values{"Reference": cut(c.Reference, maxReferenceText)}))
-		}
-		if c.Mark != "" && !c.Origin.IsZero() {
-			lines = append(lines, p.say("site_mark", values{"Text": cut(c.Mark, maxMarkText)}))
-		}
-		lines = append(lines, p.holderText(c.Holder, cut))
-		if c.TriesLeft >= 0 {
-			lines = append(lines, p.count("tries", c.TriesLeft, values{"PIN": Quote(c.PIN, 8)}))
-		}
-		return strings.Join(lines, "\n")
-	})
+func (p phrases) consentNaming(c desktop.Consent, cut func(string, int) string, most int) string {
+	lines := p.recognised()
+	switch {
+	case !c.Origin.IsZero():
+		lines = append(lines, p.say("ask_site", who(c.Origin, cut)))
+	case c.Of > 1:
+		lines = append(lines, p.say("batch_place", values{"N": c.At, "Of": c.Of}))
+	default:
+		lines = append(lines, p.say("ask_local", nil))
+	}
+	lines = append(lines,
+		p.say("document", values{
+			"Name": cut(c.Document.Name, maxNameText),
+			"Type": mediaType(c.Document.MediaType, cut), "Size": size(c.Document.Size),
+		}),
+		p.say("digest", values{"Digest": groups(c.Document.SHA256[:8])}))
+	lines = append(lines, p.partsText(c.Document.Parts, cut)...)
+	lines = append(lines, p.riskTexts(c.Document, most)...)
+	if c.Purpose != "" {
+		lines = append(lines, p.say("site_says", values{"Purpose": cut(c.Purpose, maxPurposeText)}))
+	}
+	if c.Reference != "" {
+		lines = append(lines, p.say("site_reference", values{"Reference": cut(c.Reference, maxReferenceText)}))
+	}
+	if c.Mark != "" && !c.Origin.IsZero() {
+		lines = append(lines, p.say("site_mark", values{"Text": cut(c.Mark, maxMarkText)}))
+	}
+	lines = append(lines, p.holderText(c.Holder, cut))
+	if c.TriesLeft >= 0 {
+		lines = append(lines, p.count("tries", c.TriesLeft, values{"PIN": Quote(c.PIN, 8)}))
+	}
+	return strings.Join(lines, "\n")
 }
 
-// maxRisks bounds how many kinds of risk are named; the gravest come first.
+// maxRisks bounds how many kinds of risk are named in a list of documents, and of one
+// document where room is short; the gravest come first.
 const maxRisks = 4
 
 // riskTexts name what the document does by itself, and what else can make it look

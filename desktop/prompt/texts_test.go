@@ -160,8 +160,9 @@ func everyRisk() *pades.Scan {
 	return s
 }
 
-// TestConsentNamesWhatADocumentDoes (P-53): the gravest risks stand in the question,
-// in every language, and every kind has a word.
+// TestConsentNamesWhatADocumentDoes (P-53): every kind of risk has a word in every
+// language and stands in the question, unless the pinentry has no room for it: then
+// the gravest do, and an ellipsis for the rest, which eidagent scan lists.
 func TestConsentNamesWhatADocumentDoes(t *testing.T) {
 	texts, err := NewTexts(func(string) string { return "" })
 	if err != nil {
@@ -178,6 +179,11 @@ func TestConsentNamesWhatADocumentDoes(t *testing.T) {
 			if text := words.consentText(c, 1000); !strings.Contains(text, word) {
 				t.Errorf("%s: the question does not name %s: %s", language, r, text)
 			}
+			c.Document.Scan = everyRisk()
+			if text := words.consentText(c, 10_000); !strings.Contains(text, word) {
+				t.Errorf("%s: among all of them the question does not name %s: %s", language, r, text)
+			}
+			c.Document.Scan = &pades.Scan{Complete: true, Findings: []pades.ScanFinding{{Kind: r, Active: r.Active()}}}
 			c.Documents = []desktop.Description{c.Document, {Scan: &pades.Scan{Complete: true}}}
 			if text := strings.Join(words.batchTexts(c, 1000, false), ""); !strings.Contains(text, word) {
 				t.Errorf("%s: the list does not name %s: %s", language, r, text)

@@ -40,6 +40,9 @@ type Options struct {
 	// Account is how the one server is to know us that this client is for. Its answers
 	// may not lead elsewhere; nil is nobody in particular.
 	Account *Account
+	// Dialer makes the connections, with a resolver of its own for example; nil is a
+	// plain one. Its Control is asked after an address was found to be allowed.
+	Dialer *net.Dialer
 	// Transport replaces the guarded one.
 	Transport http.RoundTripper
 }
@@ -68,7 +71,7 @@ func New(o Options) *Client {
 	}
 	transport := o.Transport
 	if transport == nil {
-		guard := guarded(o.Allow)
+		guard := guarded(o.Allow, o.Dialer)
 		if o.Account != nil {
 			guard.TLSClientConfig = o.Account.tls()
 		}
@@ -90,15 +93,24 @@ func New(o Options) *Client {
 }
 
 // guarded returns a transport whose connections go to allowed addresses only.
-func guarded(allow []string) *http.Transport {
-	plain := &net.Dialer{Timeout: connectTimeout}
-	public := &net.Dialer{Timeout: connectTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+func guarded(allow []string, dialer *net.Dialer) *http.Transport {
+	var plain net.Dialer
+	if dialer != nil {
+		plain = *dialer
+	}
+	plain.Timeout = connectTimeout
+	public, next := plain, plain.Control
+	public.Control = func(network, address string, c syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil || !Public(to.Addr()) {
 			return fmt.Errorf("%w: %s", ErrForbidden, address)
 		}
+		if next != nil {
+			return next(network, address, c)
+		}
 		return nil
-	}}
+	}
+	public.ControlContext = nil // it would take the place of Control
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if slices.Contains(allow, address) {

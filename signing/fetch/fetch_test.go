@@ -15,7 +15,7 @@ import (
 )
 
 // TestClientStaysOutsideThisNetwork goes where certificates must not send us
-// (P-78).
+// (P-78; names that change what they mean are in rebinding_test.go).
 func TestClientStaysOutsideThisNetwork(t *testing.T) {
 	reached := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
