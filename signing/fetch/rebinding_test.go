@@ -97,7 +97,7 @@ func TestNamesMayChangeTheirAddress(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer socket.Close()
+			defer func() { _ = socket.Close() }()
 			server := &names{answers: row.answers}
 			go server.serve(socket)
 			var mutex sync.Mutex

@@ -124,7 +124,8 @@ func (l *layout) putField() error {
 
 // annotate puts annotations into the /Annots of a page. Of a page with an indirect
 // array only the array changes, unless it also has to say that its annotations
-// are visited in the order of the structure (ISO 14289-1 7.18.3).
+// are visited in the order of the structure (ISO 14289-1 7.18.3), or a mark would show
+// on another page that has the same array.
 func (l *layout) annotate(a annotated, structured bool) error {
 	page := a.page
 	entry := page.Dict.Get("Annots")
@@ -144,7 +145,14 @@ func (l *layout) annotate(a annotated, structured bool) error {
 	}
 	items := pdf.AppendItem(array, list)
 	edit := pdf.NewEdit(page.Dict)
-	if ref, ok := entry.Ref(); ok && !array.IsNull() {
+	ref, indirect := entry.Ref()
+	shared := false
+	if indirect && len(l.marks) > 0 {
+		if shared, err = l.sharesAnnotations(ref); err != nil {
+			return err
+		}
+	}
+	if indirect && !array.IsNull() && !shared {
 		l.update.Put(ref, items)
 	} else {
 		edit.Set("Annots", items)
@@ -160,6 +168,22 @@ func (l *layout) annotate(a annotated, structured bool) error {
 	}
 	l.update.Put(page.Ref, edit.Bytes())
 	return nil
+}
+
+// sharesAnnotations tells whether several pages have this list of annotations.
+func (l *layout) sharesAnnotations(list pdf.Ref) (bool, error) {
+	if l.annotationLists == nil {
+		l.annotationLists = make(map[pdf.Ref]int)
+		if err := l.doc.WalkPages(func(p pdf.Page) bool {
+			if ref, ok := p.Dict.Get("Annots").Ref(); ok {
+				l.annotationLists[ref]++
+			}
+			return true
+		}); err != nil {
+			return false, err
+		}
+	}
+	return l.annotationLists[list] > 1, nil
 }
 
 func (l *layout) dressKids(f *pdf.Field, forms []pdf.Ref) error {

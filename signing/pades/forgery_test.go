@@ -298,7 +298,8 @@ func TestSignatureInAnAttachment(t *testing.T) {
 }
 
 // TestReadersAgree (P-47, P-58): qpdf, poppler and pdfsign see the pages and the
-// signatures that we see, in files of every form.
+// signatures that we see, in files of every form; TestInteropReadersSeeTheSame compares
+// the objects of the first page.
 func TestReadersAgree(t *testing.T) {
 	for _, s := range append(pdfs.Samples(), pdfs.Sample{Name: "linearized", Data: qpdf(t, pdfs.Form(), "--linearize")}) {
 		t.Run(s.Name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func judge(t *testing.T, file []byte, program string, args ...string) (string, e
 // the signature of our output.
 func TestThirdPartiesAcceptEveryStructure(t *testing.T) {
 	cred := citizen(t)
-	for _, s := range pdfs.Samples() {
+	for _, s := range append(pdfs.Samples(), pdfs.Unusual()...) {
 		t.Run(s.Name, func(t *testing.T) {
 			signed, _ := sign(t, s.Data, cred, pades.Options{Reason: "Õiguste kinnitamine (lõplik)"})
 			before, errBefore := judge(t, s.Data, "qpdf", "--check")

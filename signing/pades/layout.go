@@ -35,6 +35,8 @@ type layout struct {
 	certify   Certification
 	mustStamp bool // a seed value demands a time-stamp
 	grown     bool // an array of the document security store
+	// annotationLists counts the pages of each list of annotations; nil until asked for.
+	annotationLists map[pdf.Ref]int
 
 	signature   pdf.Ref
 	fieldObject pdf.Ref // set for a new field

@@ -48,7 +48,7 @@ func trusted() pades.VerifyOptions {
 
 func TestSignEveryStructure(t *testing.T) {
 	cred := citizen(t)
-	for _, s := range pdfs.Samples() {
+	for _, s := range append(pdfs.Samples(), pdfs.Unusual()...) {
 		t.Run(s.Name, func(t *testing.T) {
 			counter := &countingSigner{Signer: cred.Signer}
 			signed, result := sign(t, s.Data, signing.Credential{Signer: counter, Certificate: cred.Certificate, Chain: cred.Chain}, pades.Options{})
