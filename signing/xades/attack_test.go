@@ -170,10 +170,10 @@ func TestAttacksOnDocuments(t *testing.T) {
 		}, failed, []signing.SubIndication{signing.FormatFailure}},
 		{"X-16 the identifier occurs twice", func(t testing.TB) string {
 			return once(t, part, "</letter>", `<body Id="body">forged</body></letter>`)
-		}, indeterminate, []signing.SubIndication{signing.SignedDataNotFound}},
+		}, failed, []signing.SubIndication{signing.FormatFailure}},
 		{"X-16 the identifier in another attribute", func(t testing.TB) string {
 			return once(t, part, "</letter>", `<body xml:id="body">forged</body></letter>`)
-		}, indeterminate, []signing.SubIndication{signing.SignedDataNotFound}},
+		}, failed, []signing.SubIndication{signing.FormatFailure}},
 		{"X-22 an instruction in SignedInfo", func(t testing.TB) string {
 			return v.seal(t, once(t, whole, "<ds:SignedInfo>", "<ds:SignedInfo><?x y?>"))
 		}, failed, []signing.SubIndication{signing.FormatFailure}},

@@ -22,6 +22,7 @@ type properties struct {
 	// such a property.
 	certificates []certificateReference
 	bound        bool
+	named        int // how many such properties there are
 	time         *time.Time
 	formats      map[string]string // media type by identifier of the reference
 	policy       string
@@ -97,6 +98,7 @@ func (p *properties) readSignature(s *xmldsig.Element) {
 			}
 		case "SigningCertificate", "SigningCertificateV2":
 			p.bound = true
+			p.named++
 			for _, cert := range c.Children {
 				if len(p.certificates) < maxCertificateReferences {
 					p.certificates = append(p.certificates, readCertificate(cert, c.Local == "SigningCertificateV2"))

@@ -138,12 +138,15 @@ func (e *examination) run(ctx context.Context) error {
 		return nil
 	}
 	signer := e.identify()
+	unidentified := e.out.SubIndication
 	whole := e.references()
 	if err := e.manifests(ctx); err != nil {
 		return err
 	}
 	switch {
 	case signer.refused:
+		// The certificate comes before what is signed (EN 319 102-1 5.3.4).
+		e.out.Indication, e.out.SubIndication = signing.Indeterminate, unidentified
 	case signer.value != nil:
 		e.value(signer.value)
 	case whole:
@@ -214,6 +217,9 @@ func (e *examination) format() bool {
 	}
 	q := qualifying(e.s.Element)
 	switch {
+	case ambiguous(e.s.Element):
+		// EN 319 132-1 4.3.1: all of them are in one element.
+		return wrong(findProperties, "the signature has XAdES properties twice")
 	case typed > 1:
 		return wrong(findProperties, "the signature refers to its properties more than once")
 	case typed == 0 && q != nil:
@@ -225,8 +231,8 @@ func (e *examination) format() bool {
 		e.out.Note(findNoXAdES, "the signature is a plain XML signature without XAdES properties")
 		return true
 	}
-	if e.properties.element.Interrupted || interrupted(e.properties.element) {
-		return wrong(findProperties, "a processing instruction or comment stands in the signed properties")
+	if e.properties.element.HasInstructions() {
+		return wrong(findProperties, "a processing instruction stands in the signed properties")
 	}
 	// The reference must lead to the properties of this signature and not to others
 	// elsewhere.
@@ -235,16 +241,30 @@ func (e *examination) format() bool {
 	if out.Err == nil && out.Start != own {
 		out.Err = fmt.Errorf("%w: the reference to the properties leads elsewhere", xmldsig.ErrNotFound)
 	}
-	if target, ok := q.Attr("", "Target"); !ok || target != "#"+e.s.ID() {
+	switch target, ok := q.Attr("", "Target"); {
+	case !ok || target != "#"+e.s.ID():
 		e.departs = "its properties do not name it as their target"
+	case e.s.References[at].Type != typeSignedProperties:
+		e.departs = "it refers to its properties as those of another version"
+	case e.properties.named > 1:
+		e.departs = "it names its certificate twice"
 	}
 	return true
 }
 
-func interrupted(e *xmldsig.Element) bool {
-	found := false
-	e.Walk(func(e *xmldsig.Element) { found = found || e.Interrupted })
-	return found
+// ambiguous tells whether a signature has QualifyingProperties, or the signed ones in
+// them, more than once: nothing says which are meant.
+func ambiguous(signature *xmldsig.Element) bool {
+	outer, inner := 0, 0
+	for _, object := range signature.All(xmldsig.Namespace, "Object") {
+		for _, q := range object.Children {
+			if q.Local == "QualifyingProperties" && isXAdES(q.Space) {
+				outer++
+				inner += len(q.All(q.Space, "SignedProperties"))
+			}
+		}
+	}
+	return outer > 1 || inner > 1
 }
 
 // signedPropertiesType knows the types of all versions of XAdES.
@@ -283,6 +303,10 @@ func (e *examination) references() bool {
 	if broken {
 		e.out.Integrity = signing.Broken
 	}
+	if whole && e.coversNothing() {
+		whole = false
+		e.out.Fail(signing.Indeterminate, signing.SignedDataNotFound, findReference, "the signature covers nothing but what belongs to itself")
+	}
 	if e.counter() && !counted && whole {
 		// EN 319 132-1 5.2.7.2; threats X-57.
 		whole = false
@@ -290,6 +314,17 @@ func (e *examination) references() bool {
 		e.out.Fail(signing.TotalFailed, signing.HashFailure, findCounter, "the countersignature is not about the signature it stands in")
 	}
 	return whole
+}
+
+// coversNothing tells whether a signature is about nothing but its own properties and
+// keys: there are no signed data (EN 319 132-1 4.2), whatever stands beside it.
+func (e *examination) coversNothing() bool {
+	for i := range e.s.References {
+		if !signedPropertiesType(e.s.References[i].Type) && !e.keyInfo(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // reference judges one reference.
@@ -376,6 +411,10 @@ func (e *examination) find(at int64) *xmldsig.Element {
 // value judges the outcome of the check of the signature value.
 func (e *examination) value(err error) {
 	switch {
+	case errors.Is(err, xmldsig.ErrValue) && e.out.SubIndication == signing.SignedDataNotFound:
+		// That data is missing is found first (EN 319 102-1 5.2.7.4).
+		e.out.Integrity = signing.Broken
+		e.out.Note(signing.FindValue, "the signature value does not verify with the key of the signer")
 	case errors.Is(err, xmldsig.ErrValue):
 		e.out.Integrity = signing.Broken
 		e.out.Fail(signing.TotalFailed, signing.SigCryptoFailure, signing.FindValue, "the signature value does not verify with the key of the signer")

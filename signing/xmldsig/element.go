@@ -23,6 +23,8 @@ type Element struct {
 	// Interrupted says that a comment or processing instruction stands directly
 	// in the element.
 	Interrupted bool
+	// Instructed says that it is a processing instruction.
+	Instructed bool
 	// Start and End delimit the element in the fragment it was read from, bytes;
 	// Open and Close its content. In an empty-element tag both are End.
 	Start, Open, Close, End int64
@@ -164,6 +166,7 @@ func readTree(r tokens) (*Element, error) {
 		case xmltext.Comment, xmltext.ProcessingInstruction:
 			if open != nil {
 				open.Interrupted = true
+				open.Instructed = open.Instructed || t.Kind == xmltext.ProcessingInstruction
 			}
 		}
 	}

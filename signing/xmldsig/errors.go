@@ -14,7 +14,8 @@ var (
 	ErrAlgorithm = errors.New("algorithm not accepted")
 	// ErrTransform: a transform, or an order of them, that is not in the list.
 	ErrTransform = errors.New("transform not accepted")
-	// ErrNotFound: a reference leads to nothing, or to more than one element.
+	// ErrNotFound: a reference leads to nothing. One that leads to more than one
+	// element is ErrFormat: an identifier is unique (XML Schema part 2 3.3.8).
 	ErrNotFound = errors.New("signed data not found")
 	// ErrDigest: the data is not the signed data.
 	ErrDigest = errors.New("digest does not match")

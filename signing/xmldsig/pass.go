@@ -237,7 +237,7 @@ func (p *pass) identify(t *xmltext.Token) {
 		for _, s := range p.byID[string(a.Value)] {
 			if s.matches++; s.matches > 1 {
 				if t.Depth != s.depth || s.out.Start != t.Start {
-					s.out.Err = fmt.Errorf("%w: the identifier %s occurs more than once", ErrNotFound, quoted(s.id))
+					s.out.Err = malformed("the identifier %s occurs more than once", quoted(s.id))
 				}
 				continue
 			}

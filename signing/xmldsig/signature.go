@@ -70,8 +70,8 @@ func (s *Signature) read() error {
 		return err
 	}
 	var failures []error
-	if info.interrupted() {
-		failures = append(failures, malformed("a comment or processing instruction in ds:SignedInfo"))
+	if info.HasInstructions() {
+		failures = append(failures, malformed("a processing instruction in ds:SignedInfo"))
 	}
 	var err error
 	if s.Canonicalization, err = readCanonicalization(info.Children[0]); err != nil {
@@ -90,11 +90,12 @@ func (s *Signature) read() error {
 	return errors.Join(failures...)
 }
 
-// interrupted says that a comment or processing instruction stands anywhere in
-// the element: what a person reads there is not what is signed.
-func (e *Element) interrupted() bool {
+// HasInstructions says that a processing instruction stands anywhere in the element.
+// It may have been signed, and no reader knows what it means. A comment has no
+// meaning; values that are base64 hold none (see decode).
+func (e *Element) HasInstructions() bool {
 	found := false
-	e.Walk(func(e *Element) { found = found || e.Interrupted })
+	e.Walk(func(e *Element) { found = found || e.Instructed })
 	return found
 }
 
