@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/attributes"
@@ -309,23 +310,42 @@ func (e *examination) verdict(err error) bool {
 			out.Integrity = signing.Intact
 		}
 		return true
+	case errors.Is(err, cms.ErrNoCertificate), errors.Is(err, cms.ErrBinding):
+		e.unidentified(err)
 	case errors.Is(err, errNoContent): // said already
 	case errors.Is(err, cms.ErrFormat), errors.Is(err, cms.ErrLimit):
 		out.Fail(signing.TotalFailed, signing.FormatFailure, signing.FindCMS, "%v", err)
 	case errors.Is(err, cms.ErrDigest):
 		out.Integrity = signing.Broken
 		out.Fail(signing.TotalFailed, signing.HashFailure, signing.FindDigest, "the signed content was changed: its digest is not the signed one")
+	case errors.Is(err, cms.ErrSignature) && out.SubIndication == signing.SignedDataNotFound:
+		// That data is missing is found first (EN 319 102-1 5.2.7.4).
+		out.Integrity = signing.Broken
+		out.Note(signing.FindValue, "the signature value does not verify with the key of the signer")
 	case errors.Is(err, cms.ErrSignature):
 		out.Integrity = signing.Broken
 		out.Fail(signing.TotalFailed, signing.SigCryptoFailure, signing.FindValue, "the signature value does not verify with the key of the signer")
-	case errors.Is(err, cms.ErrNoCertificate):
-		out.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindNoCertificate, "the signature does not carry the certificate of the signer")
-	case errors.Is(err, cms.ErrBinding):
-		out.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindBinding, "%v", err)
 	default:
 		out.Fail(signing.Indeterminate, signing.CryptoConstraintsFailureNoPOE, signing.FindAlgorithm, "the signature cannot be checked: %v", err)
 	}
 	return false
+}
+
+// unidentified is the verdict where the certificate of the signer is not known, which
+// comes before what is signed (EN 319 102-1 5.3.4).
+func (e *examination) unidentified(err error) {
+	out := &e.out
+	out.Indication, out.SubIndication = "", ""
+	if errors.Is(err, cms.ErrNoCertificate) {
+		out.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindNoCertificate, "the signature does not carry the certificate of the signer")
+	} else {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		out.Fail(signing.Indeterminate, signing.NoSigningCertificateFound, signing.FindBinding, "%s", first)
+	}
+	if errors.Is(err, cms.ErrDigest) {
+		out.Integrity = signing.Broken
+		out.Note(signing.FindDigest, "the signed content was changed: its digest is not the signed one")
+	}
 }
 
 // accept is signature acceptance (EN 319 102-1 5.2.8).

@@ -245,6 +245,10 @@ func (a AlgorithmIdentifier) signatureAlgorithm(digest crypto.Hash) (Algorithm, 
 		return parsePSS(a.Parameters)
 	case oidRSA:
 		return Algorithm{Scheme: RSAPKCS1v15, Digest: digest}, nil
+	case oidECPublicKey:
+		// Some signers name the kind of their key, as rsaEncryption does for RSA; the
+		// digest is then that of the content. RFC 5753 2.1.1 does not have it.
+		return Algorithm{Scheme: ECDSA, Digest: digest}, nil
 	case oidEd25519:
 		return Algorithm{Scheme: Ed25519, Digest: digest}, nil
 	}

@@ -96,11 +96,8 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 			v.Certificate = c
 		}
 	}
-	if mismatch != nil {
-		return v, mismatch
-	}
-	if err != nil {
-		return v, err
+	if err != nil || mismatch != nil {
+		return v, errors.Join(err, mismatch)
 	}
 	if v.Certificate == nil {
 		return v, fmt.Errorf("signing certificate cannot be read: %w", ErrAlgorithm)
@@ -296,7 +293,8 @@ func equalAlgorithms(a, b AlgorithmIdentifier) bool {
 func (d *SignedData) findSigner(si *SignerInfo, extra [][]byte) (raw []byte, bound, misnamed bool, err error) {
 	references, err := si.references()
 	if err != nil {
-		return nil, false, false, err
+		// What cannot be read names no certificate.
+		return nil, false, false, fmt.Errorf("%w: %w", ErrBinding, err)
 	}
 	var named [][]byte
 	for _, c := range slices.Concat(d.Certificates, extra) {
