@@ -195,7 +195,7 @@ func roleOf(name string) role {
 		return roleArchive
 	case xml && strings.Contains(base, "asicmanifest"):
 		return roleManifest
-	case xml && strings.Contains(base, "signatures"):
+	case xml && strings.Contains(base, "signature"): // the standard has "signatures"; some write one
 		return roleXAdES
 	case strings.HasSuffix(base, ".p7s") && strings.Contains(base, "signature"):
 		return roleCAdES

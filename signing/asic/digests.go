@@ -76,15 +76,18 @@ func (r *resolver) Digest(ctx context.Context, uri string, hash crypto.Hash) ([]
 }
 
 // refer finds the file that a reference names: as it is written, with escapes
-// taken off (RFC 3986 2.1), or with letters composed, since some systems take
-// names apart.
+// taken off (RFC 3986 2.1), with "+" for a blank as forms have it, which some
+// programs wrote, or with letters composed, since some systems take names apart.
 func (c *Container) refer(uri string) *archive.File {
 	names := []string{uri}
 	if decoded, err := url.PathUnescape(uri); err == nil {
 		names = append(names, decoded)
 	}
+	if decoded, err := url.QueryUnescape(uri); err == nil {
+		names = append(names, decoded)
+	}
 	for _, name := range names {
-		if f := c.find(strings.TrimPrefix(name, "/")); f != nil {
+		if f := c.find(strings.TrimPrefix(strings.TrimPrefix(name, "./"), "/")); f != nil {
 			return f
 		}
 	}

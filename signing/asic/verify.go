@@ -156,9 +156,8 @@ func (v *verifier) xades(ctx context.Context) error {
 			return err
 		}
 		v.add(r, f.Name, func(s *signing.Signature) {
-			if len(v.c.Files) == 0 && !v.c.manifest.lists() {
-				s.Indication, s.SubIndication = "", ""
-				s.Fail(signing.TotalFailed, signing.FormatFailure, findReference, "the container holds no file that could be signed")
+			if !v.c.manifest.lists() {
+				v.failEmpty(s)
 			}
 			if v.c.Kind == signing.ASiCE && v.c.manifest == nil {
 				s.Fail(signing.TotalFailed, signing.FormatFailure, findManifest, "the container has no manifest.xml, so it does not say what belongs to it")
@@ -168,6 +167,16 @@ func (v *verifier) xades(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+// failEmpty fails a signature of a container without data files, which is none
+// (EN 319 162-1 4.3.1, 4.4.1).
+func (v *verifier) failEmpty(s *signing.Signature) {
+	if len(v.c.Files) > 0 || s.Countersigns > 0 {
+		return
+	}
+	s.Indication, s.SubIndication = "", ""
+	s.Fail(signing.TotalFailed, signing.FormatFailure, findReference, "the container holds no file that could be signed")
 }
 
 // referred resolves the references of a signature to names of files.
@@ -205,7 +214,10 @@ func (v *verifier) single(ctx context.Context) error {
 		if len(v.c.Files) > 0 {
 			content, names = v.c.Files[0], []string{v.c.Files[0].Name}
 		}
-		if err := v.cades(ctx, f, content, func(s *signing.Signature) { v.covers(s, names) }); err != nil {
+		if err := v.cades(ctx, f, content, func(s *signing.Signature) {
+			v.failEmpty(s)
+			v.covers(s, names)
+		}); err != nil {
 			return err
 		}
 	}
@@ -222,12 +234,11 @@ func (v *verifier) cades(ctx context.Context, f *archive.File, content signing.C
 		v.unreadable(f.Name, signing.CAdES, "the file %q is corrupt", f.Name)
 		return nil
 	}
-	if message, err := cms.Open(bytes.NewReader(raw), int64(len(raw))); err == nil && !message.Detached() {
-		v.unreadable(f.Name, signing.CAdES, "the signature in %q is about something else than the files of the container", f.Name)
-		return nil
-	}
 	r, err := cades.Verify(ctx, bytes.NewReader(raw), int64(len(raw)), content, v.optionsFor(f.Name))
 	switch {
+	case err == nil && elsewhere(raw, content, r):
+		v.unreadable(f.Name, signing.CAdES, "the signature in %q is about something else than the files of the container", f.Name)
+		return nil
 	case errors.Is(err, cms.ErrFormat), errors.Is(err, cms.ErrLimit):
 		v.unreadable(f.Name, signing.CAdES, "the file %q cannot be read: %v", f.Name, err)
 		return nil
@@ -239,6 +250,16 @@ func (v *verifier) cades(ctx context.Context, f *archive.File, content signing.C
 	}
 	v.add(r, f.Name, each)
 	return nil
+}
+
+// elsewhere tells whether a message has content inside that is not what the container
+// gives: then the signature is not about the container.
+func elsewhere(raw []byte, content signing.Content, r *signing.Report) bool {
+	message, err := cms.Open(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil || message.Detached() {
+		return false
+	}
+	return content == nil || slices.ContainsFunc(r.Warnings, func(f signing.Finding) bool { return f.Code == cades.FindOtherContent })
 }
 
 // manifests judges the CAdES signatures and time-stamp tokens of an ASiC-E, each
@@ -264,6 +285,10 @@ func (v *verifier) manifests(ctx context.Context) error {
 			v.warn(findManifest, "the signature that %q names is not there", f.Name)
 			continue
 		}
+		if slices.ContainsFunc(v.report.Signatures, func(s signing.Signature) bool { return s.File == signature.Name }) {
+			v.warn(findManifest, "%q names a signature that another manifest names too", f.Name)
+			continue
+		}
 		worst, at, names, err := v.c.compare(ctx, m)
 		if err != nil {
 			return err
@@ -276,6 +301,7 @@ func (v *verifier) manifests(ctx context.Context) error {
 		}
 		err = v.cades(ctx, signature, memory(raw), func(s *signing.Signature) {
 			failManifest(s, worst, at)
+			v.failEmpty(s)
 			v.covers(s, names)
 			v.raiseLevel(s, signature.Name)
 		})
