@@ -96,7 +96,6 @@ func strangers() map[string][2]string {
 		"signature empty.scs":              {"REFUSED", unread},
 		"no manifest.sce":                  {format + " B-B", "the signature is about an unknown manifest"},
 		"no signature.scs":                 {"REFUSED", unread},
-		"file removed.scs":                 {format + " B-B", "what is signed is missing, the signature is in order"},
 	}
 }
 
@@ -534,7 +533,7 @@ func (w *workshop) containers() {
 		add("packed again", passedB, func(all []entry) []entry { return all })
 		add("file changed", hashFailure, each("letter.xml", func(e *entry) { e.data = append(e.data, ' ') }))
 		add("file renamed", pick(form, map[string]string{".scs": passedB}, notFound), each("letter.xml", func(e *entry) { e.name = "other.xml" }))
-		add("file removed", notFound, without("letter.xml"))
+		add("file removed", pick(form, map[string]string{".scs": format + " B-B"}, notFound), without("letter.xml"))
 		add("file added", pick(form, map[string]string{".scs": format + " B-B"}, passedB), func(all []entry) []entry { return append(all, entry{"extra.txt", []byte("extra"), false}) })
 		add("no mimetype", passedB, without("mimetype"))
 		add("mimetype last", passedB, func(all []entry) []entry { return append(all[1:], all[0]) })
