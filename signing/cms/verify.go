@@ -65,6 +65,7 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 	v := &Verified{SignedAttributes: si.SignedAttributes != nil}
 	var err error
 	if v.Digest, err = si.Digest(); err != nil {
+		d.identify(v, si, extra)
 		return v, err
 	}
 	if err := si.checkAttributes(contentType); err != nil {
@@ -75,6 +76,7 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 		return v, err
 	}
 	if v.Algorithm, err = si.SignatureAlgorithm.signatureAlgorithm(v.Digest); err != nil {
+		d.identify(v, si, extra)
 		return v, err
 	}
 	if v.Protected, err = si.protected(); err != nil {
@@ -114,6 +116,19 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 		err = verifyValue(v.Certificate.PublicKey, v.Algorithm, si.sortedBytes(), si.Signature)
 	}
 	return v, err
+}
+
+// identify names the certificate of a signature that cannot be verified, if it is
+// clear which that is.
+func (d *SignedData) identify(v *Verified, si *SignerInfo, extra [][]byte) {
+	raw, bound, misnamed, err := d.findSigner(si, extra)
+	if err != nil {
+		return
+	}
+	v.Raw, v.Bound, v.Misnamed = raw, bound, misnamed
+	if c, err := ParseCertificate(raw); err == nil {
+		v.Certificate = c
+	}
 }
 
 // signedBytes returns what the value signs: the attributes as received, with

@@ -104,6 +104,49 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
+// TestRespondersFoundElsewhere reads an answer without certificates: its responder is
+// among others of a document, where it needs to be certified all the same (P-24).
+func TestRespondersFoundElsewhere(t *testing.T) {
+	issuerKey, otherKey, responderKey := newKey(t), newKey(t), newKey(t)
+	ca := func(key *ecdsa.PrivateKey) *x509.Certificate {
+		return certificate(t, &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		}, nil, key, key)
+	}
+	issuer, other := ca(issuerKey), ca(otherKey)
+	leaf := certificate(t, &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "leaf"}}, issuer, newKey(t), issuerKey)
+	responder := func(usage []x509.ExtKeyUsage, parent *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
+		return certificate(t, &x509.Certificate{SerialNumber: big.NewInt(8), Subject: pkix.Name{CommonName: "responder"}, ExtKeyUsage: usage}, parent, responderKey, key)
+	}
+	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
+	right, unmarked, foreign := responder(usage, issuer, issuerKey), responder(nil, issuer, issuerKey), responder(usage, other, otherKey)
+	raw, err := xocsp.CreateResponse(issuer, right, xocsp.Response{
+		Status: xocsp.Good, SerialNumber: leaf.SerialNumber, ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour),
+	}, responderKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ocsp.Parse(raw, leaf, issuer); !errors.Is(err, ocsp.ErrResponse) {
+		t.Errorf("with nobody at hand: %v", err)
+	}
+	for name, c := range map[string]struct {
+		at   []*x509.Certificate
+		good bool
+	}{
+		"the responder":               {[]*x509.Certificate{leaf, right}, true},
+		"behind others of that name":  {[]*x509.Certificate{unmarked, foreign, right}, true},
+		"without the usage":           {[]*x509.Certificate{unmarked}, false},
+		"certified by somebody else":  {[]*x509.Certificate{foreign}, false},
+		"one who is no responder":     {[]*x509.Certificate{leaf}, false},
+		"an issuer that did not sign": {[]*x509.Certificate{issuer, other}, false},
+	} {
+		r, err := ocsp.ParseAmong(raw, leaf, issuer, nil, func() []*x509.Certificate { return c.at })
+		if good := err == nil && r.Status == ocsp.Good && r.Delegated; good != c.good || !good && !errors.Is(err, ocsp.ErrResponse) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
 // TestForgedAnswersAreNotUsed (P-24).
 func TestForgedAnswersAreNotUsed(t *testing.T) {
 	issuerKey, otherKey, responderKey := newKey(t), newKey(t), newKey(t)

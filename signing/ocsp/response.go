@@ -18,6 +18,13 @@ import (
 // certified, responders that the caller trusts for themselves may have signed it
 // (RFC 6960 4.2.2.2, first case).
 func Parse(raw []byte, certificate, issuer *x509.Certificate, trusted ...*x509.Certificate) (*Response, error) {
+	return ParseAmong(raw, certificate, issuer, trusted, func() []*x509.Certificate { return nil })
+}
+
+// ParseAmong is Parse for an answer that may leave out the certificate of its
+// responder, as certs is optional (RFC 6960 4.2.1): then it is looked for among
+// candidates, who have to be certified by the issuer like any other.
+func ParseAmong(raw []byte, certificate, issuer *x509.Certificate, trusted []*x509.Certificate, candidates func() []*x509.Certificate) (*Response, error) {
 	if len(raw) > fetch.MaxOCSP {
 		return nil, wrong("%d bytes", len(raw))
 	}
@@ -46,7 +53,7 @@ func Parse(raw []byte, certificate, issuer *x509.Certificate, trusted ...*x509.C
 	if err := r.readExtensions(&inner); err != nil {
 		return nil, err
 	}
-	if err := r.findResponder(wrapped, tag, responderID, issuer, trusted); err != nil {
+	if err := r.findResponder(wrapped, tag, responderID, issuer, trusted, candidates); err != nil {
 		return nil, err
 	}
 	verify := cms.VerifyValue
@@ -121,7 +128,7 @@ func readExtension(list *cryptobyte.String) (oid cms.OID, critical bool, value c
 
 // findResponder finds who the ResponderID names: the issuer, or a certificate in
 // the answer that the issuer signed for this purpose (RFC 6960 4.2.2.2).
-func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cryptobyte.String, issuer *x509.Certificate, trusted []*x509.Certificate) error {
+func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cryptobyte.String, issuer *x509.Certificate, trusted []*x509.Certificate, candidates func() []*x509.Certificate) error {
 	named := func(c *x509.Certificate) bool {
 		switch tag {
 		case explicit(1):
@@ -160,13 +167,23 @@ func (r *Response) findResponder(wrapped cryptobyte.String, tag asn1.Tag, id cry
 		if err := delegated(c, issuer, r.ProducedAt); err != nil {
 			return err
 		}
-		r.Responder, r.Delegated = c, true
-		for _, e := range c.Extensions {
-			r.NoCheck = r.NoCheck || e.Id.String() == oidNoCheck
-		}
+		r.delegate(c)
 		return nil
 	}
+	for _, c := range candidates() {
+		if named(c) && delegated(c, issuer, r.ProducedAt) == nil {
+			r.delegate(c)
+			return nil
+		}
+	}
 	return wrong("it does not come from the issuer or a responder of the issuer")
+}
+
+func (r *Response) delegate(c *x509.Certificate) {
+	r.Responder, r.Delegated = c, true
+	for _, e := range c.Extensions {
+		r.NoCheck = r.NoCheck || e.Id.String() == oidNoCheck
+	}
 }
 
 // delegated demands that the issuer itself certified the responder for OCSP.

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -318,6 +319,11 @@ func (e *examination) checkCMS(ctx context.Context) error {
 	attributes.Read(si, &e.out)
 	result, err := message.Verify(si, digest)
 	e.describe(si, result)
+	if unverified(err, si, result) {
+		// Whose it would be comes first (EN 319 102-1 5.3.4).
+		e.checkTimes(ctx, si)
+		e.answered = e.v.judge.Signer(ctx, &e.out, result.Certificate, validation.Certificates(message.Certificates), e.proof)
+	}
 	if e.verdict(err) {
 		e.checkTimes(ctx, si)
 		e.answered = e.v.judge.Signer(ctx, &e.out, result.Certificate, validation.Certificates(message.Certificates), e.proof)
@@ -347,6 +353,26 @@ func (e *examination) message() (*cms.SignedData, error) {
 		return message, nil
 	}
 	return nil, err
+}
+
+// unverified tells whether a signature is of an algorithm that exists, and that is
+// not verified here: DSA, Ed448, RSA over MD2, MD5 or RIPEMD, the plain ECDSA of
+// BSI TR-03111, ML-DSA, or ECDSA over a curve that is not known.
+func unverified(err error, si *cms.SignerInfo, r *cms.Verified) bool {
+	if !errors.Is(err, cms.ErrAlgorithm) || r == nil || r.Certificate == nil {
+		return false
+	}
+	const (
+		nist = "2.16.840.1.101.3.4.3."
+		pkcs = "1.2.840.113549.1.1."
+	)
+	switch oid := string(si.SignatureAlgorithm.Algorithm); oid {
+	case "1.2.840.10040.4.3", nist + "1", nist + "2", nist + "3", nist + "4", nist + "17", nist + "18", nist + "19",
+		"1.3.101.113", pkcs + "1", pkcs + "2", pkcs + "4":
+		return true
+	default:
+		return r.Algorithm.Scheme == cms.ECDSA || strings.HasPrefix(oid, "1.3.36.3.3.1.") || strings.HasPrefix(oid, "0.4.0.127.0.7.1.1.4.1.")
+	}
 }
 
 // digest makes the digest of the signed bytes; nil when its algorithm is not

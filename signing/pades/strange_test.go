@@ -248,6 +248,32 @@ func TestAlgorithmsFitTogether(t *testing.T) {
 	}
 }
 
+// TestUnverifiedAlgorithms: of a signature by an algorithm that exists and that is not
+// verified here, it is asked first whose it would be, as of any other; what is no
+// algorithm at all is not one (P-26).
+func TestUnverifiedAlgorithms(t *testing.T) {
+	cred := sharedCA().issue(t, sharedRSA(), nil)
+	const unknown = "INDETERMINATE/CRYPTO_CONSTRAINTS_FAILURE_NO_POE"
+	for _, c := range []struct {
+		name, oid, nobody string
+	}{
+		{"DSA", "2.16.840.1.101.3.4.3.2", noChain},
+		{"Ed448", "1.3.101.113", noChain},
+		{"RSA over MD5", "1.2.840.113549.1.1.4", noChain},
+		{"RSA over RIPEMD-160", "1.3.36.3.3.1.2", noChain},
+		{"plain ECDSA", "0.4.0.127.0.7.1.1.4.1.3", noChain},
+		{"a curve", "1.2.840.10045.3.1.7", unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b cryptobyte.Builder
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { addName(t, b, cms.OID(c.oid)) })
+			signed := strange{filter: ordinaryFilter, subFilter: detached, message: handmade(t, cred, crypto.SHA256, b.BytesOrPanic(), crypto.SHA256)}.sign(t)
+			judged(t, signed, trusted(), unknown, "algorithm_unknown")
+			judged(t, signed, strangers(), c.nobody, "algorithm_unknown")
+		})
+	}
+}
+
 // TestObjectionsWaitForTheSigner has documents whose signed bytes and value are right,
 // and against which something speaks all the same. Whoever knows the signer is told
 // that they fail; whoever does not, that nobody knows whose they are, with the

@@ -14,8 +14,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/crl"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/ocsp"
@@ -119,8 +121,9 @@ func (m *Material) LookTrusting(certificate, issuer *x509.Certificate, at time.T
 			best = f
 		}
 	}
+	candidates := sync.OnceValue(m.parsed)
 	for _, raw := range m.OCSPs[:min(maxPieces, len(m.OCSPs))] {
-		if r, err := ocsp.Parse(raw, certificate, issuer, responders...); err == nil {
+		if r, err := ocsp.ParseAmong(raw, certificate, issuer, responders, candidates); err == nil {
 			consider(fromOCSP(r, certificate))
 		}
 	}
@@ -134,6 +137,17 @@ func (m *Material) LookTrusting(certificate, issuer *x509.Certificate, at time.T
 		}
 	}
 	return best
+}
+
+// parsed are the certificates that can be read.
+func (m *Material) parsed() []*x509.Certificate {
+	var all []*x509.Certificate
+	for _, raw := range m.Certificates[:min(maxPieces, len(m.Certificates))] {
+		if c, err := cms.ParseCertificate(raw); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 func fromOCSP(r *ocsp.Response, c *x509.Certificate) Finding {

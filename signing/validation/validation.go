@@ -263,8 +263,11 @@ func NewTimeStamp(kind signing.StampKind) signing.TimeStamp {
 
 // Documented tells whether the document itself carries path and revocation
 // information about a certificate as of a time. The anchor of the path need not
-// be in it.
+// be in it, and an anchor is relied on without any.
 func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) bool {
+	if slices.ContainsFunc(j.Options.Roots, c.Equal) {
+		return true
+	}
 	path, err := certpath.Find(ctx, c, certpath.Options{
 		Anchors: j.Options.Roots, Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates), Time: at,
 	})
