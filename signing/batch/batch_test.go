@@ -2,21 +2,15 @@ package batch_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/batch"
 	"github.com/eidbridge/eidbridge/signing/outfile"
@@ -89,23 +83,7 @@ func TestCollect(t *testing.T) {
 
 func credential(t testing.TB) signing.Credential {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Batch"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageContentCommitment,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signing.Credential{Signer: key, Certificate: certificate}
+	return signers.NewKeys(t).Credential(t, signers.P256, nil)
 }
 
 // A batch that was broken off goes on: what is signed, and still what was written

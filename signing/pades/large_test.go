@@ -3,20 +3,13 @@ package pades
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
-	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
 
@@ -38,27 +31,6 @@ func sparse(t *testing.T, size int64, table bool) (*os.File, int64) {
 	return f, info.Size()
 }
 
-func selfSigned(t *testing.T) signing.Credential {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "large"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageContentCommitment,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signing.Credential{Signer: key, Certificate: c}
-}
-
 // TestOffsetsBeyondTenDigits lays revisions out behind sparse documents, without
 // passing over them; make interop signs one. Cross-reference streams hold any
 // offset, tables ten digits (ISO 32000-2 7.5.4).
@@ -78,7 +50,7 @@ func TestOffsetsBeyondTenDigits(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			src, size := sparse(t, row.size, row.table)
-			l, err := newLayout(context.Background(), src, size, selfSigned(t), Options{})
+			l, err := newLayout(context.Background(), src, size, signers.NewKeys(t).Credential(t, signers.P256, nil), Options{})
 			if row.refused {
 				var limit *pdf.LimitError
 				var refused *RefusedError
