@@ -314,7 +314,7 @@ func TestVerifyRefusesForeignMessages(t *testing.T) {
 			if len(grown) != len(stamped) {
 				t.Fatalf("%d bytes instead of %d", len(grown), len(stamped))
 			}
-			report := verify(t, grown, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now()})
+			report := verify(t, grown, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now()})
 			for _, got := range report.Signatures {
 				if got.Field == honest.TimeStamps[0].Field && (got.Indication != pades.TotalFailed || got.SubIndication != pades.FormatFailure) {
 					t.Errorf("verdict: %+v", got)

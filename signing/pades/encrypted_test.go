@@ -69,12 +69,12 @@ func TestSignEncryptedDocuments(t *testing.T) {
 					}
 					var out bytes.Buffer
 					result, err := pades.Sign(t.Context(), bytes.NewReader(file), int64(len(file)), &out, s.cred, pades.Options{
-						Level: level, Services: s.services, SigningTime: s.now(), Reason: "Põhjus (1)", Password: []byte(c.password),
+						Level: level, Services: s.services, SigningTime: s.Now(), Reason: "Põhjus (1)", Password: []byte(c.password),
 					})
 					if err != nil || result.Baseline != level {
 						t.Fatalf("%+v, %v", result, err)
 					}
-					report := verify(t, out.Bytes(), pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Password: []byte(c.password), WithoutRevocation: true})
+					report := verify(t, out.Bytes(), pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now(), Password: []byte(c.password), WithoutRevocation: true})
 					if got := report.Signatures[0]; !report.Passed() || got.Baseline != level || got.Reason != "Põhjus (1)" || !report.Encrypted {
 						t.Errorf("report %+v", report)
 					}

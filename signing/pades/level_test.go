@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,76 +15,39 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 )
 
-// state is a country whose services can be switched off and whose clock can be
-// moved.
+// state is a country with a signer and what the levels are raised with.
 type state struct {
-	*pki.Country
+	*signers.Country
 	cred     signing.Credential
 	services *pades.Services
-	client   *fetch.Client
-	ahead    atomic.Int64 // nanoseconds
-	down     atomic.Pointer[string]
 }
-
-func (s *state) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
-
-func (s *state) switchOff(prefix string) { s.down.Store(&prefix) }
 
 func newState(t testing.TB) *state {
 	t.Helper()
-	s := new(state)
-	server := httptest.NewUnstartedServer(nil)
-	address := server.Listener.Addr().String()
-	var err error
-	s.Country, err = pki.New(pki.Options{Seed: []byte("levels"), BaseURL: "http://" + address, Clock: s.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	inner := s.Handler()
-	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if down := s.down.Load(); down != nil && *down != "" && strings.HasPrefix(r.URL.Path, *down) {
-			http.Error(w, "down", http.StatusServiceUnavailable)
-			return
-		}
-		inner.ServeHTTP(w, r)
-	})
-	server.Start()
-	t.Cleanup(server.Close)
-	keys, err := s.EstonianCitizen(pki.Persons()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.cred = signing.Credential{Signer: keys.Signature.Key, Certificate: keys.Signature.Certificate, Chain: s.Issuers()[:1]}
-	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: time.Minute})
-	s.services = &pades.Services{
-		TimeStamps: &tsp.Client{Fetch: s.client, Servers: []tsp.Server{{URL: "http://" + address + "/tsa"}}, Clock: s.now},
-		Fetch:      s.client,
-		Anchors:    s.Roots()[:1],
-		Clock:      s.now,
-	}
-	return s
+	country := signers.NewCountry(t)
+	return &state{Country: country, cred: country.Citizen, services: country.Services}
 }
 
 func (s *state) sign(t testing.TB, file []byte, level signing.Baseline) ([]byte, *pades.Result) {
 	t.Helper()
-	return sign(t, file, s.cred, pades.Options{Level: level, Services: s.services, SigningTime: s.now()})
+	return sign(t, file, s.cred, pades.Options{Level: level, Services: s.services, SigningTime: s.Now()})
 }
 
 func (s *state) verify(t testing.TB, file []byte) *pades.Report {
 	t.Helper()
-	return verify(t, file, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now()})
+	return verify(t, file, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now()})
 }
 
 func (s *state) extend(t testing.TB, file []byte, level signing.Baseline) ([]byte, *pades.Extension) {
@@ -137,7 +99,7 @@ func TestSignAtEveryLevelInEveryStructure(t *testing.T) {
 				if got.Baseline != level || got.SubIndication != pades.TryLater || got.BestTime != nil {
 					t.Errorf("verdict %+v", got)
 				}
-				asked := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client})
+				asked := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now(), Fetch: s.Client})
 				if !asked.Passed() || asked.Signatures[0].BestTime == nil {
 					t.Errorf("with questions asked: %+v", asked.Signatures[0])
 				}
@@ -151,7 +113,7 @@ func TestVerifyLTALongAfterCertificatesEnded(t *testing.T) {
 	lt, _ := s.sign(t, pdfs.Contract(), signing.BaselineLT)
 	lta, _ := s.sign(t, pdfs.Contract(), signing.BaselineLTA)
 	b, _ := s.sign(t, pdfs.Contract(), signing.BaselineB)
-	s.ahead.Store(int64(6 * 365 * 24 * time.Hour)) // the citizen's certificate has five years
+	s.SetAhead(6 * 365 * 24 * time.Hour) // the citizen's certificate has five years
 	s.passed(t, lt, signing.BaselineLT)
 	// That nobody says whether the certificate was revoked comes first.
 	got := s.verify(t, b).Signatures[0]
@@ -160,12 +122,12 @@ func TestVerifyLTALongAfterCertificatesEnded(t *testing.T) {
 	}
 	// Every time-stamp is proven by a later one; renewed twice, it holds.
 	for _, years := range []int{7, 14} {
-		s.ahead.Store(int64(years) * int64(365*24*time.Hour))
+		s.SetAhead(time.Duration(years) * 365 * 24 * time.Hour)
 		var e *pades.Extension
 		if lta, e = s.extend(t, lta, signing.BaselineLTA); e.Before != signing.BaselineLTA || e.After != signing.BaselineLTA {
 			t.Errorf("after %d years: %+v", years, e)
 		}
-		report := verify(t, lta, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client})
+		report := verify(t, lta, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now(), Fetch: s.Client})
 		if !report.Passed() || report.Signatures[0].BestTime.After(time.Now().Add(time.Minute)) {
 			t.Errorf("after %d years: %+v", years, report)
 		}
@@ -203,7 +165,7 @@ func TestLevelThatServicesDoNotReach(t *testing.T) {
 		want signing.Baseline
 	}{{"/tsa", signing.BaselineB}, {"/ocsp/ee-root", signing.BaselineLTA}, {"/ocsp/ee-esteid", signing.BaselineT}} {
 		t.Run(c.down, func(t *testing.T) {
-			s.switchOff(c.down)
+			s.SwitchOff(c.down)
 			d := newDesk(t, pdfs.Contract())
 			counter := &countingSigner{Signer: s.cred.Signer}
 			result, err := pades.SignFile(t.Context(), d.in, d.out, signing.Credential{Signer: counter, Certificate: s.cred.Certificate, Chain: s.cred.Chain},
@@ -214,7 +176,7 @@ func TestLevelThatServicesDoNotReach(t *testing.T) {
 			if result.Baseline != c.want || (result.Shortfall == "") != (c.want == signing.BaselineLTA) {
 				t.Errorf("result %+v", result)
 			}
-			s.switchOff("")
+			s.SwitchOff("")
 			final := filepath.Join(d.folder, "final.pdf")
 			e, err := pades.ExtendFile(t.Context(), d.out, final, signing.BaselineLTA, s.services, false)
 			if err != nil || e.After != signing.BaselineLTA || e.Shortfall != "" {
@@ -254,11 +216,11 @@ func TestRevocationAgainstTime(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newState(t)
 			signed, _ := s.sign(t, pdfs.Contract(), c.level)
-			if err := s.Revoke(s.cred.Certificate, s.now().Add(c.revoked), pki.KeyCompromise); err != nil {
+			if err := s.Revoke(s.cred.Certificate, s.Now().Add(c.revoked), pki.KeyCompromise); err != nil {
 				t.Fatal(err)
 			}
-			s.ahead.Store(int64(24 * time.Hour))
-			report := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client})
+			s.SetAhead(24 * time.Hour)
+			report := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now(), Fetch: s.Client})
 			if got := report.Signatures[0]; got.Indication != c.want || got.SubIndication != c.sub {
 				t.Errorf("%s/%s: %v", got.Indication, got.SubIndication, got.Findings)
 			}
@@ -270,7 +232,7 @@ func TestRevocationAgainstTime(t *testing.T) {
 func TestSignRefusesRevokedCertificates(t *testing.T) {
 	for _, reason := range []pki.Reason{pki.KeyCompromise, pki.CertificateHold} {
 		s := newState(t)
-		if err := s.Revoke(s.cred.Certificate, s.now().Add(-time.Hour), reason); err != nil {
+		if err := s.Revoke(s.cred.Certificate, s.Now().Add(-time.Hour), reason); err != nil {
 			t.Fatal(err)
 		}
 		counter := &countingSigner{Signer: s.cred.Signer}
@@ -306,16 +268,16 @@ func TestForgedTimeStampsProveNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			services := *s.services
 			services.TimeStamps = stamps
-			signed, _ := sign(t, pdfs.Contract(), s.cred, pades.Options{Level: signing.BaselineT, Services: &services, SigningTime: s.now()})
-			got := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), Fetch: s.client}).Signatures[0]
+			signed, _ := sign(t, pdfs.Contract(), s.cred, pades.Options{Level: signing.BaselineT, Services: &services, SigningTime: s.Now()})
+			got := verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now(), Fetch: s.Client}).Signatures[0]
 			if got.BestTime != nil || got.TimeStamps[0].Indication == pades.TotalPassed {
 				t.Errorf("time-stamp %+v", got.TimeStamps)
 			}
-			s.ahead.Store(int64(6 * 365 * 24 * time.Hour))
-			defer s.ahead.Store(0)
+			s.SetAhead(6 * 365 * 24 * time.Hour)
+			defer s.SetAhead(0)
 			// Revocation, about which nobody says anything of certificates that have ended,
 			// comes before validity; it is left out here.
-			got = verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.now(), WithoutRevocation: true}).Signatures[0]
+			got = verify(t, signed, pades.VerifyOptions{Roots: s.Roots()[:1], Time: s.Now(), WithoutRevocation: true}).Signatures[0]
 			if got.Indication != pades.Indeterminate || got.SubIndication != pades.OutOfBoundsNoPOE {
 				t.Errorf("after the certificate ended: %s/%s", got.Indication, got.SubIndication)
 			}
@@ -370,7 +332,7 @@ func TestPlanTravelsToARemoteCard(t *testing.T) {
 	file := pdfs.Contract()
 	source := bytes.NewReader(file)
 	public := signing.Credential{Certificate: s.cred.Certificate, Chain: s.cred.Chain}
-	prepared, err := pades.Prepare(t.Context(), source, int64(len(file)), public, pades.Options{Level: signing.BaselineT, SigningTime: s.now()})
+	prepared, err := pades.Prepare(t.Context(), source, int64(len(file)), public, pades.Options{Level: signing.BaselineT, SigningTime: s.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

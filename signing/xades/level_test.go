@@ -5,80 +5,37 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/c14n"
-	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 	"github.com/eidbridge/eidbridge/signing/xades"
 )
 
-// state is a country whose services can be switched off and whose clock can be
-// moved.
+// state is a country with two signers and what the levels are raised with.
 type state struct {
-	*pki.Country
+	*signers.Country
 	cred, other signing.Credential
 	services    *signing.Services
-	client      *fetch.Client
-	ahead       atomic.Int64 // nanoseconds
-	down        atomic.Pointer[string]
 }
-
-func (s *state) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 func newState(t testing.TB) *state {
 	t.Helper()
-	s := new(state)
-	server := httptest.NewUnstartedServer(nil)
-	address := server.Listener.Addr().String()
-	var err error
-	s.Country, err = pki.New(pki.Options{Seed: []byte("xades levels"), BaseURL: "http://" + address, Clock: s.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	inner := s.Handler()
-	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if down := s.down.Load(); down != nil {
-			for prefix := range strings.FieldsSeq(*down) {
-				if strings.HasPrefix(r.URL.Path, prefix) {
-					http.Error(w, "down", http.StatusServiceUnavailable)
-					return
-				}
-			}
-		}
-		inner.ServeHTTP(w, r)
-	})
-	server.Start()
-	t.Cleanup(server.Close)
-	// Spanish citizens: their keys are of RSA, which is quick to verify.
-	for i, to := range []*signing.Credential{&s.cred, &s.other} {
-		keys, err := s.SpanishCitizen(pki.Persons()[3+i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		*to = signing.Credential{Signer: keys.Signature.Key, Certificate: keys.Signature.Certificate, Chain: keys.Issuers[:1]}
-	}
-	s.client = fetch.New(fetch.Options{Allow: []string{address}, Timeout: time.Minute})
-	s.services = &signing.Services{
-		TimeStamps: &tsp.Client{Fetch: s.client, Servers: []tsp.Server{{URL: "http://" + address + "/tsa/es"}}, Clock: s.now},
-		Fetch:      s.client,
-		Anchors:    s.Roots()[1:],
-		Clock:      s.now,
-	}
-	return s
+	country := signers.NewCountry(t)
+	services := *country.Services
+	services.TimeStamps = &tsp.Client{Fetch: country.Client, Servers: []tsp.Server{{URL: "http://" + country.Address + "/tsa/es"}}, Clock: country.Now}
+	services.Anchors = country.Roots()[1:]
+	return &state{Country: country, cred: country.Spaniard(t, 0), other: country.Spaniard(t, 1), services: &services}
 }
 
 func (s *state) sign(t testing.TB, doc string, o xades.Options) ([]byte, *signing.Result) {
 	t.Helper()
-	o.Services, o.SigningTime = s.services, s.now()
+	o.Services, o.SigningTime = s.services, s.Now()
 	var out bytes.Buffer
 	r, err := xades.Sign(context.Background(), strings.NewReader(doc), int64(len(doc)), &out, s.cred, o)
 	if err != nil {
@@ -91,7 +48,7 @@ func (s *state) sign(t testing.TB, doc string, o xades.Options) ([]byte, *signin
 }
 
 func (s *state) options() xades.VerifyOptions {
-	return xades.VerifyOptions{VerifyOptions: signing.VerifyOptions{Roots: s.Roots()[1:], Time: s.now()}}
+	return xades.VerifyOptions{VerifyOptions: signing.VerifyOptions{Roots: s.Roots()[1:], Time: s.Now()}}
 }
 
 func (s *state) verify(t testing.TB, doc []byte) *signing.Report {
@@ -161,7 +118,7 @@ func TestSignAtEveryLevelInEveryPackaging(t *testing.T) {
 					t.Errorf("verdict %+v", got)
 				}
 				asking := s.options()
-				asking.Fetch = s.client
+				asking.Fetch = s.Client
 				if asked := judge(t, signed, asking); !asked.Passed() || asked.Signatures[0].BestTime == nil {
 					t.Errorf("with questions asked: %+v", asked.Signatures[0])
 				}
@@ -292,19 +249,19 @@ func TestVerifyLTALongAfterCertificatesEnded(t *testing.T) {
 	s := newState(t)
 	lta, _ := s.sign(t, letter, xades.Options{Level: signing.BaselineLTA})
 	b, _ := s.sign(t, letter, xades.Options{})
-	s.ahead.Store(int64(6 * 365 * 24 * time.Hour)) // the citizen's certificate has five years
+	s.SetAhead(6 * 365 * 24 * time.Hour) // the citizen's certificate has five years
 	s.passed(t, lta, signing.BaselineLTA)
 	if got := s.verify(t, b).Signatures[0]; got.Indication != signing.Indeterminate || got.BestTime != nil {
 		t.Errorf("B-B: %+v", got)
 	}
 	for _, years := range []int{7, 14} {
-		s.ahead.Store(int64(years) * int64(365*24*time.Hour))
+		s.SetAhead(time.Duration(years) * 365 * 24 * time.Hour)
 		var e *signing.Extension
 		if lta, e = s.extend(t, lta, signing.BaselineLTA); e.Before != signing.BaselineLTA || e.After != signing.BaselineLTA {
 			t.Errorf("after %d years: %+v", years, e)
 		}
 		o := s.options()
-		o.Fetch = s.client
+		o.Fetch = s.Client
 		r := judge(t, lta, o)
 		if !r.Passed() || r.Signatures[0].BestTime.After(time.Now().Add(time.Minute)) {
 			t.Errorf("after %d years: %+v", years, r.Signatures[0])
@@ -326,10 +283,9 @@ func TestLevelThatServicesDoNotReach(t *testing.T) {
 		want signing.Baseline
 	}{{"/tsa", signing.BaselineB}, {responder.Path + " /crl", signing.BaselineT}} {
 		t.Run(c.down, func(t *testing.T) {
-			s.down.Store(&c.down)
+			s.SwitchOff(c.down)
 			signed, result := s.sign(t, letter, xades.Options{Level: signing.BaselineLTA})
-			none := ""
-			s.down.Store(&none)
+			s.SwitchOff("")
 			if result.Baseline != c.want || result.Shortfall == "" {
 				t.Errorf("result %+v, want %s", result, c.want)
 			}
