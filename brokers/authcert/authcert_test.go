@@ -10,7 +10,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/authcert"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/nationalid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
 	"github.com/eidbridge/eidbridge/signing/fetch"
@@ -66,14 +67,6 @@ func person(t testing.TB, number string) pki.Person {
 		t.Fatal("no such person")
 	}
 	return p
-}
-
-func rejected(t testing.TB, err error, reason string, category brokers.Category) {
-	t.Helper()
-	var r *brokers.RejectedError
-	if !errors.As(err, &r) || r.Reason != reason || r.Category != category {
-		t.Errorf("got %v, want %s (%s)", err, reason, category)
-	}
 }
 
 var cardPurpose = authcert.Purpose{Usages: []string{authcert.UsageClientAuth}, Optional: true, Refused: []string{"1.3.6.1.4.1.10015.18.1"}}
@@ -163,12 +156,12 @@ func TestCheckRefuses(t *testing.T) {
 		"a crowd of intermediates":   {l.judge, ee.Authentication.Certificate, crowd, cardPurpose, authcert.ReasonPath, brokers.CategoryProtocol},
 	} {
 		_, err := row.judge.Check(t.Context(), row.certificate, row.intermediates, row.purpose)
-		t.Run(name, func(t *testing.T) { rejected(t, err, row.reason, row.category) })
+		t.Run(name, func(t *testing.T) { brokertest.Rejected(t, name, err, row.reason, row.category) })
 	}
 	early := *l.judge
 	early.Clock = func() time.Time { return time.Now().Add(-48 * time.Hour) }
 	_, err = early.Check(t.Context(), ee.Authentication.Certificate, nil, cardPurpose)
-	rejected(t, err, authcert.ReasonValidity, brokers.CategoryCard)
+	brokertest.Rejected(t, "before it is valid", err, authcert.ReasonValidity, brokers.CategoryCard)
 	if _, err := authcert.New(authcert.Judge{}); err == nil {
 		t.Error("a judge without anchors was made")
 	}
@@ -189,7 +182,7 @@ func TestRevocationMustBePositive(t *testing.T) {
 	if err := l.Revoke(h.Certificate, time.Now().Add(-time.Hour), pki.CertificateHold); err != nil {
 		t.Fatal(err)
 	}
-	rejected(t, l.judge.Revocation(t.Context(), h), authcert.ReasonRevoked, brokers.CategoryCard)
+	brokertest.Rejected(t, "on hold", l.judge.Revocation(t.Context(), h), authcert.ReasonRevoked, brokers.CategoryCard)
 	if err := l.Reinstate(h.Certificate); err != nil {
 		t.Fatal(err)
 	}
@@ -199,19 +192,19 @@ func TestRevocationMustBePositive(t *testing.T) {
 	if err := l.Revoke(h.Certificate, time.Now().Add(-time.Hour), pki.KeyCompromise); err != nil {
 		t.Fatal(err)
 	}
-	rejected(t, l.judge.Revocation(t.Context(), h), authcert.ReasonRevoked, brokers.CategoryCard)
+	brokertest.Rejected(t, "revoked", l.judge.Revocation(t.Context(), h), authcert.ReasonRevoked, brokers.CategoryCard)
 	l.down.Store(true)
-	rejected(t, l.judge.Revocation(t.Context(), h), authcert.ReasonRevocation, brokers.CategoryUnavailable)
+	brokertest.Rejected(t, "nobody answers", l.judge.Revocation(t.Context(), h), authcert.ReasonRevocation, brokers.CategoryUnavailable)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	rejected(t, l.judge.Revocation(ended, h), authcert.ReasonRevocation, brokers.CategoryUnavailable)
+	brokertest.Rejected(t, "given up", l.judge.Revocation(ended, h), authcert.ReasonRevocation, brokers.CategoryUnavailable)
 	// I-3: addresses inside the machine are asked only if the operator says so.
 	guarded, err := authcert.New(authcert.Judge{Anchors: l.Roots(), Intermediates: l.Issuers()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.down.Store(false)
-	rejected(t, guarded.Revocation(t.Context(), h), authcert.ReasonRevocation, brokers.CategoryUnavailable)
+	brokertest.Rejected(t, "no local address may be asked", guarded.Revocation(t.Context(), h), authcert.ReasonRevocation, brokers.CategoryUnavailable)
 }
 
 func TestParseRefusesWeakKeys(t *testing.T) {
@@ -242,7 +235,7 @@ func TestParseRefusesWeakKeys(t *testing.T) {
 	}
 	for name, key := range map[string]crypto.Signer{"O-30 RSA of 1024 bits": short, "P-224": p224, "C-36 RSA that can be computed": guessable} {
 		_, err := authcert.Parse(make(key))
-		t.Run(name, func(t *testing.T) { rejected(t, err, authcert.ReasonKey, brokers.CategoryCard) })
+		t.Run(name, func(t *testing.T) { brokertest.Rejected(t, name, err, authcert.ReasonKey, brokers.CategoryCard) })
 	}
 	good := make(p256)
 	if _, err := authcert.Parse(good); err != nil {
@@ -250,7 +243,7 @@ func TestParseRefusesWeakKeys(t *testing.T) {
 	}
 	for _, bad := range [][]byte{nil, good[:len(good)-1], append([]byte{}, append(good, 0)...), bytes64k()} {
 		_, err := authcert.Parse(bad)
-		rejected(t, err, authcert.ReasonMalformed, brokers.CategoryProtocol)
+		brokertest.Rejected(t, fmt.Sprintf("%d bytes", len(bad)), err, authcert.ReasonMalformed, brokers.CategoryProtocol)
 	}
 }
 
@@ -321,7 +314,7 @@ func TestVerifyTakesOneForm(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err != nil {
-			rejected(t, err, authcert.ReasonSignature, brokers.CategoryProtocol)
+			brokertest.Rejected(t, name, err, authcert.ReasonSignature, brokers.CategoryProtocol)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/authcert"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/mobileid"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/fixtures/idps/labcontrol"
@@ -126,14 +127,6 @@ func (l *lab) answer(t *testing.T, d *brokers.Departure) (*brokers.Authenticatio
 	return nil, nil
 }
 
-func rejected(t *testing.T, name string, err error, reason string, category brokers.Category) {
-	t.Helper()
-	var r *brokers.RejectedError
-	if !errors.As(err, &r) || r.Reason != reason || r.Category != category {
-		t.Errorf("%s: got %v, want %s (%s)", name, err, reason, category)
-	}
-}
-
 // The vectors of broker.md 13.2.
 func TestVerificationCode(t *testing.T) {
 	documentation, err := hex.DecodeString("2f665f6a6999e0ef0752e00ec9f453adf59d8cb6")
@@ -172,7 +165,7 @@ func TestTelephoneLogsIn(t *testing.T) {
 	if _, err := l.Proceed(t.Context(), d, nil); err == nil {
 		t.Error("an answer counted twice")
 	} else {
-		rejected(t, "replay", err, "replayed", brokers.CategoryProtocol)
+		brokertest.Rejected(t, "replay", err, "replayed", brokers.CategoryProtocol)
 	}
 }
 
@@ -213,7 +206,7 @@ func TestTelephoneByHand(t *testing.T) {
 		}
 	}
 	_, err := l.answer(t, d)
-	rejected(t, "locked", err, "sim_error", brokers.CategoryDevice)
+	brokertest.Rejected(t, "locked", err, "sim_error", brokers.CategoryDevice)
 }
 
 // broker.md 10: what each result means.
@@ -229,7 +222,7 @@ func TestResultsHaveCategories(t *testing.T) {
 		}
 		d, _ := l.ask(t, "60001019906", "+37200000766")
 		_, err := l.answer(t, d)
-		rejected(t, result, err, strings.ToLower(result), want)
+		brokertest.Rejected(t, result, err, strings.ToLower(result), want)
 	}
 	for _, p := range emulator.Persons() {
 		if p.Result == "" || p.Result == "OK" {
@@ -250,7 +243,7 @@ func TestResultsHaveCategories(t *testing.T) {
 	}
 	d, _ := l.ask(t, "60001019906", "+37255599999") // number of nobody
 	_, err := l.answer(t, d)
-	rejected(t, "number of nobody", err, "not_mid_client", brokers.CategoryNotRegistered)
+	brokertest.Rejected(t, "number of nobody", err, "not_mid_client", brokers.CategoryNotRegistered)
 }
 
 // Whatever is wrong with an answer, nobody is logged in (O-26, O-30, broker.md 6.4).
@@ -285,7 +278,7 @@ func TestFaultyAnswersAreRefused(t *testing.T) {
 		if event != nil {
 			t.Errorf("%s: somebody was logged in", name)
 		}
-		rejected(t, name, err, faults[name].reason, faults[name].category)
+		brokertest.Rejected(t, name, err, faults[name].reason, faults[name].category)
 		d, _ = l.againAsk(t) // I-8
 		if event, err := l.answer(t, d); err != nil || event == nil {
 			t.Errorf("after %s nobody can log in: %v", name, err)
@@ -358,7 +351,7 @@ func TestTelephoneRingsSeldom(t *testing.T) {
 	if rung != 5 {
 		t.Errorf("it rang %d times, want 5", rung)
 	}
-	rejected(t, "sixth", last, "too_many_rings", brokers.CategoryDevice)
+	brokertest.Rejected(t, "sixth", last, "too_many_rings", brokers.CategoryDevice)
 	now = now.Add(15 * time.Minute)
 	d, _ := l.againAsk(t)
 	if _, err := l.Proceed(t.Context(), d, nil); err != nil {
@@ -375,18 +368,18 @@ func TestServiceThatFails(t *testing.T) {
 	d, _ := l.ask(t, "60001019906", "+37200000766")
 	l.service.Control().SetOutage(true)
 	_, err := l.answer(t, d)
-	rejected(t, "outage", err, "unavailable", brokers.CategoryUnavailable)
+	brokertest.Rejected(t, "outage", err, "unavailable", brokers.CategoryUnavailable)
 
 	l = newLab(t, func(c *mobileid.Config) { c.PartyName = "Stranger" })
 	d, _ = l.ask(t, "60001019906", "+37200000766")
 	_, err = l.answer(t, d)
-	rejected(t, "not registered", err, "status_401", brokers.CategoryConfiguration)
+	brokertest.Rejected(t, "not registered", err, "status_401", brokers.CategoryConfiguration)
 
 	l = newLab(t, nil)
 	d, _ = l.ask(t, "60001019906", "+37200000766")
 	l.server.Close()
 	_, err = l.answer(t, d)
-	rejected(t, "no connection", err, "unavailable", brokers.CategoryUnavailable)
+	brokertest.Rejected(t, "no connection", err, "unavailable", brokers.CategoryUnavailable)
 	for _, private := range []string{"60001019906", "00000766", partyUUID} {
 		if strings.Contains(err.Error(), private) {
 			t.Errorf("I-5: error tells %s", private)
@@ -400,7 +393,7 @@ func TestServiceThatFails(t *testing.T) {
 	}
 	l.service.Phones().Reset()
 	_, err = l.answer(t, d)
-	rejected(t, "session gone", err, "not_found", brokers.CategoryTimeout)
+	brokertest.Rejected(t, "session gone", err, "not_found", brokers.CategoryTimeout)
 }
 
 func TestLevelIsNeverAboveTheCeiling(t *testing.T) {

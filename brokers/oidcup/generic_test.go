@@ -227,7 +227,7 @@ func TestGenericUpstream(t *testing.T) {
 	} {
 		p.claims = change
 		_, err := p.login(p.upstream(nil), brokers.AuthenticationRequest{ForceAuthn: true})
-		rejected(t, name, err, "id_token_auth_time", brokers.CategoryProtocol)
+		brokertest.Rejected(t, name, err, "id_token_auth_time", brokers.CategoryProtocol)
 	}
 	p.claims = func(c map[string]any) { c["acr"] = "gold" }
 	if event, err := p.login(p.upstream(nil), brokers.AuthenticationRequest{Level: levels.Low}); err != nil || event.Assessment.Level != levels.Substantial {
@@ -235,7 +235,7 @@ func TestGenericUpstream(t *testing.T) {
 	}
 	p.claims = func(c map[string]any) { c["acr"] = "lead" }
 	_, err = p.login(p.upstream(nil), brokers.AuthenticationRequest{Level: levels.Substantial})
-	rejected(t, "O-60 less than asked for", err, "loa_too_low", brokers.CategoryLevel)
+	brokertest.Rejected(t, "O-60 less than asked for", err, "loa_too_low", brokers.CategoryLevel)
 	// O-41: claims that look like ours are nothing.
 	p.claims = func(c map[string]any) { c["level"], c["roles"], c["subject_key"] = "high", "admin", "es-nif:12345678Z" }
 	if event, err := p.login(p.upstream(nil), brokers.AuthenticationRequest{}); err != nil || event.Subject.Key != "xx-gold:person-1" {
@@ -247,7 +247,7 @@ func TestGenericUpstream(t *testing.T) {
 	}
 	p.claims = func(c map[string]any) { c["at_hash"] = "AAAA" }
 	_, err = p.login(p.upstream(nil), brokers.AuthenticationRequest{})
-	rejected(t, "O-36", err, "id_token_at_hash", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "O-36", err, "id_token_at_hash", brokers.CategoryProtocol)
 }
 
 // what two issuers call by one name are two people, and no issuer names the
@@ -375,11 +375,11 @@ func TestEncryptedIDTokens(t *testing.T) {
 			}
 			continue
 		}
-		rejected(t, name, err, "id_token_encryption", brokers.CategoryProtocol)
+		brokertest.Rejected(t, name, err, "id_token_encryption", brokers.CategoryProtocol)
 	}
 	p.encrypt = &jose.Recipient{Algorithm: jose.RSA_OAEP_256, Key: &key.PublicKey}
 	_, err = p.login(p.upstream(nil), brokers.AuthenticationRequest{})
-	rejected(t, "encrypted without being asked for", err, "id_token_malformed", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "encrypted without being asked for", err, "id_token_malformed", brokers.CategoryProtocol)
 }
 
 // O-35: user information is of the same subject, in the form that was demanded.
@@ -432,7 +432,7 @@ func TestFranceConnectAndUserInfo(t *testing.T) {
 			}
 			continue
 		}
-		rejected(t, row.name, err, row.reason, brokers.CategoryProtocol)
+		brokertest.Rejected(t, row.name, err, row.reason, brokers.CategoryProtocol)
 	}
 }
 
@@ -478,7 +478,7 @@ func TestDiscoveryIsJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = u.Finish(t.Context(), httptest.NewRequest(http.MethodGet, genericCallback+"?state=relay-state-1&code=c", nil), d)
-	rejected(t, "O-56", err, "issuer", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "O-56", err, "issuer", brokers.CategoryProtocol)
 	if err := u.Offer([]string{"none"}); err == nil || errors.Is(err, brokers.ErrNotFound) {
 		t.Errorf("a method that is not there is offered: %v", err)
 	}

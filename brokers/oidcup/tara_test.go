@@ -135,14 +135,6 @@ func (l *lab) card(t *testing.T, d *brokers.Departure) *http.Request {
 	return httptest.NewRequest(http.MethodGet, p.location, nil)
 }
 
-func rejected(t *testing.T, name string, err error, reason string, category brokers.Category) {
-	t.Helper()
-	var r *brokers.RejectedError
-	if !errors.As(err, &r) || r.Reason != reason || r.Category != category {
-		t.Errorf("%s: got %v, want %s (%s)", name, err, reason, category)
-	}
-}
-
 func TestTARALogsIn(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
@@ -175,7 +167,7 @@ func TestTARALogsIn(t *testing.T) {
 		t.Errorf("amr %v", event.AMR)
 	}
 	_, err = l.Finish(t.Context(), request, d)
-	rejected(t, "O-29 the same code again", err, "code_refused", brokers.CategoryTimeout)
+	brokertest.Rejected(t, "O-29 the same code again", err, "code_refused", brokers.CategoryTimeout)
 }
 
 func mustParse(t *testing.T, text string) *url.URL {
@@ -296,7 +288,7 @@ func TestTARAFaultsAreRefused(t *testing.T) {
 		if event != nil {
 			t.Errorf("%s: somebody was logged in", name)
 		}
-		rejected(t, name, err, faults[name].reason, faults[name].category)
+		brokertest.Rejected(t, name, err, faults[name].reason, faults[name].category)
 		l.clock.Add(2 * time.Minute) // keys are asked for once a minute
 	}
 	d := l.start(t, "tara-idcard", levels.Substantial) // I-8
@@ -314,7 +306,7 @@ func TestCallbackHasToBeOfThisLogin(t *testing.T) {
 	request := l.card(t, d)
 	// Same state, other login: the nonce differs.
 	_, err := l.Finish(t.Context(), request, other)
-	rejected(t, "O-21 code of another login", err, "id_token_nonce", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "O-21 code of another login", err, "id_token_nonce", brokers.CategoryProtocol)
 	for name, row := range map[string]struct {
 		query, reason string
 		category      brokers.Category
@@ -330,7 +322,7 @@ func TestCallbackHasToBeOfThisLogin(t *testing.T) {
 		"W-24 error with markup": {"state=relay-state-1&error=%3Csvg%3E", "error_unknown", brokers.CategoryProtocol},
 	} {
 		_, err := l.Finish(t.Context(), httptest.NewRequest(http.MethodGet, callback+"?"+row.query, nil), l.start(t, "tara-idcard", levels.Low))
-		rejected(t, name, err, row.reason, row.category)
+		brokertest.Rejected(t, name, err, row.reason, row.category)
 	}
 	for _, request := range []*http.Request{
 		httptest.NewRequest(http.MethodGet, callback, nil), httptest.NewRequest(http.MethodGet, callback+"?state=a&state=b", nil),

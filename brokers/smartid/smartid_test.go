@@ -138,14 +138,6 @@ func (l *lab) confirm(t *testing.T, d *brokers.Departure, person string) {
 	}
 }
 
-func rejected(t *testing.T, name string, err error, reason string, category brokers.Category) {
-	t.Helper()
-	var r *brokers.RejectedError
-	if !errors.As(err, &r) || r.Reason != reason || r.Category != category {
-		t.Errorf("%s: got %v, want %s (%s)", name, err, reason, category)
-	}
-}
-
 // The vector of broker.md 13.2.
 func TestVerificationCode(t *testing.T) {
 	raw := make([]byte, 64)
@@ -181,7 +173,7 @@ func TestScannedCodeLogsIn(t *testing.T) {
 		t.Errorf("event %+v", event)
 	}
 	_, err = l.Proceed(t.Context(), d, nil)
-	rejected(t, "O-29 the same answer again", err, "replayed", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "O-29 the same answer again", err, "replayed", brokers.CategoryProtocol)
 }
 
 // Codes grow old: the app takes none of before, and after a minute the page shows
@@ -232,7 +224,7 @@ func TestCodesGrowOld(t *testing.T) {
 	d = l.begin(t, "smart-id")
 	l.clock.Add(4 * time.Minute)
 	_, err := l.Proceed(t.Context(), d, nil)
-	rejected(t, "four minutes later", err, "timeout", brokers.CategoryTimeout)
+	brokertest.Rejected(t, "four minutes later", err, "timeout", brokers.CategoryTimeout)
 }
 
 // here goes through the app on the same device and returns the callback.
@@ -276,7 +268,7 @@ func TestAppOnTheSameDevice(t *testing.T) {
 		t.Fatal(event, err)
 	}
 	_, err = l.Finish(t.Context(), request, d)
-	rejected(t, "O-29 the same callback again", err, "replayed", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "O-29 the same callback again", err, "replayed", brokers.CategoryProtocol)
 }
 
 // O-54, O-21: a callback that does not come from the app of this session.
@@ -312,12 +304,12 @@ func TestCallbackHasToProveItself(t *testing.T) {
 		if event != nil {
 			t.Errorf("%s: somebody was logged in", name)
 		}
-		rejected(t, name, err, row.reason, brokers.CategoryProtocol)
+		brokertest.Rejected(t, name, err, row.reason, brokers.CategoryProtocol)
 	}
 	d := l.begin(t, "smart-id")
 	l.confirm(t, d, mari)
 	_, err := l.Finish(t.Context(), httptest.NewRequest(http.MethodGet, callback+"?value=relay-1&sessionSecretDigest=x&userChallengeVerifier=y", nil), d)
-	rejected(t, "callback of a scanned session", err, "callback", brokers.CategoryProtocol)
+	brokertest.Rejected(t, "callback of a scanned session", err, "callback", brokers.CategoryProtocol)
 	for _, target := range []string{callback, callback + "?value=a&value=b"} {
 		if _, err := l.Correlate(httptest.NewRequest(http.MethodGet, target, nil)); err == nil {
 			t.Errorf("%s was correlated", target)
@@ -364,7 +356,7 @@ func TestNotificationShowsTheCodeFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := l.Proceed(t.Context(), d, nil)
-	rejected(t, "nobody", err, "not_found", brokers.CategoryNotRegistered)
+	brokertest.Rejected(t, "nobody", err, "not_found", brokers.CategoryNotRegistered)
 }
 
 // broker.md 10: what each result means.
@@ -387,7 +379,7 @@ func TestResultsHaveCategories(t *testing.T) {
 			}
 			continue
 		}
-		rejected(t, result, err, strings.ToLower(result), want)
+		brokertest.Rejected(t, result, err, strings.ToLower(result), want)
 	}
 	for status, want := range map[string]struct {
 		reason   string
@@ -405,7 +397,7 @@ func TestResultsHaveCategories(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = l.Proceed(t.Context(), d, nil)
-		rejected(t, status, err, want.reason, want.category)
+		brokertest.Rejected(t, status, err, want.reason, want.category)
 	}
 }
 
@@ -444,7 +436,7 @@ func TestFaultyAnswersAreRefused(t *testing.T) {
 		if event != nil {
 			t.Errorf("%s: somebody was logged in", name)
 		}
-		rejected(t, name, err, faults[name].reason, faults[name].category)
+		brokertest.Rejected(t, name, err, faults[name].reason, faults[name].category)
 	}
 	d := l.begin(t, "smart-id") // I-8
 	l.confirm(t, d, mari)
@@ -469,9 +461,9 @@ func TestLevelComesFromTheCertificate(t *testing.T) {
 	}
 	strict := newLab(t, nil)
 	_, err := login(strict, "30303039914", "")
-	rejected(t, "advanced account", err, authcert.ReasonPolicy, brokers.CategoryLevel)
+	brokertest.Rejected(t, "advanced account", err, authcert.ReasonPolicy, brokers.CategoryLevel)
 	_, err = login(strict, "30303039914", "claims_qualified")
-	rejected(t, "advanced account that claims more", err, authcert.ReasonPolicy, brokers.CategoryLevel)
+	brokertest.Rejected(t, "advanced account that claims more", err, authcert.ReasonPolicy, brokers.CategoryLevel)
 	both := newLab(t, func(c *smartid.Config) { c.Advanced = true })
 	if event, err := login(both, "30303039914", ""); err != nil || event.Assessment.Level != levels.Low {
 		t.Errorf("advanced account where accepted: %+v, %v", event, err)
@@ -480,14 +472,14 @@ func TestLevelComesFromTheCertificate(t *testing.T) {
 		t.Errorf("qualified account: %+v, %v", event, err)
 	}
 	_, err = login(both, "30303039914", "claims_qualified")
-	rejected(t, "advanced account that claims more, where accepted", err, authcert.ReasonPolicy, brokers.CategoryLevel)
+	brokertest.Rejected(t, "advanced account that claims more, where accepted", err, authcert.ReasonPolicy, brokers.CategoryLevel)
 	capped := newLab(t, func(c *smartid.Config) { c.MaxLevel = levels.Substantial })
 	if event, err := login(capped, mari, ""); err != nil || event.Assessment.Level != levels.Substantial || capped.Methods()[0].Level != levels.Substantial {
 		t.Errorf("with a ceiling: %+v, %v", event, err)
 	}
 	foreign := newLab(t, func(c *smartid.Config) { c.Countries = []string{"LV"} })
 	_, err = login(foreign, mari, "")
-	rejected(t, "account of another country", err, "country", brokers.CategoryDenied)
+	brokertest.Rejected(t, "account of another country", err, "country", brokers.CategoryDenied)
 }
 
 func TestNewRefuses(t *testing.T) {

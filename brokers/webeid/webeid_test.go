@@ -19,6 +19,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/authcert"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/brokers/webeid"
 	"github.com/eidbridge/eidbridge/fixtures/pki"
@@ -142,14 +143,6 @@ func token(t *testing.T, c pki.Credential, algorithm, origin, nonce string, chan
 	return string(text)
 }
 
-func rejected(t *testing.T, name string, err error, reason string, category brokers.Category) {
-	t.Helper()
-	var r *brokers.RejectedError
-	if !errors.As(err, &r) || r.Reason != reason || r.Category != category {
-		t.Errorf("%s: got %v, want %s (%s)", name, err, reason, category)
-	}
-}
-
 func TestCardsLogIn(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -178,7 +171,7 @@ func TestCardsLogIn(t *testing.T) {
 		}
 		// The challenge is good for one token.
 		_, err = l.Proceed(t.Context(), d, map[string]string{"web_eid": text})
-		rejected(t, name+" again", err, "replayed", brokers.CategoryProtocol)
+		brokertest.Rejected(t, name+" again", err, "replayed", brokers.CategoryProtocol)
 	}
 }
 
@@ -266,15 +259,15 @@ func TestTokensAreRefused(t *testing.T) {
 		if event != nil {
 			t.Errorf("%s: somebody was logged in", name)
 		}
-		rejected(t, name, err, row.reason, row.category)
+		brokertest.Rejected(t, name, err, row.reason, row.category)
 		// Whatever it was, the challenge is used up.
 		_, err = l.Proceed(t.Context(), d, map[string]string{"web_eid": good(nonce)})
-		rejected(t, name+", then a good one", err, "replayed", protocol)
+		brokertest.Rejected(t, name+", then a good one", err, "replayed", protocol)
 	}
 	d, nonce := l.start(t)
 	l.now = l.now.Add(121 * time.Second)
 	_, err = l.Proceed(t.Context(), d, map[string]string{"web_eid": good(nonce)})
-	rejected(t, "two minutes later", err, "timeout", brokers.CategoryTimeout)
+	brokertest.Rejected(t, "two minutes later", err, "timeout", brokers.CategoryTimeout)
 }
 
 // Levels come from a table; what is in no row is never high.
@@ -288,7 +281,7 @@ func TestLevelComesFromTheKindOfCard(t *testing.T) {
 	estonian := webeid.Cards()[:1]
 	l.with(t, func(c *webeid.Config) { c.Cards = estonian })
 	_, err := login(l.es.Authentication, "RS256")
-	rejected(t, "kind that is not known", err, authcert.ReasonPolicy, brokers.CategoryCard)
+	brokertest.Rejected(t, "kind that is not known", err, authcert.ReasonPolicy, brokers.CategoryCard)
 	l.with(t, func(c *webeid.Config) { c.Cards, c.Others = estonian, true })
 	if event, err := login(l.es.Authentication, "RS256"); err != nil || event.Assessment.Level != levels.Substantial || event.Assessment.Rule != "card.other" || event.Assessment.Notified {
 		t.Errorf("other card where accepted: %+v, %v", event, err)
@@ -298,7 +291,7 @@ func TestLevelComesFromTheKindOfCard(t *testing.T) {
 		c.Cards = []webeid.Card{{Policies: webeid.Cards()[1].Policies, Country: "EE", Scheme: "ee-card", Class: "idcard"}}
 	})
 	_, err = login(l.es.Authentication, "RS256")
-	rejected(t, "policy of another country", err, authcert.ReasonPolicy, brokers.CategoryCard)
+	brokertest.Rejected(t, "policy of another country", err, authcert.ReasonPolicy, brokers.CategoryCard)
 	l.with(t, func(c *webeid.Config) { c.MaxLevel = levels.Low })
 	if event, err := login(l.ee.Authentication, "ES384"); err != nil || event.Assessment.Level != levels.Low || l.Methods()[0].Level != levels.Low {
 		t.Errorf("under a ceiling: %+v, %v", event, err)
@@ -334,7 +327,7 @@ func TestKeyOfAnotherIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = login(twin.Authentication)
-	rejected(t, "twin", err, "key_of_another", brokers.CategoryCard)
+	brokertest.Rejected(t, "twin", err, "key_of_another", brokers.CategoryCard)
 	key := sha256.Sum256(twin.Authentication.Certificate.RawSubjectPublicKeyInfo)
 	var refused *brokers.RejectedError
 	if !errors.As(err, &refused) || refused.Evidence != hex.EncodeToString(key[:]) {
