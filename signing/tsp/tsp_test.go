@@ -25,6 +25,7 @@ import (
 	"github.com/digitorus/timestamp"
 
 	"github.com/eidbridge/eidbridge/fixtures/pki"
+	"github.com/eidbridge/eidbridge/fixtures/signers"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/tsp"
 )
@@ -313,22 +314,12 @@ func ownToken(t *testing.T, change func(*x509.Certificate)) []byte {
 	return response.RawToken
 }
 
-// direct hands requests to a handler.
-type direct struct{ http.Handler }
-
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	return w.Result(), nil
-}
-
 func FuzzTST(f *testing.F) {
 	country, err := pki.New(pki.Options{Seed: []byte("tsp")})
 	if err != nil {
 		f.Fatal(err)
 	}
-	// No server: its goroutines would confuse the fuzzer's view of coverage.
-	c := &tsp.Client{Fetch: fetch.New(fetch.Options{Transport: direct{country.Handler()}}), Servers: []tsp.Server{{URL: "http://lab.invalid/tsa"}}}
+	c := &tsp.Client{Fetch: fetch.New(fetch.Options{Transport: signers.Direct{Handler: country.Handler()}}), Servers: []tsp.Server{{URL: "http://lab.invalid/tsa"}}}
 	token, err := c.Stamp(context.Background(), crypto.SHA256, digestOf("seed"))
 	if err != nil {
 		f.Fatal(err)
