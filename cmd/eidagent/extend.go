@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
@@ -37,11 +41,16 @@ func (a *raising) services(level signing.Baseline) (*signing.Services, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, address := range a.TSA {
+		if err := a.checkAddress(address); err != nil {
+			return nil, err
+		}
+	}
 	client := fetch.New(fetch.Options{Allow: a.Local})
 	stamps := &tsp.Client{Fetch: client}
-	for _, url := range a.TSA {
-		server := tsp.Server{URL: url}
-		if account := accounts[url]; account != nil {
+	for _, address := range a.TSA {
+		server := tsp.Server{URL: address}
+		if account := accounts[address]; account != nil {
 			server.Fetch = fetch.New(fetch.Options{Allow: a.Local, Account: account})
 		}
 		stamps.Servers = append(stamps.Servers, server)
@@ -72,6 +81,29 @@ func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string
 	fmt.Fprintf(p.stderr, "eidagent: the document has level %s only: %s\n", reached, shortfall)
 	fmt.Fprintf(p.stderr, "eidagent: hint: Nothing has to be signed again. Later: eidagent extend %s\n", file)
 	return quiet(exitShort)
+}
+
+// checkAddress tells before anybody is asked for a PIN what is wrong with an address that
+// could be reached never.
+func (a *raising) checkAddress(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return &problem{exit: exitUsage, message: fmt.Sprintf("--tsa %q is no address of a time-stamping authority", address), hints: []string{
+			"It begins with https:// or http://, such as http://tsa.example/tsr",
+		}}
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	inside := err == nil && !fetch.Public(ip) || u.Hostname() == "localhost"
+	if place := net.JoinHostPort(u.Hostname(), port); inside && !slices.Contains(a.Local, place) {
+		return &problem{exit: exitUsage, message: fmt.Sprintf("the time-stamping authority %s is inside this computer or its network", address), hints: []string{
+			"If that is right, allow it: --allow-local " + place,
+		}}
+	}
+	return nil
 }
 
 type extendCommand struct {

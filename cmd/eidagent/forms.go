@@ -93,7 +93,32 @@ func (c *signCommand) job() (job, error) {
 		j.out = c.output(outputOf(first, kinds[0], j))
 		j.document = func(o desktop.FileOptions) desktop.Document { return desktop.File(first, j.out, o) }
 	}
-	return j, nil
+	return j, c.checkOutput(j.out)
+}
+
+// checkOutput refuses places where no output can go, whatever --force says. What else may
+// be wrong comes up when it is written.
+func (c *signCommand) checkOutput(out string) error {
+	info, err := os.Stat(out)
+	switch {
+	case err != nil:
+		if folder, missing := os.Stat(filepath.Dir(out)); missing != nil || !folder.IsDir() {
+			return &problem{exit: exitUsage, message: "there is no folder " + filepath.Dir(out), hints: []string{"Make it first, or name another place with --out."}}
+		}
+		return nil
+	case info.IsDir():
+		return &problem{exit: exitUsage, message: out + " is a folder", hints: []string{
+			"Name the file to write in it with --out, or leave it out to write beside the original.",
+		}}
+	}
+	for _, name := range c.Files {
+		if source, err := os.Stat(name); err == nil && os.SameFile(info, source) {
+			return &problem{exit: exitUsage, message: "the output would replace " + name + " itself", hints: []string{
+				"Originals stay as they are. Name another file with --out, or leave it out.",
+			}}
+		}
+	}
+	return nil
 }
 
 // content is the file that a message is about, empty where it is inside.
@@ -112,9 +137,12 @@ func (c *signCommand) kinds() ([]kind, error) {
 		if err != nil {
 			return nil, err
 		}
-		if info.IsDir() {
+		if info.IsDir() && (c.Format == "auto" || c.Format == string(signing.PAdES)) {
 			kinds = append(kinds, kindPDF)
 			continue
+		}
+		if err := signable(name, info); err != nil {
+			return nil, err
 		}
 		k, err := kindOf(name)
 		if err != nil {
@@ -123,6 +151,25 @@ func (c *signCommand) kinds() ([]kind, error) {
 		kinds = append(kinds, k)
 	}
 	return kinds, nil
+}
+
+// signable refuses what no format signs.
+func signable(name string, info os.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return &problem{exit: exitUsage, message: name + " is a folder, of which PDFs are signed", hints: []string{
+			"For another format name the files: " + filepath.Join(name, "*"),
+		}}
+	case !info.Mode().IsRegular():
+		return &problem{exit: exitUsage, message: name + " is no file that can be signed", hints: []string{
+			"It is a device or a pipe. Save what comes from it to a file, and sign that.",
+		}}
+	case info.Size() == 0:
+		return &problem{exit: exitDocument, message: name + " is empty", hints: []string{
+			"It has no content at all: perhaps it was not saved, or its download broke off.",
+		}}
+	}
+	return nil
 }
 
 // usualFormat is that of the file; several files go into a container unless all of

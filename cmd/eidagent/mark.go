@@ -161,6 +161,9 @@ func (c *signCommand) preview(p *program, file string, f desktop.FileOptions, so
 	if info, err := os.Stat(file); len(c.Files) > 1 || err == nil && info.IsDir() {
 		return &problem{exit: exitUsage, message: "--preview takes one PDF"}
 	}
+	if info, err := os.Stat(c.Preview); err == nil && info.IsDir() {
+		return &problem{exit: exitUsage, message: "--preview " + c.Preview + " is a folder", hints: []string{"Name the PNG file to write."}}
+	}
 	if _, err := os.Lstat(c.Preview); err == nil && !c.Force {
 		return &problem{exit: exitOther, message: "the preview file exists already", hints: []string{
 			"Name another one, or let it be replaced with --force.",

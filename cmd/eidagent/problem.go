@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -303,7 +304,11 @@ func explainOutput(err error) *problem {
 			"Name another one with --out, or let it be replaced with --force.",
 		}}
 	case errors.Is(err, pades.ErrOutput):
-		return &problem{exit: exitOther, message: err.Error(), hints: []string{
+		message := err.Error()
+		if failed, ok := errors.AsType[*fs.PathError](err); ok { // its path is a temporary one
+			message = fmt.Sprintf("the folder %s cannot be written to: %v", filepath.Dir(failed.Path), failed.Err)
+		}
+		return &problem{exit: exitOther, message: message, hints: []string{
 			"The original is unchanged. Name another place with --out.",
 		}}
 	}

@@ -27,6 +27,8 @@ func openForSigning(ctx context.Context, src io.ReaderAt, size int64, password [
 	rebuilt, again := pdf.Rebuild(ctx, src, size, pdf.Limits{}, password)
 	var ambiguous *pdf.AmbiguousError
 	switch {
+	case errors.As(again, &ambiguous) && ambiguous.Cut:
+		return nil, refuse(RefusedAmbiguous, "get the file once more from where it came from", "a part of the file is cut off (%v): %s", err, ambiguous.What)
 	case errors.As(again, &ambiguous):
 		return nil, refuse(RefusedAmbiguous, "save the document again with a PDF program",
 			"the table of contents of the file is broken (%v), and it cannot be restored without guessing: %s", err, ambiguous.What)

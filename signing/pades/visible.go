@@ -203,7 +203,11 @@ func (l *layout) findPlaces(places []Place) error {
 	}
 	for _, p := range places {
 		if p.Page != AllPages && (p.Page > count || p.Page < -count) {
-			return refuse(RefusedOption, "choose a page that exists", "the document has %d pages, and the mark is placed on page %d", count, p.Page)
+			pages := fmt.Sprintf("%d pages", count)
+			if count == 1 {
+				pages = "one page"
+			}
+			return refuse(RefusedOption, "choose a page that exists", "the document has %s, and the mark is placed on page %d", pages, p.Page)
 		}
 	}
 	var walkErr error

@@ -17,6 +17,8 @@ import (
 type AmbiguousError struct {
 	Offset int64 // in bytes from the start of the file
 	What   string
+	// Cut tells that a part of the file is missing, as after a download that broke off.
+	Cut bool
 }
 
 // Error returns the reason with its place.
@@ -27,8 +29,8 @@ func (e *AmbiguousError) Error() string {
 // Rebuild opens a file whose cross-reference chain does not lead to its objects,
 // by looking for them in one pass over the file. It does so only where nothing
 // has to be guessed: every object is there once, or in copies that are the same;
-// there is one catalog; and there is no signature, because what a signature
-// covers is never repaired. Otherwise it returns an *AmbiguousError, or the
+// there is one catalog, and all that it leads to; and there is no signature, because
+// what a signature covers is never repaired. Otherwise it returns an *AmbiguousError, or the
 // errors of Open.
 //
 // An update of a rebuilt document brings a complete cross-reference section, so
@@ -54,7 +56,10 @@ func Rebuild(ctx context.Context, r io.ReaderAt, size int64, limits Limits, pass
 	if err := d.unlock(password); err != nil {
 		return nil, err
 	}
-	return d, b.unpack()
+	if err := b.unpack(); err != nil {
+		return nil, err
+	}
+	return d, d.complete()
 }
 
 // Rebuilt tells whether the document was opened by Rebuild.
@@ -289,6 +294,39 @@ func (d *Document) placedBefore(number uint32, offset int64) bool {
 		e, ok = d.lookup(uint32(e.offset))
 	}
 	return ok && e.offset < offset
+}
+
+// complete tells whether everything is there that the catalog leads to. In a sound file
+// a reference to nothing is null (7.3.10); in one whose table is lost it is more likely
+// that the object went the same way, and pages would be signed without their content.
+func (d *Document) complete() error {
+	if d.Locked() {
+		return nil
+	}
+	root, _, err := d.Root()
+	if err != nil {
+		return err
+	}
+	seen := map[uint32]bool{root.Number: true}
+	queue := []Ref{root}
+	for len(queue) > 0 {
+		ref := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if _, ok := d.Current(ref.Number); !ok {
+			return &AmbiguousError{Offset: d.size, What: fmt.Sprintf("object %d, which belongs to the document, is missing", ref.Number), Cut: true}
+		}
+		object, err := d.Object(ref)
+		if err != nil {
+			return err
+		}
+		Walk(object.Value, func(_ string, to Ref) {
+			if !seen[to.Number] {
+				seen[to.Number] = true
+				queue = append(queue, to)
+			}
+		})
+	}
+	return nil
 }
 
 func (d *Document) sum(from, to int64) (out [sha256.Size]byte, err error) {
