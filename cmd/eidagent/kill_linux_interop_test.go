@@ -83,7 +83,7 @@ func TestInteropKilledWhileSigning(t *testing.T) {
 			wait(ended, time.Duration(rand.Int64N(int64(whole*3/2))))
 		} else { // while it writes
 			for len(d.parts()) == 0 && !done(ended) {
-				time.Sleep(time.Millisecond)
+				wait(ended, time.Millisecond)
 			}
 			wait(ended, time.Duration(rand.Int64N(int64(20*time.Millisecond))))
 		}
