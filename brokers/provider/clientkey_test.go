@@ -233,7 +233,7 @@ func (k *clientKey) signRaw(payload string) string { return k.sign(payload, nil)
 func TestClientAssertionIsUsedOnce(t *testing.T) {
 	k, s := newClientKey(t, jose.ES256), sqliteStore(t)
 	first := newRig(t, options{client: keyedClient(k), store: s})
-	second := newRig(t, options{client: keyedClient(k), store: s, config: func(c *provider.Config) { c.Issuer = first.server.URL }, foreign: true})
+	second := newRig(t, options{client: keyedClient(k), store: s, clock: first.clock, config: func(c *provider.Config) { c.Issuer = first.server.URL }, foreign: true})
 	text := k.sign(first.assertionClaims(), nil)
 	form := url.Values{"token": {"x"}}
 	if a := first.call("/introspect", form, assertion(text)...); a.StatusCode != http.StatusOK {

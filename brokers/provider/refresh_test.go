@@ -129,7 +129,7 @@ func TestRefreshWhoseAnswerWasLost(t *testing.T) {
 	killed := newRig(t, options{client: refreshing, store: s})
 	first := killed.offline()["refresh_token"]
 	lost := object(t, killed.refresh(first).body)
-	r := newRig(t, options{client: refreshing, store: s})
+	r := newRig(t, options{client: refreshing, store: s, clock: killed.clock})
 	r.clock.Add(9 * time.Second)
 	retry := object(t, r.refresh(first).body)
 	if retry["refresh_token"] == nil || retry["refresh_token"] != lost["refresh_token"] || retry["access_token"] != lost["access_token"] {
@@ -204,7 +204,7 @@ func TestRefreshTokenDiesWithTheSecret(t *testing.T) {
 	s := sqliteStore(t)
 	old := newRig(t, options{client: refreshing, store: s})
 	token := old.offline()["refresh_token"]
-	r := newRig(t, options{store: s, client: func(c *provider.Client) { refreshing(c); c.SecretHash = brokers.HashOf("new") }})
+	r := newRig(t, options{store: s, clock: old.clock, client: func(c *provider.Client) { refreshing(c); c.SecretHash = brokers.HashOf("new") }})
 	if a := r.refresh(token, "basic", "portal:new"); object(t, a.body)["error"] != "invalid_grant" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}

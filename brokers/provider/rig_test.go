@@ -73,6 +73,8 @@ type options struct {
 	upstream  *brokertest.Upstream
 	upstreams []brokers.Upstream
 	store     provider.Store
+	// clock is that of another rig, with whom a store is shared.
+	clock *brokertest.Clock
 	// foreign is a rig whose issuer is another rig's: nobody asks it for discovery.
 	foreign bool
 }
@@ -86,7 +88,10 @@ func portal() provider.Client {
 
 func newRig(t testing.TB, o options) *rig {
 	t.Helper()
-	r := &rig{t: t, upstream: o.upstream, log: &lockedBuffer{}, clock: brokertest.NewClock(time.Now().Truncate(time.Second))}
+	r := &rig{t: t, upstream: o.upstream, log: &lockedBuffer{}, clock: o.clock}
+	if r.clock == nil {
+		r.clock = brokertest.NewClock(time.Now().Truncate(time.Second))
+	}
 	if r.upstream == nil {
 		r.upstream = &brokertest.Upstream{}
 	}
