@@ -242,6 +242,11 @@ type VerifyOptions struct {
 	// Responders are trusted to answer about any certificate (RFC 6960 4.2.2.2), as
 	// the OCSP services of a trusted list are.
 	Responders []*x509.Certificate
+	// Relied tells whether one of Roots or Responders could be relied on at a time, as
+	// trusted lists say; nil means that all could at any time. An authority is relied
+	// on if it could be when it issued the certificate below it, and at the
+	// best-signature-time or the time of the time-stamp (TS 119 615 4.4, 4.5).
+	Relied func(c *x509.Certificate, at time.Time) bool
 	// Intermediates may help to build a path; they are not trusted.
 	Intermediates []*x509.Certificate
 	// Time is the moment of validation; zero means now.

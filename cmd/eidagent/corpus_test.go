@@ -15,11 +15,13 @@ import (
 )
 
 // What the packages conclude of foreign documents reaches whoever calls the
-// program: every row of the corpus that needs no trust, through eidagent verify.
+// program: every row of the corpus that is about signed documents, through eidagent
+// verify, with the trust that it names.
 func TestCorpusThroughTheCommand(t *testing.T) {
 	c := corpus.Open(t, func(r corpus.Row) bool {
 		trust := r["trust setting"]
-		return (strings.HasPrefix(trust, "none") || strings.HasPrefix(trust, "pin ")) && corpus.Of("asic", "cades", "pades", "xades")(r)
+		return (strings.HasPrefix(trust, "none") || strings.HasPrefix(trust, "pin ") || strings.HasPrefix(trust, "EE test TL")) && corpus.Of("asic", "cades", "pades", "xades")(r) ||
+			strings.HasPrefix(trust, "this list")
 	})
 	program := filepath.Join(t.TempDir(), "eidagent")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
@@ -45,6 +47,13 @@ func judge(t *testing.T, program, folder, file, companions, trust, want string) 
 		if _, err := os.Stat(beside); found && err == nil {
 			args = append(args, "--content", beside)
 		}
+	}
+	switch {
+	case strings.HasPrefix(trust, "EE test TL"):
+		args = []string{"verify", "--json", "--require=LT", "--trusted-list", filepath.Join(folder, "trust", "tl", "EE_T.xml"), filepath.Join(folder, file)}
+	case strings.HasPrefix(trust, "this list"):
+		args = []string{"verify", "--json", "--require=LT", "--trusted-list", filepath.Join(folder, file), filepath.Join(folder, "tl", "aux", "tsl.asice")}
+		want = map[string]string{"QES_OK": string(signing.TotalPassed), "NOT_QES": "NOT_PASSED"}[want]
 	}
 	if pin, ok := strings.CutPrefix(trust, "pin "); ok {
 		name := strings.TrimSuffix(strings.Fields(pin)[0], ";")

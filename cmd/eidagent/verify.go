@@ -98,9 +98,11 @@ func (c *verifyCommand) Run(p *program) error {
 	return c.judge(report, verdict)
 }
 
-// trust takes the services of trusted lists that are granted now: issuers and
-// time-stamping units as anchors, OCSP responders for themselves.
+// trust takes the services of trusted lists: issuers and time-stamping units as
+// anchors, OCSP responders for themselves, each for when it was granted.
 func (c *verifyCommand) trust(o *signing.VerifyOptions) error {
+	given := o.Roots
+	var lists []*trustlist.List
 	for _, name := range c.List {
 		raw, err := os.ReadFile(name)
 		if err != nil {
@@ -112,8 +114,17 @@ func (c *verifyCommand) trust(o *signing.VerifyOptions) error {
 				"--trusted-list takes the XML of a national trusted list.",
 			}}
 		}
-		o.Roots = append(o.Roots, list.Granted(o.Now(), trustlist.CAQC, trustlist.CAPKC, trustlist.TimeStampQ, trustlist.TimeStampUnit)...)
-		o.Responders = append(o.Responders, list.Granted(o.Now(), trustlist.OCSPQC, trustlist.OCSP)...)
+		lists = append(lists, list)
+		o.Roots = slices.Concat(o.Roots, list.Listed(trustlist.Anchors()...))
+		o.Responders = append(o.Responders, list.Listed(trustlist.Answers()...)...)
+	}
+	if len(lists) == 0 {
+		return nil
+	}
+	types := slices.Concat(trustlist.Anchors(), trustlist.Answers())
+	o.Relied = func(found *x509.Certificate, at time.Time) bool {
+		return slices.ContainsFunc(given, found.Equal) ||
+			slices.ContainsFunc(lists, func(l *trustlist.List) bool { return l.Relied(found, at, types...) })
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,6 +111,32 @@ func (l *List) Granted(at time.Time, types ...Type) []*x509.Certificate {
 	}
 	return all
 }
+
+// Listed returns the certificates of the services of some types, whatever their
+// status.
+func (l *List) Listed(types ...Type) []*x509.Certificate {
+	var all []*x509.Certificate
+	for i := range l.Services {
+		if slices.Contains(types, l.Services[i].Type) {
+			all = append(all, l.Services[i].Certificates...)
+		}
+	}
+	return all
+}
+
+// Relied tells whether a service of one of the types with that certificate was granted
+// at a time.
+func (l *List) Relied(c *x509.Certificate, at time.Time, types ...Type) bool {
+	return slices.ContainsFunc(l.Services, func(s Service) bool {
+		return slices.Contains(types, s.Type) && slices.ContainsFunc(s.Certificates, c.Equal) && s.Granted(at)
+	})
+}
+
+// Anchors are the types of services that issue certificates or time-stamps.
+func Anchors() []Type { return []Type{CAQC, CAPKC, TimeStampQ, TimeStampUnit} }
+
+// Answers are the types of services that answer about certificates.
+func Answers() []Type { return []Type{OCSPQC, OCSP} }
 
 // reading is the state of Parse.
 type reading struct {

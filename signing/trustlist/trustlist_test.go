@@ -38,6 +38,44 @@ func TestServicesAreGrantedForATime(t *testing.T) {
 	}
 }
 
+// A service can be relied on while it is granted, and by nobody under another type.
+func TestServicesAreReliedOnWhileGranted(t *testing.T) {
+	folder := corpus.Folder(t)
+	raw, err := os.ReadFile(filepath.Join(folder, "tl", "EE_T-CA-withdrawn-granted-later.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := trustlist.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(text string) time.Time {
+		when, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when
+	}
+	for _, row := range []struct {
+		at   string
+		of   trustlist.Type
+		want bool
+	}{
+		{"2011-01-01T00:00:00Z", trustlist.CAQC, false},
+		{"2012-01-01T00:00:00Z", trustlist.CAQC, true},
+		{"2013-04-23T00:00:00Z", trustlist.CAQC, false},
+		{"2013-05-01T00:00:00Z", trustlist.CAQC, true},
+		{"2020-01-01T00:00:00Z", trustlist.CAQC, true},
+		{"2020-01-01T00:00:00Z", trustlist.OCSPQC, false},
+	} {
+		for _, c := range l.Listed(trustlist.CAQC) {
+			if c.Subject.CommonName == "TEST of ESTEID-SK 2011" && l.Relied(c, at(row.at), row.of) != row.want {
+				t.Errorf("%s as %s: want %t", row.at, row.of, row.want)
+			}
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for name, raw := range map[string]string{
 		"something else": `<a/>`, "no XML": `x`, "no time": `<TrustServiceStatusList xmlns="http://uri.etsi.org/02231/v2#"><TSPService><ServiceInformation><StatusStartingTime>today</StatusStartingTime></ServiceInformation></TSPService></TrustServiceStatusList>`,

@@ -39,14 +39,14 @@ func (j *Judge) Signer(ctx context.Context, out *signing.Signature, c *x509.Cert
 		out.Fail(signing.TotalFailed, signing.NotYetValid, signing.FindValidity, "the signature existed before its certificate was valid")
 		return false
 	}
-	path, err := j.Path(ctx, c, candidates, proof.Best)
+	path, err := j.reliedPath(ctx, c, candidates, proof.Best, proof.Best)
 	known := proof.Best // the time about which revocation must be known
 	outside := errors.Is(err, certpath.ErrValidity)
 	if outside {
 		// Whether the certificate was revoked comes before its validity; any answer
 		// from when it was valid counts (EN 319 102-1 5.2.6.4).
 		for _, issuer := range upward(c, slices.Concat(candidates, j.given, j.Options.Intermediates, j.Options.Roots)) {
-			if valid, failure := j.Path(ctx, c, candidates, issuer.NotAfter); failure == nil {
+			if valid, failure := j.reliedPath(ctx, c, candidates, issuer.NotAfter, proof.Best); failure == nil {
 				path, err, known = valid, nil, c.NotBefore
 				break
 			}
@@ -211,6 +211,10 @@ func (j *Judge) TimeMark(c *x509.Certificate, candidates []*x509.Certificate, va
 	}
 	for _, raw := range j.embedded.OCSPs {
 		r, err := ocsp.Parse(raw, c, path[1], j.Options.Responders...)
+		if err == nil {
+			// The responder could be relied on when it answered.
+			r, err = ocsp.Parse(raw, c, path[1], j.responders(r.ProducedAt)...)
+		}
 		if err == nil && r.Status == ocsp.Good && marks(r.Nonce, value) && (!marked || r.ProducedAt.Before(at)) {
 			at, marked = r.ProducedAt, true
 		}

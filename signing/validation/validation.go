@@ -108,6 +108,36 @@ func (p *Proof) After(t *signing.TimeStamp, token *tsp.Token) {
 	}
 }
 
+// errUnrelied: the path leads to an anchor that could not be relied on then.
+var errUnrelied = errors.New("the trust anchor could not be relied on at that time")
+
+// reliedPath finds a path at a time whose anchor could be relied on at another.
+func (j *Judge) reliedPath(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at, when time.Time) ([]*x509.Certificate, error) {
+	path, err := j.Path(ctx, c, candidates, at)
+	if err != nil || j.Options.Relied == nil {
+		return path, err
+	}
+	anchor := path[len(path)-1]
+	if !j.Options.Relied(anchor, when) || len(path) > 1 && !j.Options.Relied(anchor, path[len(path)-2].NotBefore) {
+		return nil, errUnrelied
+	}
+	return path, nil
+}
+
+// responders are those that could be relied on at a time.
+func (j *Judge) responders(at time.Time) []*x509.Certificate {
+	if j.Options.Relied == nil {
+		return j.Options.Responders
+	}
+	var all []*x509.Certificate
+	for _, r := range j.Options.Responders {
+		if j.Options.Relied(r, at) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
 // Path finds a path at a time among all certificates at hand.
 func (j *Judge) Path(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
 	// A trust anchor is relied on as it stands (RFC 5280 6.1.1 d).
@@ -146,14 +176,14 @@ func pathFailure(err error) (sub signing.SubIndication, code, text string) {
 
 // look looks a certificate of a path up, and asks when that is allowed.
 func (j *Judge) look(ctx context.Context, path []*x509.Certificate, i int, at time.Time) revocation.Finding {
-	f := j.material.LookTrusting(path[i], path[i+1], at, j.Options.Responders)
+	f := j.material.LookTrusting(path[i], path[i+1], at, j.responders(at))
 	if f.State != revocation.Unknown || j.Options.Fetch == nil || j.asked[string(path[i].Raw)] {
 		return f
 	}
 	j.asked[string(path[i].Raw)] = true
 	found, _ := (&revocation.Collector{Fetch: j.Options.Fetch, Clock: j.Options.Now}).Collect(ctx, path[i:i+2])
 	j.material.Add(found)
-	return j.material.LookTrusting(path[i], path[i+1], at, j.Options.Responders)
+	return j.material.LookTrusting(path[i], path[i+1], at, j.responders(at))
 }
 
 // Token judges path and revocation of a token that fits its data
@@ -176,7 +206,7 @@ func (j *Judge) Token(ctx context.Context, t *signing.TimeStamp, token *tsp.Toke
 			return
 		}
 	}
-	path, err := j.Path(ctx, token.Certificate, token.Certificates, control)
+	path, err := j.reliedPath(ctx, token.Certificate, token.Certificates, control, token.Time)
 	if err != nil {
 		sub, code, text := pathFailure(err)
 		t.Fail(signing.Indeterminate, sub, code, "%s", text)
