@@ -61,6 +61,7 @@ func (l *lab) foreign(t testing.TB) (*workshop, map[string]altered) {
 	identified := func(c *x509.Certificate, _ time.Time) { c.SubjectKeyId = []byte("a key of the lab") }
 	w := &workshop{t: t, l: l, r: l.newRealm(t, situation{name: "foreign", signer: identified}), dir: t.TempDir()}
 	w.foreignXML()
+	w.elsewhereSigned()
 	w.foreignLevels()
 	w.foreignCMS()
 	w.foreignContainers()

@@ -165,7 +165,7 @@ func (e *examination) baseline(c *x509.Certificate) bool {
 	default:
 		for i := range e.s.References {
 			r := &e.s.References[i]
-			if signedPropertiesType(r.Type) || r.Type == typeCountersigned || r.Type == xmldsig.TypeManifest || e.keyInfo(i) || e.counter() {
+			if signedPropertiesType(r.Type) || r.Type == typeCountersigned || r.Type == xmldsig.TypeManifest || e.keyInfo(i) || e.signatureProperties(i) || e.counter() {
 				continue
 			}
 			if e.properties.formats[r.ID] == "" || r.ID == "" {
@@ -183,6 +183,13 @@ func (e *examination) baseline(c *x509.Certificate) bool {
 func (e *examination) keyInfo(i int) bool {
 	info := e.s.Element.Child(xmldsig.Namespace, "KeyInfo")
 	return info != nil && e.outcomes[i].Start == e.s.Offset(info.Start)
+}
+
+// signatureProperties tells whether a reference is about ds:SignatureProperties, or one of
+// them, which say something of the signature (XML Signature 1.1 5.2).
+func (e *examination) signatureProperties(i int) bool {
+	o := &e.outcomes[i]
+	return o.Space == xmldsig.Namespace && (o.Local == "SignatureProperties" || o.Local == "SignatureProperty")
 }
 
 func carries(s *xmldsig.Signature, c *x509.Certificate) bool {

@@ -320,7 +320,7 @@ func (e *examination) references() bool {
 // keys: there are no signed data (EN 319 132-1 4.2), whatever stands beside it.
 func (e *examination) coversNothing() bool {
 	for i := range e.s.References {
-		if !signedPropertiesType(e.s.References[i].Type) && !e.keyInfo(i) {
+		if !signedPropertiesType(e.s.References[i].Type) && !e.keyInfo(i) && !e.signatureProperties(i) {
 			return false
 		}
 	}
