@@ -24,7 +24,7 @@ type surgery struct {
 	contentsAt, contentsE int // of the string with its brackets
 }
 
-func operate(t *testing.T, file []byte) surgery {
+func operate(t testing.TB, file []byte) surgery {
 	t.Helper()
 	s := surgery{file: file}
 	found := regexp.MustCompile(`/ByteRange (\[[^\]]*\])`).FindAllSubmatchIndex(file, -1)

@@ -211,8 +211,11 @@ func (e *examination) checkRevision() {
 	if !view.Closed() {
 		e.fail(TotalFailed, FormatFailure, findRevision, "the signed revision refers to bytes that were not signed")
 	}
-	if e.s.ref != (pdf.Ref{}) && !pdf.SameObject(view, e.v.doc, e.s.ref.Number) {
+	if e.v.overridden(view, e.s) {
 		e.fail(TotalFailed, FormatFailure, findOverridden, "a later revision replaced the signature dictionary")
+	}
+	if !e.v.sameFields(view, e.s) {
+		e.fail(TotalFailed, FormatFailure, findOverridden, "a later revision gave the signature to another field")
 	}
 	e.checkChanges(view)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // body returns the source of the newest definition of an object.
-func body(t *testing.T, file []byte, number int) string {
+func body(t testing.TB, file []byte, number int) string {
 	t.Helper()
 	all := regexp.MustCompile(fmt.Sprintf(`(?s)(?:^|\n)%d 0 obj\n(.*?)\nendobj`, number)).FindAllSubmatch(file, -1)
 	if all == nil {

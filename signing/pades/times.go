@@ -71,7 +71,7 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 		return broken("the stamped bytes do not end where a state of the document ends")
 	}
 	stamp.out.Revision = stamp.index + 1
-	if !v.doc.At(stamp.index).Closed() || s.ref != (pdf.Ref{}) && !pdf.SameObject(v.doc.At(stamp.index), v.doc, s.ref.Number) {
+	if view := v.doc.At(stamp.index); !view.Closed() || v.overridden(view, s) {
 		return broken("the stamped revision is not complete in itself")
 	}
 	_, padding, err := cms.ParsePadded(shape.contents)

@@ -251,10 +251,65 @@ func (v *verifier) collect(form *pdf.Form) error {
 		if err != nil && !errors.As(err, &format) {
 			return err
 		}
-		s.dict = dict
+		s.dict = v.signedAs(s.ref, dict)
 		v.signed = append(v.signed, s)
 	}
 	return nil
+}
+
+// signedAs finds the place where a signature dictionary was signed: later revisions
+// may have written it again as it was.
+func (v *verifier) signedAs(ref pdf.Ref, dict pdf.Object) pdf.Object {
+	if ref == (pdf.Ref{}) {
+		return dict
+	}
+	for i := range v.doc.Revisions() {
+		object, err := v.doc.At(i).Object(ref)
+		if err == nil && sameSignature(object.Value, dict) {
+			return object.Value
+		}
+	}
+	return dict
+}
+
+// overridden tells whether a signature dictionary means something else in the present
+// document than in the revision that it signed.
+func (v *verifier) overridden(view *pdf.Document, s signedField) bool {
+	if s.ref == (pdf.Ref{}) || pdf.SameObject(view, v.doc, s.ref.Number) {
+		return false
+	}
+	object, err := view.Object(s.ref)
+	return err != nil || !sameSignature(object.Value, s.dict)
+}
+
+// sameFields tells whether the fields that claim a signature are those that did in the
+// revision that it signed.
+func (v *verifier) sameFields(view *pdf.Document, s signedField) bool {
+	if s.ref == (pdf.Ref{}) {
+		return true // it is where its field is
+	}
+	form, err := view.Form()
+	if err != nil {
+		return false
+	}
+	var was []string
+	for _, f := range form.Fields {
+		if ref, ok := f.Value.Ref(); ok && ref == s.ref && f.Type == "Sig" {
+			was = append(was, f.Name)
+		}
+	}
+	now := append([]string{s.field.Name}, s.shared...)
+	slices.Sort(was)
+	slices.Sort(now)
+	return slices.Equal(was, now)
+}
+
+// sameSignature compares two signature dictionaries. Contents is never encrypted, so
+// that its bytes count as they stand (ISO 32000-2 7.6.2).
+func sameSignature(a, b pdf.Object) bool {
+	was, _ := a.Get("Contents").Source()
+	is, _ := b.Get("Contents").Source()
+	return a.Kind() == pdf.Dictionary && pdf.Equal(a, b) && bytes.Equal(was, is)
 }
 
 // warn adds what concerns the file as a whole.

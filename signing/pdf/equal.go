@@ -18,8 +18,12 @@ func Equal(a, b Object) bool {
 	}
 	switch a.kind {
 	case String:
-		sa, _ := a.Bytes()
-		sb, _ := b.Bytes()
+		sa, oka := a.Bytes()
+		sb, okb := b.Bytes()
+		if !oka || !okb { // what cannot be decrypted may be anything
+			sa, _ = a.Source()
+			sb, _ = b.Source()
+		}
 		return bytes.Equal(sa, sb)
 	case Name:
 		return a.Name() == b.Name()
