@@ -1,9 +1,7 @@
 package esteid2025_test
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,14 +9,9 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math/big"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -26,6 +19,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/cardreader/cardtest"
 	"github.com/eidbridge/eidbridge/cardreader/esteid2025"
 	"github.com/eidbridge/eidbridge/cardreader/pin"
 )
@@ -48,77 +42,6 @@ func secret(t testing.TB, digits string) *pin.PIN {
 	return p
 }
 
-// transcript is a Transport that plays a recording: the commands must come as
-// they were recorded, byte for byte.
-type transcript struct {
-	t     *testing.T
-	lines []string
-	// content takes the place of file content that the recording leaves out.
-	content []byte
-}
-
-func readTranscript(t *testing.T, name string) *transcript {
-	t.Helper()
-	file, err := os.Open(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	played := &transcript{t: t}
-	for scanner := bufio.NewScanner(file); scanner.Scan(); {
-		if line := strings.TrimSpace(scanner.Text()); line != "" && line[0] != '#' {
-			played.lines = append(played.lines, line)
-		}
-	}
-	return played
-}
-
-func (p *transcript) Transmit(_ context.Context, command []byte) ([]byte, error) {
-	p.t.Helper()
-	if len(p.lines) < 2 {
-		p.t.Fatalf("command %X after the end of the recording", command)
-	}
-	if got := "> " + strings.ToUpper(hex.EncodeToString(command)); got != p.lines[0] {
-		p.t.Fatalf("command\n%s\nrecorded is\n%s", got, p.lines[0])
-	}
-	text := strings.TrimPrefix(p.lines[1], "< ")
-	p.lines = p.lines[2:]
-	var n int
-	if _, err := fmt.Sscanf(text, "(%d certificate bytes) 9000", &n); err == nil {
-		offset := int(command[2])<<8 | int(command[3])
-		return append(bytes.Clone(p.content[offset:offset+n]), 0x90, 0), nil
-	}
-	return unhex(text), nil
-}
-
-// sized is a DER certificate of exactly size bytes.
-func sized(t testing.TB, public, signer any, size int) []byte {
-	t.Helper()
-	for padding := size - 900; padding < size; {
-		template := &x509.Certificate{
-			SerialNumber:    big.NewInt(1),
-			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, padding)}},
-		}
-		if padding < 0 {
-			padding = 0
-			continue
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, public, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch {
-		case len(der) == size:
-			return der
-		case len(der) > size && len(der)-size < 4:
-			continue // the length of an ECDSA value varies
-		}
-		padding += size - len(der)
-	}
-	t.Fatalf("no certificate of %d bytes", size)
-	return nil
-}
-
 func TestDriverReplaysTheRecordedFinnishCards(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -136,14 +59,14 @@ func TestDriverReplaysTheRecordedFinnishCards(t *testing.T) {
 	}{
 		{"finland4-authentication", "authentication", "PIN1", "1234", esteid2025.Finland4, crypto.SHA384, nil},
 		{"finland4-signature", "signature", "PIN2", "123456", esteid2025.Finland4, crypto.SHA384, nil},
-		{"finland3-authentication", "authentication", "PIN1", "1234", esteid2025.Finland3, crypto.SHA256, sized(t, &rsaKey.PublicKey, rsaKey, 0x680)},
-		{"finland3-signature", "signature", "PIN2", "123456", esteid2025.Finland3, crypto.SHA256, sized(t, &ecKey.PublicKey, rsaKey, 0x5CF)},
+		{"finland3-authentication", "authentication", "PIN1", "1234", esteid2025.Finland3, crypto.SHA256, cardtest.SizedCertificate(t, &rsaKey.PublicKey, rsaKey, 0x680)},
+		{"finland3-signature", "signature", "PIN2", "123456", esteid2025.Finland3, crypto.SHA256, cardtest.SizedCertificate(t, &ecKey.PublicKey, rsaKey, 0x5CF)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			played := readTranscript(t, test.name+".txt")
-			played.content = test.content
-			recorded := unhex(strings.TrimPrefix(played.lines[len(played.lines)-1], "< "))
+			played := cardtest.ReadTranscript(t, test.name+".txt")
+			played.Content = test.content
+			recorded := played.Last()
 			opened, err := esteid2025.Driver{Model: test.model}.Open(t.Context(), played)
 			if err != nil {
 				t.Fatal(err)
@@ -183,8 +106,8 @@ func TestDriverReplaysTheRecordedFinnishCards(t *testing.T) {
 					t.Errorf("signature %X", signature)
 				}
 			}
-			if len(played.lines) != 0 {
-				t.Errorf("%d lines of the recording were not played", len(played.lines))
+			if played.Left() != 0 || played.Spared() != 0 {
+				t.Errorf("%d lines of the recording were not played, %d selections spared", played.Left(), played.Spared())
 			}
 		})
 	}
@@ -227,7 +150,7 @@ func TestMatchesTheAnswerToResetOfItsModelAlone(t *testing.T) {
 }
 
 func TestSignRefusesWhatTheKeyIsNotKnownToMake(t *testing.T) {
-	played := &transcript{t: t, lines: []string{"> 00A4040C0CA000000063504B43532D3135", "< 9000"}}
+	played := cardtest.NewTranscript(t, "> 00A4040C0CA000000063504B43532D3135", "< 9000")
 	card, err := esteid2025.Driver{Model: esteid2025.Finland3}.Open(t.Context(), played)
 	if err != nil {
 		t.Fatal(err)
