@@ -17,7 +17,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,31 +35,13 @@ const (
 	redirectURI = "http://localhost:7777/callback?app=1"
 )
 
-// lockedBuffer collects the audit log.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // rig is a broker with a fake upstream, a log and a clock.
 type rig struct {
 	t        testing.TB
 	server   *httptest.Server
 	provider *provider.Provider
 	upstream *brokertest.Upstream
-	log      *lockedBuffer
+	log      *brokertest.Buffer
 	clock    *brokertest.Clock
 	oidc     *oidc.Provider
 }
@@ -88,7 +69,7 @@ func portal() provider.Client {
 
 func newRig(t testing.TB, o options) *rig {
 	t.Helper()
-	r := &rig{t: t, upstream: o.upstream, log: &lockedBuffer{}, clock: o.clock}
+	r := &rig{t: t, upstream: o.upstream, log: &brokertest.Buffer{}, clock: o.clock}
 	if r.clock == nil {
 		r.clock = brokertest.NewClock(time.Now().Truncate(time.Second))
 	}

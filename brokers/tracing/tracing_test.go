@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/store"
 	"github.com/eidbridge/eidbridge/brokers/tracing"
 )
@@ -183,7 +184,7 @@ func TestDeadCollector(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for _, address := range []string{hanging.URL, gone.URL} {
-		var log lockedBuffer
+		var log brokertest.Buffer
 		tracer, err := tracing.New(tracing.Options{Endpoint: address, Sample: 1, Log: slog.New(slog.NewTextHandler(&log, nil)), Batch: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
@@ -250,22 +251,4 @@ func TestNoTracer(t *testing.T) {
 		t.Error("the handler is wrapped")
 	}
 	none.Close(context.Background())
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
