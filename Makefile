@@ -57,7 +57,8 @@ BENCHTIME ?= 1s
 TESTFLAGS ?= -count=1 -timeout 25m
 
 # $(call install,NEEDS) says which Debian packages are missing and installs them,
-# as root or by asking sudo for it.
+# as root or by asking sudo for it. A fresh machine may be about to install updates of
+# its own: they are waited for.
 define install
 @missing=(); \
 for need in $(foreach n,$(1),'$(n)'); do \
@@ -85,7 +86,7 @@ if [ "$${#missing[@]}" -gt 0 ]; then \
 	fi; \
 	echo "Installing Debian packages: $${missing[*]}$${root:+ (sudo may ask for your password)}"; \
 	$$root apt-get update -qq; \
-	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	$$root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
 fi
 endef
 
