@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,6 +137,25 @@ func (j *journal) Append(e desktop.Entry) error {
 	defer j.mu.Unlock()
 	j.entries = append(j.entries, e)
 	return nil
+}
+
+// holds waits until there are n entries: a page hears of the end of a request before
+// the journal does. It returns a copy of all that there are.
+func (j *journal) holds(t *testing.T, n int) []desktop.Entry {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		j.mu.Lock()
+		entries := slices.Clone(j.entries)
+		j.mu.Unlock()
+		if len(entries) >= n {
+			return entries
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("journal has %d entries, want %d", len(entries), n)
+		}
+	}
 }
 
 // bench is a door with everything behind it.

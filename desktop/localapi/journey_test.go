@@ -106,7 +106,7 @@ func TestPagePairsAndSigns(t *testing.T) {
 	if a := b.send(message{method: "GET", path: "/v1/requests/" + request, header: page(lab, approved.Token)}); a.status != 403 {
 		t.Errorf("after forgetting: %d", a.status)
 	}
-	if n := len(b.journal.entries); n != 2 {
+	if n := len(b.journal.holds(t, 2)); n != 2 {
 		t.Errorf("journal has %d entries, want pairing and signature", n)
 	}
 }
@@ -191,17 +191,8 @@ func TestPageThatGoesAwayCancelsItsRequest(t *testing.T) {
 	}
 	conn.Close()
 	// The journal is looked at, not the API: asking would mean to be there again.
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline, n := time.Now().Add(time.Minute), 0; n == 0 && time.Now().Before(deadline); <-tick.C {
-		b.journal.mu.Lock()
-		n = len(b.journal.entries)
-		b.journal.mu.Unlock()
-	}
-	b.journal.mu.Lock()
-	defer b.journal.mu.Unlock()
-	if len(b.journal.entries) != 1 || b.journal.entries[0].Outcome != desktop.StateCancelled {
-		t.Errorf("journal is %+v", b.journal.entries)
+	if entries := b.journal.holds(t, 1); len(entries) != 1 || entries[0].Outcome != desktop.StateCancelled {
+		t.Errorf("journal is %+v", entries)
 	}
 }
 

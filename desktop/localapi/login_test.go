@@ -62,7 +62,7 @@ func TestPageLogsIn(t *testing.T) {
 	if usage := b.card.selected[0].Usage; usage != "authentication" {
 		t.Errorf("key of usage %s", usage)
 	}
-	if e := b.journal.entries[0]; e.Kind != desktop.KindAuthenticate || e.Outcome != desktop.StateDone || len(e.Documents) != 0 {
+	if e := b.journal.holds(t, 1)[0]; e.Kind != desktop.KindAuthenticate || e.Outcome != desktop.StateDone || len(e.Documents) != 0 {
 		t.Errorf("journal %+v", e)
 	}
 }
