@@ -27,7 +27,13 @@
 // hides; the plan honours seed values, field locks and certifications (12.7.5.5,
 // 12.8.2), and is rehearsed against the earlier signatures while nothing has been
 // signed. A file whose cross-reference chain is broken is rebuilt where nothing has
-// to be guessed, and refused where something has.
+// to be guessed and nothing is missing, and refused otherwise. Documents that claim
+// PDF/A or PDF/UA keep to it, also with a second visible mark.
+//
+// Commitment type, signature policy and roles are signed attributes of the CMS, which
+// package attributes shares with CAdES. Left out are those that EN 319 142-1 6.3 leaves
+// no room for beside the signature dictionary: signing time, signer location, content
+// hints and references.
 //
 // # What is ours and what is of pdfsign
 //
