@@ -119,13 +119,13 @@ func (d *SignedData) verify(si *SignerInfo, digest []byte, contentType OID, extr
 }
 
 // identify names the certificate of a signature that cannot be verified, if it is
-// clear which that is.
+// clear which that is. Bound stays false: what binds them was not verified either.
 func (d *SignedData) identify(v *Verified, si *SignerInfo, extra [][]byte) {
-	raw, bound, misnamed, err := d.findSigner(si, extra)
+	raw, _, _, err := d.findSigner(si, extra)
 	if err != nil {
 		return
 	}
-	v.Raw, v.Bound, v.Misnamed = raw, bound, misnamed
+	v.Raw = raw
 	if c, err := ParseCertificate(raw); err == nil {
 		v.Certificate = c
 	}
