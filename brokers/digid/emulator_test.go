@@ -338,6 +338,18 @@ func TestFailuresAtTheEmulator(t *testing.T) {
 	}
 }
 
+// forget has the emulator forget what it counts against people, such as text messages.
+func (l *laboratory) forget(t *testing.T) {
+	t.Helper()
+	resp, err := http.Post(l.home+"/_control/reset", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode >= http.StatusBadRequest {
+		t.Fatalf("the emulator does not forget: %s", resp.Status)
+	}
+}
+
 // TestMandateAtTheEmulator: the one who logged in is the subject and acts for whom
 // he chose; an answer for oneself, and a pseudonym, come the same way.
 func TestMandateAtTheEmulator(t *testing.T) {
@@ -345,6 +357,7 @@ func TestMandateAtTheEmulator(t *testing.T) {
 	person := l.persons["lab-midden"]
 	log := func(choice string) *brokers.AuthenticationEvent {
 		t.Helper()
+		l.forget(t)
 		b := newBrowser(t, l.home)
 		d := l.depart(b, l.routed, brokers.AuthenticationRequest{Method: "digid4-machtigen", Level: levels.Low})
 		l.walk(b, "sms", "lab-midden")
@@ -367,6 +380,7 @@ func TestMandateAtTheEmulator(t *testing.T) {
 			t.Errorf("mandate %d: %+v, want %+v", n, r, want)
 		}
 	}
+	l.forget(t)
 	b := newBrowser(t, l.home)
 	d := l.depart(b, l.routed, brokers.AuthenticationRequest{Method: "digid4-pseudoniem", Level: levels.Low})
 	l.walk(b, "sms", "lab-midden")
