@@ -3,15 +3,19 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/eidbridge/eidbridge/brokers/abuse"
 	"github.com/eidbridge/eidbridge/fixtures/chromium"
@@ -84,7 +88,49 @@ func TestInteropConsole(t *testing.T) {
 			chromium.See(`html[lang="`+language+`"] main dl`))
 		look("client-" + language)
 	}
+	byKeyboard(t, ctx, o)
 	// Without scripts, which the pages' own policy forbids anyway: axe-core looks first.
 	chromium.Run(t, ctx, "no scripts", emulation.SetScriptExecutionDisabled(true), chromium.Open(o.server.URL+"/outages"),
 		chromium.Press(".list form button"), chromium.See(".done"))
+}
+
+// byKeyboard puts something out of order, lifts that, and signs out, in Spanish and with
+// keys alone: each control is reached with Tab, shows that it is, and does its work.
+func byKeyboard(t *testing.T, ctx context.Context, o *office) {
+	t.Helper()
+	to := func(selector string) chromedp.Action {
+		return chromedp.ActionFunc(func(ctx context.Context) error {
+			const most = 60
+			for range most {
+				if err := chromedp.KeyEvent(kb.Tab).Do(ctx); err != nil {
+					return err
+				}
+				var found, shown bool
+				if err := chromedp.Evaluate(`document.activeElement.matches(`+strconv.Quote(selector)+`)`, &found).Do(ctx); err != nil || !found {
+					if err != nil {
+						return err
+					}
+					continue
+				}
+				if err := chromedp.Evaluate(`getComputedStyle(document.activeElement).outlineStyle === "solid"`, &shown).Do(ctx); err != nil {
+					return err
+				}
+				if !shown {
+					return fmt.Errorf("nothing shows that %s has the focus", selector)
+				}
+				return nil
+			}
+			return fmt.Errorf("Tab does not lead to %s", selector)
+		})
+	}
+	enter := chromedp.KeyEvent(kb.Enter)
+	chromium.Run(t, ctx, "keys: language", chromium.Open(o.server.URL+"/clients"), chromium.See("#uris"), to(`a[lang="es"]`), enter, chromium.See(`html[lang="es"] #uris`))
+	chromium.Run(t, ctx, "keys: outages", to(`a[href="/outages"]`), enter, chromium.See("#what"))
+	chromium.Run(t, ctx, "keys: out of order", to("#what"), chromedp.KeyEvent("fake/fake-p"), to(`form[action="/outages"] button`), enter, chromium.See(`.done`, `.list button`))
+	chromium.Picture(t, ctx, "keys-outages")
+	chromium.Run(t, ctx, "keys: lifted", to(".list button"), enter, chromium.Holds(`location.pathname.endsWith("/lift") && document.querySelector(".done") !== null`))
+	chromium.Run(t, ctx, "keys: client", chromium.Open(o.server.URL+"/clients/library"), chromium.See("#uris"), to(`form[action$="/disable"] button`), enter, chromium.Holds(`location.pathname.endsWith("/disable") && document.querySelector(".done") !== null`))
+	chromium.Picture(t, ctx, "keys-disabled")
+	chromium.Run(t, ctx, "keys: sign out", to("header button"), enter, chromium.See("#token"))
+	chromium.Run(t, ctx, "keys: sign in", to("#token"), chromedp.KeyEvent(o.operator), enter, chromium.See("#uris"))
 }
