@@ -1,7 +1,9 @@
 package validation_test
 
 import (
+	"crypto/rand"
 	"crypto/x509"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +46,46 @@ func TestAnchorsAreReliedOnForATime(t *testing.T) {
 			if got, _, _ := strings.Cut(words(verify(form, document, nil, o)), " "); got != row.want {
 				t.Errorf("%s%s: %s, want %s", row.name, form, got, row.want)
 			}
+		}
+	}
+}
+
+// TestAuthoritiesWithSeveralCertificates: a list may have several certificates of one
+// authority, each with a history of its own; one that can be relied on is enough.
+func TestAuthoritiesWithSeveralCertificates(t *testing.T) {
+	l := newLab(t)
+	r := l.newRealm(t, situation{name: "twins", level: signing.BaselineLT, signer: validity(-year, year)})
+	r.set(r.now)
+	document := l.signed(t, r, ".xml")
+	issued := r.signer.certificate.NotBefore
+	template := authority()
+	template.Subject, template.SerialNumber = r.issuer.certificate.Subject, big.NewInt(7)
+	template.NotBefore, template.NotAfter = r.issuer.certificate.NotBefore, r.issuer.certificate.NotAfter
+	raw, err := x509.CreateCertificate(rand.Reader, &template, &template, r.issuer.key.Public(), r.issuer.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin, err := x509.ParseCertificate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := []*x509.Certificate{twin, r.issuer.certificate, r.unit.certificate}
+	for _, row := range []struct {
+		name   string
+		relied func(c *x509.Certificate, at time.Time) bool
+		want   string
+	}{
+		{"never one", func(c *x509.Certificate, _ time.Time) bool { return !c.Equal(twin) }, "TOTAL_PASSED"},
+		{"never the other", func(c *x509.Certificate, _ time.Time) bool { return !c.Equal(r.issuer.certificate) }, "TOTAL_PASSED"},
+		{"one not when it issued", func(c *x509.Certificate, at time.Time) bool { return !c.Equal(twin) || !at.Equal(issued) }, "TOTAL_PASSED"},
+		{"the other not when it issued", func(c *x509.Certificate, at time.Time) bool {
+			return !c.Equal(r.issuer.certificate) || !at.Equal(issued)
+		}, "TOTAL_PASSED"},
+		{"neither when it issued", func(_ *x509.Certificate, at time.Time) bool { return !at.Equal(issued) }, "INDETERMINATE/NO_CERTIFICATE_CHAIN_FOUND"},
+	} {
+		o := signing.VerifyOptions{Time: time.Now(), Relied: row.relied, Roots: roots}
+		if got, _, _ := strings.Cut(words(verify(".xml", document, nil, o)), " "); got != row.want {
+			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
 }

@@ -108,20 +108,32 @@ func (p *Proof) After(t *signing.TimeStamp, token *tsp.Token) {
 	}
 }
 
-// errUnrelied: the path leads to an anchor that could not be relied on then.
+// errUnrelied: every path leads to an anchor that could not be relied on then.
 var errUnrelied = errors.New("the trust anchor could not be relied on at that time")
 
-// reliedPath finds a path at a time whose anchor could be relied on at another.
+// reliedPath finds a path at a time whose anchor could be relied on at another time,
+// and when it issued what stands below it. A list may have several certificates of one
+// authority, with a history each.
 func (j *Judge) reliedPath(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at, when time.Time) ([]*x509.Certificate, error) {
-	path, err := j.Path(ctx, c, candidates, at)
-	if err != nil || j.Options.Relied == nil {
-		return path, err
+	relied := j.Options.Relied
+	if relied == nil {
+		return j.Path(ctx, c, candidates, at)
 	}
-	anchor := path[len(path)-1]
-	if !j.Options.Relied(anchor, when) || len(path) > 1 && !j.Options.Relied(anchor, path[len(path)-2].NotBefore) {
-		return nil, errUnrelied
+	anchors := slices.DeleteFunc(slices.Clone(j.Options.Roots), func(anchor *x509.Certificate) bool { return !relied(anchor, when) })
+	for len(anchors) > 0 {
+		path, err := j.pathTo(ctx, anchors, c, candidates, at)
+		if errors.Is(err, certpath.ErrNoPath) {
+			break
+		}
+		if err != nil || len(path) == 1 || relied(path[len(path)-1], path[len(path)-2].NotBefore) {
+			return path, err
+		}
+		anchors = slices.DeleteFunc(anchors, path[len(path)-1].Equal)
 	}
-	return path, nil
+	if _, err := j.Path(ctx, c, candidates, at); err != nil {
+		return nil, err
+	}
+	return nil, errUnrelied
 }
 
 // responders are those that could be relied on at a time.
@@ -140,12 +152,17 @@ func (j *Judge) responders(at time.Time) []*x509.Certificate {
 
 // Path finds a path at a time among all certificates at hand.
 func (j *Judge) Path(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
+	return j.pathTo(ctx, j.Options.Roots, c, candidates, at)
+}
+
+// pathTo is Path to some of the anchors, or without any to whatever certifies itself.
+func (j *Judge) pathTo(ctx context.Context, anchors []*x509.Certificate, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
 	// A trust anchor is relied on as it stands (RFC 5280 6.1.1 d).
-	if slices.ContainsFunc(j.Options.Roots, c.Equal) {
+	if slices.ContainsFunc(anchors, c.Equal) {
 		return []*x509.Certificate{c}, nil
 	}
 	return certpath.Find(ctx, c, certpath.Options{
-		Anchors:    j.Options.Roots,
+		Anchors:    anchors,
 		Candidates: slices.Concat(candidates, j.given, j.Options.Intermediates),
 		Time:       at,
 		Fetch:      j.Options.Fetch,
