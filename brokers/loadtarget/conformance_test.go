@@ -18,6 +18,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
 	"github.com/eidbridge/eidbridge/brokers/store"
 )
@@ -27,8 +28,7 @@ import (
 type suite struct {
 	t *testing.T
 	loadtarget.Description
-	mu  sync.Mutex
-	now time.Time
+	clock *brokertest.Clock
 	// logout is the last logout token that the client was sent.
 	logout chan string
 }
@@ -38,7 +38,7 @@ var sharedSecrets = sync.OnceValues(loadtarget.NewSecrets)
 
 func newSuite(t *testing.T) *suite {
 	t.Helper()
-	s := &suite{t: t, now: time.Now(), logout: make(chan string, 4)}
+	s := &suite{t: t, clock: brokertest.NewClock(time.Now()), logout: make(chan string, 4)}
 	var target *loadtarget.Target
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { target.ServeHTTP(w, r) }))
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s.logout <- r.FormValue("logout_token") }))
@@ -49,7 +49,7 @@ func newSuite(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	target, err = loadtarget.New(loadtarget.Options{
-		Issuer: server.URL, Store: store.NewMemory(), Secrets: secrets, BackChannelLogoutURI: receiver.URL, Now: s.clock,
+		Issuer: server.URL, Store: store.NewMemory(), Secrets: secrets, BackChannelLogoutURI: receiver.URL, Now: s.clock.Now,
 		RedirectURIs: []string{"https://rp.example/cb", "https://rp.example/cb?a=b"}, PostLogoutURIs: []string{"https://rp.example/bye"},
 	})
 	if err != nil {
@@ -58,18 +58,6 @@ func newSuite(t *testing.T) *suite {
 	go target.DeliverNotices(t.Context(), time.Minute)
 	s.Description = target.Describe()
 	return s
-}
-
-func (s *suite) clock() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-func (s *suite) later(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.now = s.now.Add(d)
 }
 
 // userAgent is a browser that stops at the client.
@@ -203,7 +191,7 @@ func (s *suite) login(browser *http.Client, change ...string) session {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	id, err := provider.Verifier(&oidc.Config{ClientID: s.ID, Now: s.clock}).Verify(context.Background(), raw)
+	id, err := provider.Verifier(&oidc.Config{ClientID: s.ID, Now: s.clock.Now}).Verify(context.Background(), raw)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -300,7 +288,7 @@ func TestBasicConformance(t *testing.T) {
 		"oidcc-prompt-login": func(s *suite) {
 			browser := s.userAgent()
 			first := s.login(browser)
-			s.later(3 * time.Second)
+			s.clock.Add(3 * time.Second)
 			second := s.login(browser, "prompt", "login")
 			if second.claims["auth_time"].(float64) <= first.claims["auth_time"].(float64) || second.claims["sub"] != first.claims["sub"] {
 				s.t.Errorf("%v, then %v", first.claims, second.claims)
@@ -312,7 +300,7 @@ func TestBasicConformance(t *testing.T) {
 				s.t.Errorf("not logged in: %v", q)
 			}
 			first := s.login(browser)
-			s.later(time.Second)
+			s.clock.Add(time.Second)
 			if second := s.login(browser, "prompt", "none"); second.claims["sub"] != first.claims["sub"] || second.claims["auth_time"] != first.claims["auth_time"] {
 				s.t.Errorf("%v, then %v", first.claims, second.claims)
 			}
@@ -324,7 +312,7 @@ func TestBasicConformance(t *testing.T) {
 		"oidcc-max-age": func(s *suite) {
 			browser := s.userAgent()
 			first := s.login(browser)
-			s.later(2 * time.Second)
+			s.clock.Add(2 * time.Second)
 			if kept := s.login(browser, "max_age", "10000"); kept.claims["auth_time"] != first.claims["auth_time"] {
 				s.t.Errorf("10000: %v, then %v", first.claims, kept.claims)
 			}
@@ -356,7 +344,7 @@ func TestBasicConformance(t *testing.T) {
 			for _, wait := range []time.Duration{0, 31 * time.Second} {
 				q, _ := s.authorize(s.userAgent())
 				_, tokens := s.token(s.code(q.Get("code")))
-				s.later(wait)
+				s.clock.Add(wait)
 				if status, again := s.token(s.code(q.Get("code"))); status != http.StatusBadRequest || again["error"] != "invalid_grant" {
 					s.t.Errorf("after %s: %d %v", wait, status, again)
 				}
@@ -525,7 +513,7 @@ func TestLogoutConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		verified, err := provider.Verifier(&oidc.Config{ClientID: s.ID, Now: s.clock}).Verify(t.Context(), token)
+		verified, err := provider.Verifier(&oidc.Config{ClientID: s.ID, Now: s.clock.Now}).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
