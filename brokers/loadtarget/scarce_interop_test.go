@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/eidbridge/eidbridge/fixtures/freeport"
+	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
 // within is a program that runs another one after lines of a shell, which take away from
@@ -190,26 +192,43 @@ func TestInteropScarceMachine(t *testing.T) {
 			return lines
 		}, []string{"--requests", "96"}, 384},
 	} {
-		t.Run("S-30 "+row.name, func(t *testing.T) {
-			r := &replica{program: within(t, program, row.lines(t)...), address: freeport.Address(t), arguments: append([]string{
-				"--storage", "sqlite", "--data", t.TempDir(), "--code-lifetime", "60s", "--access-token-lifetime", "1h",
-			}, row.arguments...)}
-			if _, err := r.start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(r.kill)
-			c := newCrowd(r, row.workers)
-			c.come(t, func() bool { return c.logins() >= 300 && c.turnedAway.Load() >= 50 })
-			t.Logf("%d logins, %d times turned away, %d times without an answer", c.logins(), c.turnedAway.Load(), c.unanswered.Load())
-			c.party.transport.CloseIdleConnections()
-			calm := newCrowd(r, 1)
-			calm.come(t, func() bool { return calm.logins() >= 20 })
-			if calm.turnedAway.Load()+calm.unanswered.Load() > 0 {
-				t.Errorf("afterwards a single visitor is turned away %d times and gets no answer %d times", calm.turnedAway.Load(), calm.unanswered.Load())
-			}
-			c.review(t, 10)
-		})
+		for _, storage := range []string{"sqlite", "postgres"} {
+			t.Run("S-30 "+row.name+" "+storage, func(t *testing.T) {
+				r := &replica{program: within(t, program, row.lines(t)...), address: freeport.Address(t), arguments: slices.Concat(kept(t, storage), []string{
+					"--code-lifetime", "60s", "--access-token-lifetime", "1h",
+				}, row.arguments)}
+				if _, err := r.start(); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(r.kill)
+				c := newCrowd(r, row.workers)
+				c.come(t, func() bool { return c.logins() >= 300 && c.turnedAway.Load() >= 50 })
+				t.Logf("%d logins, %d times turned away, %d times without an answer", c.logins(), c.turnedAway.Load(), c.unanswered.Load())
+				c.party.transport.CloseIdleConnections()
+				calm := newCrowd(r, 1)
+				calm.come(t, func() bool { return calm.logins() >= 20 })
+				if calm.turnedAway.Load()+calm.unanswered.Load() > 0 {
+					t.Errorf("afterwards a single visitor is turned away %d times and gets no answer %d times", calm.turnedAway.Load(), calm.unanswered.Load())
+				}
+				c.review(t, 10)
+			})
+		}
 	}
+}
+
+// kept are the arguments for where a broker keeps its state. A PostgreSQL has what it needs:
+// only the broker is short of something.
+func kept(t *testing.T, storage string) []string {
+	t.Helper()
+	arguments := []string{"--storage", storage, "--data", t.TempDir()}
+	if storage != "postgres" {
+		return arguments
+	}
+	connection, err := startCluster(t, postgres.Options{}).Schema(t.Context(), "broker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(arguments, "--database", connection)
 }
 
 // review uses what was acknowledged, one of so many.
