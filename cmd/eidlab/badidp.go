@@ -110,6 +110,11 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 	if c.Status != 0 || c.Text != "" {
 		return c.run(ctx, s, server, faults)
 	}
+	return answerBrowsers(ctx, s, server, faults, served)
+}
+
+// answerBrowsers says how, until ctx ends or the server does.
+func answerBrowsers(ctx context.Context, s streams, server *badidp.Server, faults []badidp.Fault, served <-chan error) error {
 	if len(faults) == 0 {
 		return errors.New("faults of logout and metadata are tried in a run: say --success-status or --success-text")
 	}
