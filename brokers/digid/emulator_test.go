@@ -42,6 +42,7 @@ type laboratory struct {
 	idp     *emulator.IdP
 	persons map[string]emulator.Person
 	home    string
+	front   *httptest.Server // at home
 	direct  *Upstream
 	routed  *Routed
 	second  *Upstream // of the same federation
@@ -94,6 +95,7 @@ func newLaboratoryAt(t *testing.T, local, routed string) *laboratory {
 	front.Config.Handler, back.Config.Handler = l.idp.FrontChannel(), l.idp.BackChannel()
 	back.TLS = emulator.BackChannelTLS(pairs().channel.tls())
 	front.Start()
+	l.front = front
 	back.StartTLS()
 	t.Cleanup(front.Close)
 	t.Cleanup(back.Close)
