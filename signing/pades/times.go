@@ -198,7 +198,13 @@ func (e *examination) level(ctx context.Context, message *cms.SignedData, signer
 			return false
 		}
 		return !slices.ContainsFunc(tokens, func(t *tsp.Token) bool {
-			return t.Certificate == nil || !j.Documented(ctx, t.Certificate, t.Certificates, t.Time)
+			if t.Certificate == nil {
+				return true
+			}
+			// Trusted lists have time-stamping units as anchors: where nobody says what is
+			// trusted, one whose issuer is not there may be that.
+			anchor := len(e.v.opts.Roots) == 0 && !j.HasIssuer(t.Certificate, t.Certificates...)
+			return !anchor && !j.Documented(ctx, t.Certificate, t.Certificates, t.Time)
 		})
 	}
 	if !documented(e.v.judge) {

@@ -310,7 +310,8 @@ func NewTimeStamp(kind signing.StampKind) signing.TimeStamp {
 
 // Documented tells whether the document itself carries path and revocation
 // information about a certificate as of a time. The anchor of the path need not
-// be in it, and an anchor is relied on without any.
+// be in it, and an anchor is relied on without any. Where nobody says what is trusted,
+// every issuer may be an anchor.
 func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates []*x509.Certificate, at time.Time) bool {
 	if slices.ContainsFunc(j.Options.Roots, c.Equal) {
 		return true
@@ -324,7 +325,11 @@ func (j *Judge) Documented(ctx context.Context, c *x509.Certificate, candidates 
 	if len(path) < 2 {
 		return false
 	}
-	for i, c := range path[:len(path)-1] {
+	issued := path[:len(path)-1]
+	if len(j.Options.Roots) == 0 {
+		issued = path[:1]
+	}
+	for i, c := range issued {
 		if !revocation.Exempt(c) && j.embedded.LookTrusting(c, path[i+1], at, j.Options.Responders).State == revocation.Unknown {
 			return false
 		}
