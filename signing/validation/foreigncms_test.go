@@ -294,7 +294,7 @@ func (w *workshop) countersigned() {
 	withType := w.newSigner(parent.value)
 	countered("with content-type", w.signInfo(withType))
 	broken := counter(parent.value)
-	broken.value = good[len(good)-70:]
+	broken.value = parent.value // of something else
 	countered("value broken", w.signInfo(broken))
 	countered("two", good, w.signInfo(counter(parent.value)))
 	countered("junk", der(0x04, []byte("x")))
