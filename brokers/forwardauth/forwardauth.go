@@ -272,11 +272,20 @@ func local(target string) string {
 	return target
 }
 
+// target is where the visitor of the start page wanted to go. nginx writes that behind
+// "to=" as it came, so that all the rest is it, "&" and escapes included; others escape it.
+func target(start *url.URL) string {
+	if asked, ok := strings.CutPrefix(start.RawQuery, "to="); ok && strings.HasPrefix(asked, "/") {
+		return local(asked)
+	}
+	return local(start.Query().Get("to"))
+}
+
 // start sends the visitor to the provider.
 func (s *site) start(w http.ResponseWriter, r *http.Request) {
 	l := login{
 		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
-		Target: local(r.URL.Query().Get("to")), Until: s.now().Add(loginLife).Unix(),
+		Target: target(r.URL), Until: s.now().Add(loginLife).Unix(),
 	}
 	if err := s.seal(w, loginCookie, l, loginLife); err != nil {
 		s.fail(w, r, http.StatusInternalServerError, "begin", err)
