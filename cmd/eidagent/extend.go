@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/asic"
 	"github.com/eidbridge/eidbridge/signing/cades"
 	"github.com/eidbridge/eidbridge/signing/fetch"
@@ -79,7 +80,11 @@ func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string
 		return nil
 	}
 	fmt.Fprintf(p.stderr, "eidagent: the document has level %s only: %s\n", reached, shortfall)
-	fmt.Fprintf(p.stderr, "eidagent: hint: Nothing has to be signed again. Later: eidagent extend %s\n", file)
+	later := "Later: eidagent extend " + file
+	if strings.Contains(shortfall, certpath.ErrNoPath.Error()) {
+		later = "With the certificates of the authorities: eidagent extend " + file + " --anchors PATH"
+	}
+	fmt.Fprintf(p.stderr, "eidagent: hint: Nothing has to be signed again. %s\n", later)
 	return quiet(exitShort)
 }
 
