@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"github.com/eidbridge/eidbridge/signing"
-	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/asic"
 	"github.com/eidbridge/eidbridge/signing/cades"
+	"github.com/eidbridge/eidbridge/signing/certpath"
 	"github.com/eidbridge/eidbridge/signing/fetch"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/tsp"

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,8 +104,11 @@ func (c *signCommand) checkOutput(out string) error {
 	info, err := os.Stat(out)
 	switch {
 	case err != nil:
-		if folder, missing := os.Stat(filepath.Dir(out)); missing != nil || !folder.IsDir() {
+		switch folder, missing := os.Stat(filepath.Dir(out)); {
+		case errors.Is(missing, fs.ErrNotExist):
 			return &problem{exit: exitUsage, message: "there is no folder " + filepath.Dir(out), hints: []string{"Make it first, or name another place with --out."}}
+		case missing == nil && !folder.IsDir():
+			return &problem{exit: exitUsage, message: filepath.Dir(out) + " is no folder", hints: []string{"Name another place with --out."}}
 		}
 		return nil
 	case info.IsDir():
