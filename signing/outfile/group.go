@@ -34,7 +34,6 @@ func (f *File) PlaceIn(ctx context.Context, g *Group) error {
 	if err := f.Chmod(f.mode); err != nil {
 		return outputError(err)
 	}
-	f.Writeback(0, 0)
 	f.left = true
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -75,6 +75,7 @@ func work(mode string, args []string) error {
 		err, files = signBatch(cred, out, files), nil
 	}
 	var group outfile.Group
+	var memory outfile.Memory
 	for _, file := range files {
 		target := filepath.Join(out, filepath.Base(file))
 		switch mode {
@@ -83,7 +84,7 @@ func work(mode string, args []string) error {
 		case "durable-copy":
 			err = durableCopy(file, target)
 		case "sign":
-			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{})
+			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{Memory: &memory})
 		case "sign-grouped":
 			_, err = pades.SignFile(context.Background(), file, target, cred, pades.Options{Group: &group})
 		case "sign-LTA":

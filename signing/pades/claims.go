@@ -32,9 +32,8 @@ func (l *layout) readClaims() error {
 	catalog := l.catalog.Dict()
 	metadata := l.readMetadata(catalog)
 	l.claims = claims{
-		part: part(metadata, "pdfaid", '4'), // ISO 19005-1 6.7.11
-		// ISO 14289-1 5 and ISO 14289-2 5
-		universal: part(metadata, "pdfuaid", '2') > 0,
+		part:      part(metadata, pdfaPart),
+		universal: part(metadata, pdfuaPart) > 0,
 	}
 	marks, err := l.doc.Value(catalog, "MarkInfo")
 	if err == nil {
@@ -77,10 +76,16 @@ func (l *layout) readMetadata(catalog pdf.Object) []byte {
 	return bytes.ReplaceAll(data[:min(len(data), maxMetadata)], []byte{0}, nil)
 }
 
-// part finds the property part of a prefix, an element (which may declare the prefix) or
-// an attribute, with a value from 1 to last; 0 is none.
-func part(metadata []byte, prefix string, last byte) int {
-	found := regexp.MustCompile(prefix + `:part(?:\s*=\s*["']|(?:\s[^<>]*)?>)\s*([1-` + string(last) + `])`).FindSubmatch(metadata)
+// The property part of a prefix, an element (which may declare the prefix) or an
+// attribute, with a value that is known.
+var (
+	pdfaPart  = regexp.MustCompile(`pdfaid:part(?:\s*=\s*["']|(?:\s[^<>]*)?>)\s*([1-4])`)  // ISO 19005-1 6.7.11
+	pdfuaPart = regexp.MustCompile(`pdfuaid:part(?:\s*=\s*["']|(?:\s[^<>]*)?>)\s*([1-2])`) // ISO 14289-1 5 and ISO 14289-2 5
+)
+
+// part returns the value of the property, 0 where there is none.
+func part(metadata []byte, property *regexp.Regexp) int {
+	found := property.FindSubmatch(metadata)
 	if found == nil {
 		return 0
 	}

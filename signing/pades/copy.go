@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -21,15 +20,17 @@ type sink interface {
 	io.Writer
 	// copySource writes the document, to be digested most likely by this algorithm. It
 	// may begin at once or when it is waited for.
-	copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying
+	copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) (copying, error)
 	// planned is told what will follow the document, as soon as that is decided.
-	planned(ctx context.Context, p *Plan, src io.ReaderAt)
+	planned(ctx context.Context, p *Plan)
 	// tail returns what is to be written behind the document.
 	tail(p *Plan, signature []byte) ([]byte, error)
 }
 
 // copying is a document on its way to a sink.
 type copying interface {
+	// source is the document, to decide what follows it.
+	source() io.ReaderAt
 	// wait returns a running digest of the document once it is written.
 	wait(algorithm crypto.Hash) (hash.Hash, error)
 	// stop gives up, and returns when nothing is written any more.
@@ -40,39 +41,81 @@ type copying interface {
 // vain.
 type stream struct{ io.Writer }
 
-func (s stream) copySource(ctx context.Context, _ crypto.Hash, src io.ReaderAt, size int64) copying {
-	return streaming(func(algorithm crypto.Hash) (hash.Hash, error) {
-		h := algorithm.New()
-		return h, copySource(ctx, io.MultiWriter(s.Writer, h), src, size)
-	})
+func (s stream) copySource(ctx context.Context, _ crypto.Hash, src io.ReaderAt, size int64) (copying, error) {
+	return &streaming{ctx, s.Writer, src, size}, nil
 }
 
-func (stream) planned(context.Context, *Plan, io.ReaderAt) {}
+func (stream) planned(context.Context, *Plan) {}
 
 func (stream) tail(p *Plan, signature []byte) ([]byte, error) { return p.signedTail(signature) }
 
-type streaming func(crypto.Hash) (hash.Hash, error)
+// streaming is a document that is copied when it is waited for.
+type streaming struct {
+	ctx  context.Context
+	dst  io.Writer
+	src  io.ReaderAt
+	size int64
+}
 
-func (s streaming) wait(algorithm crypto.Hash) (hash.Hash, error) { return s(algorithm) }
-func (s streaming) stop()                                         {}
+func (s *streaming) source() io.ReaderAt { return s.src }
+
+func (s *streaming) wait(algorithm crypto.Hash) (hash.Hash, error) {
+	h := algorithm.New()
+	return h, copySource(s.ctx, io.MultiWriter(s.dst, h), s.src, s.size)
+}
+
+func (s *streaming) stop() {}
 
 // file is a sink whose content is what was digested: every piece of the document is
-// written, read back and compared with what was read, and the digests are made of the
-// file. The check of the output therefore need not pass over the document again.
+// written, read back and compared with what was read. The check of the output therefore
+// need not pass over the document again.
 type file struct {
-	*outfile.File
-	w      io.Writer
-	memory *outfile.Memory
-	size   int64 // written so far, in bytes
+	*outfile.File // nil until the document is copied
+	w             io.Writer
+	begin         func() (*outfile.File, error)
+	memory        *outfile.Memory
+	size          int64 // written and compared so far, in bytes
 	// want, unless nil, is the SHA-256 that the document must have.
 	want *[sha256.Size]byte
 	// copying is the document on its way to the file, copied what is known of it in the
 	// end.
-	copying *copier
-	copied  *copied
+	copying interface {
+		copying
+		// beginning is what the file begins with, or will have been found to begin
+		// with; nil when that cannot be.
+		beginning() io.ReaderAt
+		// release is called when nobody needs the document any more.
+		release()
+	}
+	copied *copied
 	// structure tells in the end whether the output will be a valid file; nil before
 	// anything is planned.
 	structure chan error
+}
+
+// create makes the file, which has no name yet.
+func (f *file) create() (err error) {
+	if f.File == nil {
+		if f.File, err = f.begin(); err == nil {
+			f.w = f.File.Writer()
+		}
+	}
+	return err
+}
+
+// close ends all that concerns the file, and removes it unless it is in place or handed
+// over.
+func (f *file) close() {
+	if f.copying != nil {
+		f.copying.stop()
+	}
+	_ = f.checked()
+	if f.copying != nil {
+		f.copying.release()
+	}
+	if f.File != nil {
+		f.Discard()
+	}
 }
 
 // copied is the digest of the document at the beginning of an output, by one or
@@ -96,14 +139,15 @@ func (c *copied) digest(algorithm crypto.Hash, most int64) (h hash.Hash, from in
 
 // planned begins to check the structure of the output, which needs neither the digest
 // of the document nor the key.
-func (f *file) planned(ctx context.Context, p *Plan, src io.ReaderAt) {
+func (f *file) planned(ctx context.Context, p *Plan) {
 	f.structure = make(chan error, 1)
 	go func() {
-		if <-f.copying.written; f.copying.failed != nil {
+		beginning := f.copying.beginning()
+		if beginning == nil {
 			f.structure <- nil // whoever waits for the copy is told
 			return
 		}
-		f.structure <- p.checkStructure(ctx, src, p.rehearsed(f))
+		f.structure <- p.checkStructure(ctx, f.copying.source(), p.rehearsed(beginning))
 	}()
 }
 
@@ -130,7 +174,9 @@ func (f *file) checked() error {
 
 // Write appends and compares what the file then holds.
 func (f *file) Write(p []byte) (int, error) {
-	if err := f.put(p, make([]byte, len(p))); err != nil {
+	back := f.memory.Take(len(p))
+	defer f.memory.Return(back)
+	if err := f.put(p, back); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -152,31 +198,44 @@ func (f *file) sums(ctx context.Context, r *Result) error {
 
 // copySource begins to copy at once. Beside the algorithm it digests by SHA-256, for
 // time-stamps and for the result.
-//
-// A small document is in the file when it returns: copying it and deciding what to
-// append take together about as long as its digest, so that they share a thread, and
-// nobody waits for more than one other to wake up.
-func (f *file) copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) copying {
-	c := &copier{file: f, size: size, written: make(chan struct{})}
+func (f *file) copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) (copying, error) {
+	if size <= small {
+		return f.hold(ctx, likely, src, size)
+	}
+	if err := f.create(); err != nil {
+		return nil, err
+	}
+	c := &copier{file: f, src: src, size: size, written: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.moved.L = &c.mu
 	f.copying = c
 	for _, a := range slices.Compact([]crypto.Hash{likely, crypto.SHA256}) {
 		c.digesters = append(c.digesters, &digester{algorithm: a, hash: a.New(), done: make(chan struct{})})
 	}
-	if size <= small {
-		c.run(src)
-	} else {
-		go c.run(src)
+	go c.run()
+	return c, nil
+}
+
+// copiedAs ends the copying of a document that has these digests, and returns a running
+// digest of it.
+func (f *file) copiedAs(ctx context.Context, size int64, algorithm crypto.Hash, digests map[crypto.Hash]hash.Hash) (hash.Hash, error) {
+	if f.want != nil && !bytes.Equal(digests[crypto.SHA256].Sum(nil), f.want[:]) {
+		return nil, fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged)
 	}
-	return c
+	f.copied = &copied{size: size, states: make(map[crypto.Hash]hash.Cloner)}
+	for a, h := range digests {
+		if state, ok := h.(hash.Cloner); ok {
+			f.copied.states[a] = state
+		}
+	}
+	h, from := f.copied.digest(algorithm, size)
+	return h, copyRange(ctx, h, f, from, size)
 }
 
 const (
 	// pieceSize is what is read, written and digested at a time, in bytes.
 	pieceSize = 64 << 10
-	// small is up to which size a document is copied before anything else is done, in
-	// bytes.
+	// small is up to which size a document is held in memory, in bytes.
 	small = 4 << 20
 	// ahead is how much is written before it is digested at most, in bytes: what comes
 	// soon after need not be read from the disk.
@@ -189,6 +248,7 @@ const (
 // of what the file holds by then. It takes longer than writing.
 type copier struct {
 	file      *file
+	src       io.ReaderAt
 	size      int64
 	digesters []*digester // the last one is of SHA-256
 	ctx       context.Context
@@ -211,27 +271,32 @@ type digester struct {
 	failed    error
 }
 
+func (c *copier) source() io.ReaderAt { return c.src }
+
+func (c *copier) beginning() io.ReaderAt {
+	if <-c.written; c.failed != nil {
+		return nil
+	}
+	return c.file
+}
+
 func (c *copier) wait(algorithm crypto.Hash) (hash.Hash, error) {
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	if want := c.file.want; want != nil && !bytes.Equal(c.digesters[len(c.digesters)-1].hash.Sum(nil), want[:]) {
-		return nil, fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged)
-	}
-	c.file.copied = &copied{size: c.size, states: make(map[crypto.Hash]hash.Cloner)}
+	digests := make(map[crypto.Hash]hash.Hash)
 	for _, d := range c.digesters {
-		if state, ok := d.hash.(hash.Cloner); ok {
-			c.file.copied.states[d.algorithm] = state
-		}
+		digests[d.algorithm] = d.hash
 	}
-	h, from := c.file.copied.digest(algorithm, c.size)
-	return h, copyRange(c.ctx, h, c.file, from, c.size)
+	return c.file.copiedAs(c.ctx, c.size, algorithm, digests)
 }
 
 func (c *copier) stop() {
 	c.cancel()
 	_ = c.finish()
 }
+
+func (c *copier) release() {}
 
 // finish returns when nothing is written or digested any more.
 func (c *copier) finish() error {
@@ -245,9 +310,12 @@ func (c *copier) finish() error {
 	return err
 }
 
-// run copies. The digests begin with the first piece: they take longest.
-func (c *copier) run(src io.ReaderAt) {
+// run copies.
+func (c *copier) run() {
 	defer close(c.written)
+	for _, d := range c.digesters {
+		go d.run(c)
+	}
 	buf, back := c.buffer(), c.buffer()
 	defer c.file.memory.Return(buf)
 	defer c.file.memory.Return(back)
@@ -257,14 +325,14 @@ func (c *copier) run(src io.ReaderAt) {
 			break
 		}
 		at, piece := c.ready, buf[:min(int64(len(buf)), c.size-c.ready)]
-		if c.failed = readFull(src, piece, at); c.failed != nil {
+		if c.failed = readFull(c.src, piece, at); c.failed != nil {
 			break
 		}
 		if c.failed = c.file.put(piece, back); c.failed != nil {
 			break
 		}
-		if c.failed = c.advance(int64(len(piece))); at == 0 {
-			c.digest()
+		if c.failed = c.advance(int64(len(piece))); c.failed != nil {
+			break
 		}
 		if c.ready-begun >= writeback || c.ready == c.size {
 			c.file.Writeback(begun, c.ready-begun)
@@ -275,22 +343,10 @@ func (c *copier) run(src io.ReaderAt) {
 	c.ended = true
 	c.moved.Broadcast()
 	c.mu.Unlock()
-	if c.ready == 0 {
-		c.digest()
-	}
 }
 
 // buffer returns memory for a piece.
-func (c *copier) buffer() []byte { return c.file.memory.Take(int(min(pieceSize, c.size))) }
-
-// digest starts the digesters. This goroutine goes on as soon as another thread is
-// awake for it.
-func (c *copier) digest() {
-	for _, d := range c.digesters {
-		go d.run(c)
-	}
-	runtime.Gosched()
-}
+func (c *copier) buffer() []byte { return c.file.memory.Take(pieceSize) }
 
 // advance tells the digesters of more, and waits for them where they lag.
 func (c *copier) advance(n int64) error {
@@ -351,6 +407,11 @@ func (f *file) put(content, back []byte) error {
 	if _, err := f.w.Write(content); err != nil {
 		return err
 	}
+	return f.holds(content, back)
+}
+
+// holds compares what the file holds behind what was compared before.
+func (f *file) holds(content, back []byte) error {
 	back = back[:len(content)]
 	if err := readFull(f, back, f.size); err != nil {
 		return fmt.Errorf("%w: reading back: %w", ErrOutput, err)

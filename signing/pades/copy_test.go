@@ -38,7 +38,7 @@ func (f *faulty) Write(p []byte) (int, error) {
 // TestCopyingReadsBackWhatItWrote: the digest is of what is in the file, and a
 // file that does not hold the document is found out.
 func TestCopyingReadsBackWhatItWrote(t *testing.T) {
-	for _, size := range []int{0, 1, pieceSize, 2*pieceSize + 17, 12*pieceSize + 5, ahead + 3*pieceSize + 17} {
+	for _, size := range []int{0, 1, pieceSize, 2*pieceSize + 17, 12*pieceSize + 5, small, small + 1, ahead + 3*pieceSize + 17} {
 		document := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		sum, second := sha512.Sum384(document), sha256.Sum256(document)
 		for _, row := range []struct {
@@ -64,7 +64,10 @@ func TestCopyingReadsBackWhatItWrote(t *testing.T) {
 					row.bad.w = f.w
 					f.w = row.bad
 				}
-				copying := f.copySource(context.Background(), crypto.SHA384, bytes.NewReader(document), int64(size))
+				copying, err := f.copySource(context.Background(), crypto.SHA384, bytes.NewReader(document), int64(size))
+				if err != nil {
+					t.Fatal(err)
+				}
 				defer copying.stop()
 				h, err := copying.wait(crypto.SHA384)
 				if row.bad != nil {
@@ -105,7 +108,10 @@ func TestCopyingStops(t *testing.T) {
 	}
 	defer out.Discard()
 	f := &file{File: out, w: out.Writer()}
-	copying := f.copySource(t.Context(), crypto.SHA256, endless{}, 1<<50)
+	copying, err := f.copySource(t.Context(), crypto.SHA256, endless{}, 1<<50)
+	if err != nil {
+		t.Fatal(err)
+	}
 	copying.stop()
 	if _, err := copying.wait(crypto.SHA384); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)

@@ -33,21 +33,22 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 		return nil, err
 	}
 	defer src.Close()
-	temp, err := outfile.Create(out, info.Mode().Perm(), overwrite, info)
-	if err != nil {
-		return nil, err
-	}
-	defer temp.Discard()
+	written := &file{begin: func() (*outfile.File, error) {
+		return outfile.Create(out, info.Mode().Perm(), overwrite, info)
+	}}
+	defer written.close()
 	x, err := newExtender(ctx, src, info.Size(), level, s)
 	if err != nil {
 		return nil, err
 	}
 	before := x.reached
-	written := &file{File: temp, w: temp.Writer()}
-	copying := written.copySource(ctx, stampDigest, src, info.Size())
+	copying, err := written.copySource(ctx, stampDigest, src, info.Size())
+	if err != nil {
+		return nil, copyFailed(err)
+	}
 	defer copying.stop()
 	if _, err := copying.wait(stampDigest); err != nil {
-		return nil, fmt.Errorf("copying the document: %w", err)
+		return nil, copyFailed(err)
 	}
 	x.beginning = written.copied
 	shortfall, err := x.extend(ctx, level)
@@ -58,10 +59,10 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 	if err != nil {
 		return nil, err
 	}
-	if err := x.check(ctx, temp); err != nil {
+	if err := x.check(ctx, written); err != nil {
 		return nil, err
 	}
-	return e, temp.Place(ctx)
+	return e, written.Place(ctx)
 }
 
 func (x *extender) password() []byte {

@@ -60,6 +60,16 @@ type Options struct {
 	// Group, unless nil, takes what SignFile made, and puts it in place together with
 	// others.
 	Group *outfile.Group
+	// Memory, unless nil, lends what SignFile holds of a document to a run of files; a
+	// Group has its own.
+	Memory *outfile.Memory
 	// Rand feeds the signer; nil means crypto/rand.Reader.
 	Rand io.Reader
+}
+
+func (o Options) memory() *outfile.Memory {
+	if o.Memory == nil {
+		return o.Group.Memory()
+	}
+	return o.Memory
 }

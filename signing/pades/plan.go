@@ -119,7 +119,7 @@ func (p *Plan) Complete(ctx context.Context, src io.ReaderAt, dst io.Writer, sig
 	}
 	h := p.hash().New()
 	if err := copySource(ctx, io.MultiWriter(dst, h), src, p.SourceSize); err != nil {
-		return fmt.Errorf("copying the document: %w", err)
+		return copyFailed(err)
 	}
 	h.Write(p.Tail[:p.HoleStart])
 	h.Write(p.Tail[p.HoleEnd:])
@@ -250,6 +250,8 @@ const copyBuffer = 256 << 10
 func copySource(ctx context.Context, dst io.Writer, src io.ReaderAt, size int64) error {
 	return copyRange(ctx, dst, src, 0, size)
 }
+
+func copyFailed(err error) error { return fmt.Errorf("copying the document: %w", err) }
 
 func copyRange(ctx context.Context, dst io.Writer, src io.ReaderAt, from, to int64) error {
 	buf := make([]byte, min(copyBuffer, max(0, to-from)))

@@ -46,16 +46,19 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 	if err != nil {
 		return nil, err
 	}
-	copying := dst.copySource(ctx, l.template.Algorithm.Digest, src, size)
+	copying, err := dst.copySource(ctx, l.template.Algorithm.Digest, src, size)
+	if err != nil {
+		return nil, copyFailed(err)
+	}
 	defer copying.stop()
-	if err := l.decide(ctx, src, size); err != nil {
+	if err := l.decide(ctx, copying.source(), size); err != nil {
 		return nil, err
 	}
 	plan := l.plan()
-	dst.planned(ctx, plan, src)
+	dst.planned(ctx, plan)
 	h, err := copying.wait(l.template.Algorithm.Digest)
 	if err != nil {
-		return nil, fmt.Errorf("copying the document: %w", err)
+		return nil, copyFailed(err)
 	}
 	if err := plan.digest(h); err != nil {
 		return nil, err

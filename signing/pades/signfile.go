@@ -20,19 +20,18 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 		return nil, err
 	}
 	defer src.Close()
-	target, err := outfile.Create(out, info.Mode().Perm(), o.Overwrite, info)
-	if err != nil {
-		return nil, err
+	written := &file{
+		begin: func() (*outfile.File, error) {
+			return outfile.Create(out, info.Mode().Perm(), o.Overwrite, info)
+		},
+		want: o.SourceSHA256, memory: o.memory(),
 	}
-	defer target.Discard()
-	written := &file{File: target, w: target.Writer(), want: o.SourceSHA256, memory: o.Group.Memory()}
-	defer func() { _ = written.checked() }() // also after an error it must be over
+	defer written.close()
 	made, err := signTo(ctx, src, info.Size(), written, cred, o)
 	if err != nil {
 		return nil, err
 	}
-	target.Writeback(0, 0) // the disk works while the output is checked
-	if err := made.plan.checkValue(ctx, target, written.copied); err != nil {
+	if err := made.plan.checkValue(ctx, written, written.copied); err != nil {
 		return nil, err
 	}
 	if err := written.checked(); err != nil {
@@ -45,5 +44,5 @@ func SignFile(ctx context.Context, in, out string, cred signing.Credential, o Op
 	if err := written.sums(ctx, result); err != nil {
 		return nil, err
 	}
-	return result, target.PlaceIn(ctx, o.Group)
+	return result, written.PlaceIn(ctx, o.Group)
 }
