@@ -488,6 +488,7 @@ func TestMemoryDoesNotGrowWithTheDocument(t *testing.T) {
 		write func(t testing.TB, name string)
 	}{
 		{"1 MB", func(t testing.TB, name string) { writeNoise(t, name, 1<<20) }},
+		{"3 MB, held in memory", func(t testing.TB, name string) { writeNoise(t, name, 3<<20) }},
 		{"64 MB", func(t testing.TB, name string) { writeNoise(t, name, 64<<20) }},
 		{"200,000 objects", func(t testing.TB, name string) {
 			f, err := os.Create(name)
