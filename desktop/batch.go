@@ -1,12 +1,16 @@
 package desktop
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
@@ -50,7 +54,7 @@ func (s *Service) describe(q *request) ([]*item, error) {
 			if first == nil {
 				first = err
 			}
-			q.report(DocumentResult{N: i + 1, Err: err})
+			q.report([]DocumentResult{{N: i + 1, Err: err}})
 			continue
 		}
 		items = append(items, &item{n: i + 1, document: d, shown: shown})
@@ -75,10 +79,10 @@ func unsafe(shown Description) error {
 		"the document has %s", strings.Join(kinds, ", "))
 }
 
-// report hands a result to the door that wants to know at once.
-func (q *request) report(r DocumentResult) {
+// report hands results to the door that wants to know at once.
+func (q *request) report(results []DocumentResult) {
 	if q.Progress != nil {
-		q.Progress(r)
+		q.Progress(results)
 	}
 }
 
@@ -101,39 +105,96 @@ func (s *Service) agree(q *request, found *cardreader.Found, items []*item) erro
 // does not stop the rest; anything else does: a PIN that was wrong, a card that was
 // pulled, a no.
 func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Signed, error) {
-	var all []Signed
-	var first error
+	made := &bundle{q: q}
+	defer made.group.Discard()
+	output := q.Output
+	if len(items) > 1 {
+		output.group = &made.group
+	}
+	var broken error
 	for i, it := range items {
 		asker := &asker{service: s, request: q, item: it, at: i + 1, of: len(items), agreed: len(items) > 1}
 		var source cardreader.PINSource = asker
 		if _, ok := s.Prompter.(ReaderPrompter); ok {
 			source = &padAsker{asker}
 		}
+		made.begin(s.Now())
 		signed, err := it.document.Sign(q.ctx, it.shown, signing.Credential{
 			Signer:      s.Cards.Signer(q.ctx, found, source),
 			Certificate: found.Credential.Certificate,
-		}, q.Output)
-		it.outcome = StateDone
-		if err != nil {
-			it.outcome = StateFailed
-		}
+		}, output)
 		signed.N, signed.Scan = it.n, it.shown.Scan
-		q.report(DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err})
-		if err == nil {
-			all = append(all, signed)
-			continue
-		}
-		if len(items) == 1 || q.ctx.Err() != nil || !ofOneDocument(err) {
-			return all, err
-		}
-		if first == nil {
-			first = err
+		made.add(it, signed, err, s.Now())
+		if err != nil && (len(items) == 1 || q.ctx.Err() != nil || !ofOneDocument(err)) {
+			broken = err
+			break
 		}
 	}
-	if len(all) == 0 {
-		return nil, first
+	made.place()
+	switch {
+	case broken != nil:
+		return made.signed, broken
+	case len(made.signed) == 0:
+		return nil, made.first
 	}
-	return all, nil
+	return made.signed, nil
+}
+
+// Documents of a batch are put in place together, so that the disk is waited for once.
+// What takes long to sign, as with a card or a time-stamp, does not wait for others:
+// after together it is in place before the next one is begun, or a PIN is asked for.
+const (
+	mostTogether = 32 // open files
+	together     = 100 * time.Millisecond
+)
+
+// bundle is what was signed of a request, and what of it is yet to be put in place.
+type bundle struct {
+	q       *request
+	group   outfile.Group
+	waiting []DocumentResult
+	items   []*item   // likewise
+	since   time.Time // when the first of them was begun
+	signed  []Signed  // what is in place
+	first   error
+}
+
+func (b *bundle) begin(now time.Time) {
+	if len(b.waiting) == 0 {
+		b.since = now
+	}
+}
+
+func (b *bundle) add(it *item, signed Signed, err error, now time.Time) {
+	b.items = append(b.items, it)
+	b.waiting = append(b.waiting, DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err})
+	if len(b.waiting) == mostTogether || now.Sub(b.since) >= together {
+		b.place()
+	}
+}
+
+// place makes what waits durable and tells of it. The signatures are made; that the
+// request is over does not undo them.
+func (b *bundle) place() {
+	failed := b.group.Sync(context.WithoutCancel(b.q.ctx))
+	results := b.waiting
+	for i := range results {
+		r := &results[i]
+		if err := failed[r.Signed.Path]; r.Err == nil && err != nil {
+			r.Signed, r.Err = Signed{N: r.N, Scan: r.Signed.Scan}, err
+		}
+		b.items[i].outcome = StateDone
+		if r.Err == nil {
+			b.signed = append(b.signed, r.Signed)
+		} else {
+			b.items[i].outcome = StateFailed
+			b.first = cmp.Or(b.first, r.Err)
+		}
+	}
+	b.waiting, b.items = nil, nil
+	if len(results) > 0 {
+		b.q.report(results)
+	}
 }
 
 // ofOneDocument tells whether an error says nothing of the next document.

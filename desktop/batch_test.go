@@ -1,15 +1,20 @@
 package desktop_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/desktop"
+	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -21,7 +26,7 @@ func several(n int) (desktop.Request, *[]desktop.DocumentResult) {
 		r.Documents = append(r.Documents, fakeDocument{name: fmt.Sprintf("%d.pdf", i)})
 	}
 	results := new([]desktop.DocumentResult)
-	r.Progress = func(d desktop.DocumentResult) { *results = append(*results, d) }
+	r.Progress = func(d []desktop.DocumentResult) { *results = append(*results, d...) }
 	return r, results
 }
 
@@ -95,18 +100,14 @@ func TestBatchEndsAtOnceWithThePIN(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			b := newBench(t)
 			r, results := several(5)
-			keep := r.Progress
-			r.Progress = func(d desktop.DocumentResult) {
-				keep(d)
-				if d.N == 2 {
-					b.cards.set(func() { b.cards.signErr = row.err })
-					if row.decline {
-						b.prompter.mu.Lock()
-						b.prompter.err = desktop.ErrDeclined
-						b.prompter.mu.Unlock()
-					}
+			r.Documents[1] = fakeDocument{name: "2.pdf", then: func() {
+				b.cards.set(func() { b.cards.signErr = row.err })
+				if row.decline {
+					b.prompter.mu.Lock()
+					b.prompter.err = desktop.ErrDeclined
+					b.prompter.mu.Unlock()
 				}
-			}
+			}}
 			s, err := b.Do(t.Context(), r)
 			if err == nil || s.State != row.state || len(s.Signed) != 2 || len(*results) != 3 || b.cards.asked != 3 {
 				t.Errorf("%v, state %s, %d signed, %d results, %d times asked", err, s.State, len(s.Signed), len(*results), b.cards.asked)
@@ -116,6 +117,85 @@ func TestBatchEndsAtOnceWithThePIN(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is signed quickly is told of together; what takes long, as with a card, before
+// the next one is begun.
+func TestBatchWaitsForTheDiskTogether(t *testing.T) {
+	for _, row := range []struct {
+		takes time.Duration
+		want  string
+	}{
+		{0, "[32 32 6]"},
+		{20 * time.Millisecond, "[5 5 5 5 5 5 5 5 5 5 5 5 5 5]"},
+		{time.Second, fmt.Sprint(slices.Repeat([]int{1}, 70))},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			r, results := several(70)
+			for i := range r.Documents {
+				r.Documents[i] = fakeDocument{name: "x.pdf", takes: row.takes}
+			}
+			var told []int
+			r.Progress = func(d []desktop.DocumentResult) {
+				told = append(told, len(d))
+				*results = append(*results, d...)
+			}
+			s, err := b.Do(t.Context(), r)
+			if err != nil || len(s.Signed) != 70 || fmt.Sprint(told) != row.want {
+				t.Errorf("%v: %v, %d signed, told of %v", row.takes, err, len(s.Signed), told)
+			}
+			for i, d := range *results {
+				if d.N != i+1 {
+					t.Fatalf("%v: result %d is of document %d", row.takes, i+1, d.N)
+				}
+			}
+		})
+	}
+}
+
+// Of files that are put in place together one may find its place taken meanwhile; the
+// others are not affected, and nothing is left of it.
+func TestBatchTellsOfAPlaceThatIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where no time passes
+		b := newBench(t)
+		r, results := several(3)
+		dir := t.TempDir()
+		name := func(n int) string { return filepath.Join(dir, fmt.Sprint(n, ".pdf")) }
+		for i := range r.Documents {
+			in := filepath.Join(dir, fmt.Sprint("in", i, ".pdf"))
+			if err := os.WriteFile(in, pdfs.Classic(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r.Documents[i] = desktop.PDFFile(in, name(i), desktop.FileOptions{})
+		}
+		r.Output = output()
+		taken := []byte("somebody else's")
+		b.cards.then = func() {
+			if b.cards.asked == 3 {
+				if err := os.WriteFile(name(1), taken, 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		s, err := b.Do(t.Context(), r)
+		if err != nil || len(s.Signed) != 2 || s.Signed[0].Path != name(0) || s.Signed[1].Path != name(2) {
+			t.Fatalf("%v, %+v", err, s.Signed)
+		}
+		if got := *results; len(got) != 3 || !errors.Is(got[1].Err, signing.ErrExists) || got[1].Signed.Path != "" || got[0].Err != nil || got[2].Err != nil {
+			t.Errorf("results %+v", got)
+		}
+		if e := b.journal.only(t); e.Documents[1].Outcome != desktop.StateFailed || e.Documents[2].Outcome != desktop.StateDone {
+			t.Errorf("entry %+v", e)
+		}
+		if got, err := os.ReadFile(name(1)); err != nil || !bytes.Equal(got, taken) {
+			t.Errorf("what was there is %q (%v)", got, err)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) != 6 {
+			t.Errorf("%v, left: %v", err, entries)
+		}
+	})
 }
 
 // A no to the list signs nothing and asks for no PIN.

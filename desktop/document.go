@@ -154,7 +154,7 @@ func (d *pdfFile) Sign(ctx context.Context, shown Description, credential signin
 		return Signed{}, err
 	}
 	options := padesOptions(o, credential)
-	options.Overwrite, options.Password = d.Overwrite, d.Password
+	options.Overwrite, options.Password, options.Group = d.Overwrite, d.Password, o.group
 	// What unchanged cannot see is found out before the key is used, too.
 	options.SourceSHA256 = &shown.SHA256
 	result, err := pades.SignFile(ctx, d.in, d.out, credential, options)

@@ -68,7 +68,8 @@ type fakeCards struct {
 	findErr  error
 	tries    int
 	signErr  error
-	asked    int // PIN entries
+	asked    int    // PIN entries
+	then     func() // after each signature
 	verified []string
 }
 
@@ -124,6 +125,9 @@ func (s *fakeSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpt
 	if s.cards.signErr != nil {
 		return nil, s.cards.signErr
 	}
+	if s.cards.then != nil {
+		defer s.cards.then()
+	}
 	return s.cards.key.private.Sign(random, digest, opts)
 }
 
@@ -132,6 +136,8 @@ type fakeDocument struct {
 	name        string
 	describeErr error
 	signErr     error
+	takes       time.Duration // to sign it
+	then        func()        // what happens when it is signed
 }
 
 func (d fakeDocument) Describe(context.Context) (desktop.Description, error) {
@@ -145,6 +151,10 @@ func (d fakeDocument) Sign(_ context.Context, shown desktop.Description, c signi
 	signature, err := c.Signer.Sign(rand.Reader, shown.SHA256[:], crypto.SHA256)
 	if err != nil {
 		return desktop.Signed{}, err
+	}
+	time.Sleep(d.takes) // of a synctest bubble, where it is not 0
+	if d.then != nil {
+		d.then()
 	}
 	return desktop.Signed{Name: d.name, Data: signature, Algorithm: "ECDSA with SHA-256"}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/desktop/origins"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
 
@@ -52,9 +53,9 @@ type Request struct {
 	Purpose, Reference string
 	// ExpiresIn ends the request; zero means five minutes.
 	ExpiresIn time.Duration
-	// Progress, unless nil, is told of every document that is signed or failed, in
-	// order and one at a time. It returns soon.
-	Progress func(DocumentResult)
+	// Progress, unless nil, is told of all documents that are signed, and durable, or
+	// failed: of several at once, in the order of the request. It must not block.
+	Progress func([]DocumentResult)
 	// CardWait is how long an absent card is waited for, within ExpiresIn. Zero
 	// fails at once.
 	CardWait time.Duration
@@ -91,6 +92,10 @@ type Output struct {
 	Visible *pades.Visible
 	// Field is the name of the form field to sign; empty leaves the choice.
 	Field string
+
+	// group takes the files of a batch, which are put in place together; nil leaves
+	// that to each.
+	group *outfile.Group
 }
 
 // Wanted narrows the choice of card and certificate. The usage follows from the

@@ -159,12 +159,11 @@ func (b *batchRun) run(service *desktop.Service, open *passwords, wanted cardrea
 			Door: desktop.DoorCommandLine, Kind: desktop.KindSign, Documents: documents, Output: output,
 			Credential: desktop.Wanted{Reader: wanted.Reader, CertificateSHA256: wanted.CertificateSHA256},
 			Locale:     b.c.Lang,
-			Progress: func(r desktop.DocumentResult) {
-				f := asked[r.N-1]
-				if r.Err == nil {
-					b.remember(f, r)
+			Progress: func(results []desktop.DocumentResult) {
+				b.remember(asked, results)
+				for _, r := range results {
+					b.ended(asked[r.N-1], r.Err)
 				}
-				b.ended(f, r.Err)
 			},
 		})
 		b.bar.end()
@@ -178,15 +177,25 @@ func ofDocument(err error) bool {
 	return ok && p.exit == exitDocument
 }
 
-// remember takes a result over and writes it down at once.
-func (b *batchRun) remember(f *batchFile, r desktop.DocumentResult) {
-	f.Status, f.Baseline, f.Shortfall = batchSigned, r.Signed.Baseline, r.Signed.Shortfall
-	f.SHA256 = hex.EncodeToString(r.Signed.SHA256[:])
-	err := b.manifest.Append(batch.Record{
-		Item: batch.Item{In: f.File, Out: f.Output}, SourceSHA256: hex.EncodeToString(r.Shown.SHA256[:]), SHA256: f.SHA256,
-		Baseline: f.Baseline, Shortfall: f.Shortfall, Time: time.Now().UTC().Truncate(time.Second),
-	})
-	if err != nil {
+// remember takes results over and writes them down at once.
+func (b *batchRun) remember(asked []*batchFile, results []desktop.DocumentResult) {
+	var records []batch.Record
+	for _, r := range results {
+		if r.Err != nil {
+			continue
+		}
+		f := asked[r.N-1]
+		f.Status, f.Baseline, f.Shortfall = batchSigned, r.Signed.Baseline, r.Signed.Shortfall
+		f.SHA256 = hex.EncodeToString(r.Signed.SHA256[:])
+		records = append(records, batch.Record{
+			Item: batch.Item{In: f.File, Out: f.Output}, SourceSHA256: hex.EncodeToString(r.Shown.SHA256[:]), SHA256: f.SHA256,
+			Baseline: f.Baseline, Shortfall: f.Shortfall, Time: time.Now().UTC().Truncate(time.Second),
+		})
+	}
+	if len(records) == 0 {
+		return
+	}
+	if err := b.manifest.Append(records...); err != nil {
 		b.bar.line(b.p.stderr, "eidagent: the manifest cannot be written: %v", err)
 	}
 }
