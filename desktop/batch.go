@@ -124,13 +124,13 @@ func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Si
 			Certificate: found.Credential.Certificate,
 		}, output)
 		signed.N, signed.Scan = it.n, it.shown.Scan
-		made.add(it, signed, err, s.Now())
+		made.add(q.ctx, it, signed, err, s.Now())
 		if err != nil && (len(items) == 1 || q.ctx.Err() != nil || !ofOneDocument(err)) {
 			broken = err
 			break
 		}
 	}
-	made.place()
+	made.place(q.ctx)
 	switch {
 	case broken != nil:
 		return made.signed, broken
@@ -165,18 +165,18 @@ func (b *bundle) begin(now time.Time) {
 	}
 }
 
-func (b *bundle) add(it *item, signed Signed, err error, now time.Time) {
+func (b *bundle) add(ctx context.Context, it *item, signed Signed, err error, now time.Time) {
 	b.items = append(b.items, it)
 	b.waiting = append(b.waiting, DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err})
 	if len(b.waiting) == mostTogether || now.Sub(b.since) >= together {
-		b.place()
+		b.place(ctx)
 	}
 }
 
 // place makes what waits durable and tells of it. The signatures are made; that the
 // request is over does not undo them.
-func (b *bundle) place() {
-	failed := b.group.Sync(context.WithoutCancel(b.q.ctx))
+func (b *bundle) place(ctx context.Context) {
+	failed := b.group.Sync(context.WithoutCancel(ctx))
 	results := b.waiting
 	for i := range results {
 		r := &results[i]

@@ -97,7 +97,7 @@ type file struct {
 func (f *file) create() (err error) {
 	if f.File == nil {
 		if f.File, err = f.begin(); err == nil {
-			f.w = f.File.Writer()
+			f.w = f.Writer()
 		}
 	}
 	return err
