@@ -34,6 +34,10 @@ func (m *Memory) Take(n int) []byte {
 			return b[:n]
 		}
 	}
+	if last := len(*free) - 1; last >= 0 { // in whose place the new one comes
+		(*free)[last] = nil
+		*free = (*free)[:last]
+	}
 	return make([]byte, n)
 }
 

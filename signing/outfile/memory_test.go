@@ -21,3 +21,27 @@ func TestMemoryLendsWhatFits(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryKeepsNoMoreThanWasLent: a run of files that grow leaves the last buffer, not
+// one of each size.
+func TestMemoryKeepsNoMoreThanWasLent(t *testing.T) {
+	m := new(Memory)
+	var small [][]byte
+	for n := 9; n < 16; n++ { // as many bits each
+		b := m.Take(n)
+		m.Return(b)
+		small = append(small, b)
+	}
+	kept := small[len(small)-1]
+	if b := m.Take(9); &b[0] != &kept[0] {
+		t.Error("the buffer that was lent last is not kept")
+	}
+	for range kept {
+		b := m.Take(9)
+		for _, s := range small {
+			if &b[0] == &s[0] {
+				t.Fatal("a second buffer is kept although one was lent at a time")
+			}
+		}
+	}
+}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -280,6 +282,41 @@ func TestSignFileSignsWhatWasAgreedTo(t *testing.T) {
 	signed, err := os.ReadFile(d.out)
 	if err != nil || result.SourceSHA256 != shown || result.SHA256 != sha256.Sum256(signed) {
 		t.Errorf("the digests are not those of the files (%v)", err)
+	}
+}
+
+// TestSignFileSignsWhatWasAgreedToWithAnyDigest: a field may demand another digest than
+// that which a key goes with, and the document is held to the one that was shown all the
+// same, whether it is held in memory or not (P-49).
+func TestSignFileSignsWhatWasAgreedToWithAnyDigest(t *testing.T) {
+	for name, key := range map[string]crypto.Signer{"SHA-256": newECDSA(t, elliptic.P256()), "SHA-384": newECDSA(t, elliptic.P384())} {
+		cred := sharedCA().issue(t, key, nil)
+		for _, demanded := range []string{"SHA256", "SHA384", "SHA512"} {
+			field := pdfs.EmptyFieldWith("/SV << /Type /SV /Ff 64 /DigestMethod [(" + demanded + ")] >>")
+			for size, file := range map[string][]byte{"held": field, "not held": slices.Concat(field, bytes.Repeat([]byte("\n"), 4<<20))} {
+				t.Run(name+", "+demanded+", "+size, func(t *testing.T) {
+					d := newDesk(t, file)
+					other, shown := sha256.Sum256(pdfs.Classic()), sha256.Sum256(d.data)
+					_, err := pades.SignFile(t.Context(), d.in, d.out, cred, pades.Options{SigningTime: signedAt, SourceSHA256: &other})
+					if !errors.Is(err, pades.ErrSourceChanged) {
+						t.Errorf("another document: %v", err)
+					}
+					d.untouched(t, nil)
+					result, err := pades.SignFile(t.Context(), d.in, d.out, cred, pades.Options{SigningTime: signedAt, SourceSHA256: &shown})
+					if err != nil {
+						t.Fatal(err)
+					}
+					signed, err := os.ReadFile(d.out)
+					if err != nil || result.SourceSHA256 != shown || result.SHA256 != sha256.Sum256(signed) {
+						t.Errorf("the digests are not those of the files (%v)", err)
+					}
+					got := verify(t, signed, trusted()).Signatures[0]
+					if got.Indication != pades.TotalPassed || strings.ReplaceAll(got.DigestAlgorithm, "-", "") != demanded {
+						t.Errorf("verdict: %+v", got)
+					}
+				})
+			}
+		}
 	}
 }
 

@@ -93,6 +93,10 @@ func (h *held) wait(algorithm crypto.Hash) (hash.Hash, error) {
 		return nil, h.failed
 	}
 	digests := map[crypto.Hash]hash.Hash{algorithm: digest}
+	if h.second == nil && algorithm != crypto.SHA256 { // a field demands another digest
+		h.second = sha256.New()
+		h.second.Write(h.content)
+	}
 	if h.second != nil {
 		digests[crypto.SHA256] = h.second
 	}
