@@ -26,7 +26,10 @@ DEX := v0.0.0-20260303133905-11d2eeb52b42
 
 # What each target needs, as command or file = Debian package. A command that is
 # there already, from wherever, is not installed again.
-BUILD_NEEDS := gcc=gcc pkg-config=pkg-config /usr/include/PCSC/winscard.h=libpcsclite-dev /usr/include/stdlib.h=libc6-dev
+# Without a list of authorities Go fetches neither modules nor a newer Go, and a
+# minimal Debian has none.
+FETCH_NEEDS := /etc/ssl/certs/ca-certificates.crt|/etc/pki/tls/certs/ca-bundle.crt=ca-certificates
+BUILD_NEEDS := $(FETCH_NEEDS) gcc=gcc pkg-config=pkg-config /usr/include/PCSC/winscard.h=libpcsclite-dev /usr/include/stdlib.h=libc6-dev
 CARD_NEEDS := pcscd=pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so=vsmartcard-vpcd
 # The demo asks a person through any pinentry there is.
 DEMO_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) \
@@ -188,14 +191,21 @@ verify-release:
 	@if [ -z "$(KEYS)" ] || [ -z "$(SEEN)" ]; then echo 'make verify-release KEYS=trusted.pem SEEN=file [DIST=dir]' >&2; exit 2; fi
 	@$(GO) run ./fixtures/release/eidrelease verify --keys "$(KEYS)" --seen "$(SEEN)" "$(or $(DIST),dist)"
 
-.PHONY: setup-build setup-demo setup-test setup-interop setup-bench
-setup-build:
+.PHONY: setup-go setup-build setup-demo setup-test setup-interop setup-bench
+# Asked before anything is installed. Go before 1.21, which Debian 12 still packages,
+# neither reads our go.mod nor fetches the Go that it names.
+setup-go:
+	@have=$$(GOTOOLCHAIN=local $(GO) version 2>/dev/null | sed -nE 's/^go version .*go1\.([0-9]+).*/\1/p') || true; \
+	if [ "$${have:-0}" -lt 21 ]; then \
+		echo "Please install Go first (https://go.dev/dl/): 1.21 or later, which fetches $(GO_VERSION) by itself." >&2; exit 1; \
+	fi
+setup-build: setup-go
 	$(call install,$(BUILD_NEEDS))
-setup-demo:
+setup-demo: setup-go
 	$(call install,$(DEMO_NEEDS))
-setup-test:
+setup-test: setup-go
 	$(call install,$(TEST_NEEDS))
-setup-interop:
+setup-interop: setup-go
 	$(call install,$(INTEROP_NEEDS))
 	@if [ ! -x .cache/bin/oauth2-proxy ]; then \
 		GOBIN="$(CURDIR)/.cache/bin" $(GO) install $(OAUTH2_PROXY); \
@@ -207,7 +217,7 @@ setup-interop:
 # pyHanko is a peer of the benchmarks and a judge of make interop. Dex $(DEX_NAME)
 # has no version of its module path's rules, so a module of its own names the
 # commit.
-setup-bench:
+setup-bench: setup-go
 	$(call install,$(BENCH_NEEDS))
 	@if [ ! -x .cache/bin/dex ]; then \
 		echo "Building Dex $(DEX_NAME)"; mkdir -p .cache/dex; \
