@@ -80,7 +80,7 @@ func New(c Config, port int) (*Door, error) {
 		hosts:    map[string]bool{"127.0.0.1:" + p: true, "localhost:" + p: true, "[::1]:" + p: true},
 		keys:     keys{used: make(map[string]use)},
 		pairings: pairings{byID: make(map[string]*pairing)},
-		absent:   absences{visits: make(map[string]uint64)},
+		absent:   absences{away: make(map[string]*absence)},
 	}
 	d.base, d.stop = context.WithCancel(context.Background())
 	for _, route := range []struct {

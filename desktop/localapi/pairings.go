@@ -170,7 +170,6 @@ func (d *Door) decide(ctx context.Context, p *pairing, q desktop.PairingQuestion
 	}
 	d.pairings.mu.Lock()
 	defer d.pairings.mu.Unlock()
-	defer d.absent.over(p.id)
 	p.state, p.token = state, token
 	close(p.decided)
 	if token != "" {

@@ -330,9 +330,6 @@ func (d *Door) showRequest(w http.ResponseWriter, r *http.Request, from caller) 
 			return err
 		}
 	}
-	if snapshot.State.Final() {
-		d.absent.over(id)
-	}
 	writeJSON(w, "application/json", http.StatusOK, d.view(snapshot))
 	return nil
 }
