@@ -80,6 +80,9 @@ func (p *program) tellShortfall(reached signing.Baseline, shortfall, file string
 		return nil
 	}
 	fmt.Fprintf(p.stderr, "eidagent: the document has level %s only: %s\n", reached, shortfall)
+	if strings.Contains(file, " ") {
+		file = `"` + file + `"`
+	}
 	later := "Later: eidagent extend " + file
 	if strings.Contains(shortfall, certpath.ErrNoPath.Error()) {
 		later = "With the certificates of the authorities: eidagent extend " + file + " --anchors PATH"
@@ -144,7 +147,7 @@ func (c *extendCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	short := p.tellShortfall(extension.After, extension.Shortfall, filepath.Base(out))
+	short := p.tellShortfall(extension.After, extension.Shortfall, out)
 	if c.JSON {
 		err = p.printJSON(extendReport{File: c.File, Output: out, Extension: extension})
 	} else {

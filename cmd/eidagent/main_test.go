@@ -99,7 +99,9 @@ func setUp(env *testscript.Env) error {
 	for name, data := range map[string][]byte{
 		"contract.pdf": pdfs.Classic(), "form.pdf": pdfs.FormCompressed(), "not.pdf": []byte("hello, not a PDF"), "empty.pdf": nil,
 		"cut.pdf": pdfs.Classic()[:400],
-		"pin":     []byte(pin2 + "\n"), "wrongpin": []byte("55555\n"), "shortpin": []byte("123\n"), "lettersPIN": []byte("abcdef\n"),
+		"deep.pdf": []byte("%PDF-1.7\n1 0 obj\n" + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) +
+			"\nendobj\ntrailer << /Root 1 0 R >>\nstartxref\n9\n%%EOF\n"),
+		"pin": []byte(pin2 + "\n"), "wrongpin": []byte("55555\n"), "shortpin": []byte("123\n"), "lettersPIN": []byte("abcdef\n"),
 		"longpin": []byte(strings.Repeat("1", 80) + "\n"), "empty-field.pdf": pdfs.EmptyVisibleField(),
 		"active.pdf": pdfs.Active()[0].Data, "plainform.pdf": pdfs.Form(),
 		"threepins": []byte(strings.Repeat(pin2+"\n", 3)), "threewrongpins": []byte(strings.Repeat("55555\n", 3)),

@@ -37,7 +37,10 @@ type passwords struct {
 	ask     func() (desktop.Manager, error)
 	known   []byte   // the last one
 	held    [][]byte // all
-	read    bool
+	read    bool     // the descriptor; entry and failed are what it gave
+	used    bool     // entry, for a document
+	entry   []byte
+	failed  error
 }
 
 func (u unlocking) passwords(ask func() (desktop.Manager, error)) *passwords {
@@ -52,9 +55,17 @@ func (p *passwords) wipe() {
 }
 
 // of returns the password that opens a file, nil for one that opens without. What is
-// no PDF has none; what is wrong with it is said later and better.
+// no PDF has none; what is wrong with it is said later and better. A file that opens
+// without, and then allows nobody to sign, may allow it to its owner: the password of the
+// descriptor is the owner's if it opens the file, too.
 func (p *passwords) of(ctx context.Context, name string) ([]byte, error) {
-	if opens(ctx, name, nil) {
+	if locked, closed := look(ctx, name, nil); !locked {
+		if !closed || p.options.PasswordFD < 0 {
+			return nil, nil
+		}
+		if owner, err := p.given(); err == nil && opens(ctx, name, owner) {
+			return owner, nil
+		}
 		return nil, nil
 	}
 	if p.known != nil && opens(ctx, name, p.known) {
@@ -79,19 +90,14 @@ const maxPassword = 127
 
 // next takes one entry, from the descriptor or a person.
 func (p *passwords) next(ctx context.Context, name string) ([]byte, error) {
-	if fd := p.options.PasswordFD; fd >= 0 {
-		if p.read {
+	if p.options.PasswordFD >= 0 {
+		if p.used {
 			return nil, &problem{exit: exitDocument, message: fmt.Sprintf("%s has another password than the document before it", filepath.Base(name)), hints: []string{
 				"Sign documents with different passwords one by one, or without --password-fd.",
 			}}
 		}
-		p.read = true
-		f, err := entryFile(fd, "--password-fd")
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return readEntry(f)
+		p.used = true
+		return p.given()
 	}
 	manager, err := p.ask()
 	if err != nil {
@@ -108,6 +114,23 @@ func (p *passwords) next(ctx context.Context, name string) ([]byte, error) {
 	var entered []byte
 	err = secret.Use(func(b []byte) error { entered = append(entered, b...); return nil })
 	return entered, err
+}
+
+// given is what the descriptor holds. It is read once.
+func (p *passwords) given() ([]byte, error) {
+	if p.read {
+		return p.entry, p.failed
+	}
+	p.read = true
+	f, err := entryFile(p.options.PasswordFD, "--password-fd")
+	if err != nil {
+		p.failed = err
+		return nil, err
+	}
+	defer f.Close()
+	p.entry, p.failed = readEntry(f)
+	p.held = append(p.held, p.entry)
+	return p.entry, p.failed
 }
 
 // readEntry reads one line byte by byte, since what follows may be for somebody else.
@@ -134,15 +157,25 @@ func readEntry(r io.Reader) ([]byte, error) {
 
 // opens tells whether a file is not locked with a password.
 func opens(ctx context.Context, name string, password []byte) bool {
+	locked, _ := look(ctx, name, password)
+	return !locked
+}
+
+// look tells whether a file is locked to this password, and whether it is closed to
+// signatures by those who have no other.
+func look(ctx context.Context, name string, password []byte) (locked, closed bool) {
 	f, err := os.Open(name)
 	if err != nil {
-		return true
+		return false, false
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return true
+		return false, false
 	}
 	doc, err := pdf.OpenProtected(ctx, f, info.Size(), pdf.Limits{}, password)
-	return err != nil || !doc.Locked()
+	if err != nil {
+		return false, false
+	}
+	return doc.Locked(), !doc.Permits(pdf.PermitModify | pdf.PermitAnnotate | pdf.PermitFill)
 }

@@ -364,7 +364,9 @@ func explainPDF(err error) *problem {
 			"Open it in the program that made it and save it again, or repair it: qpdf in.pdf out.pdf",
 		}}
 	case isLimit:
-		return &problem{exit: exitDocument, message: limit.Error()}
+		return &problem{exit: exitDocument, message: limit.Error(), hints: []string{
+			"A document of a usual program stays far below it: the file is damaged, or made to overwhelm programs. Get it once more from where it came from.",
+		}}
 	}
 	return nil
 }
@@ -377,6 +379,8 @@ func explainRefusal(err error) *problem {
 	}
 	p := &problem{exit: exitDocument, message: "the document cannot be signed: " + refused.Why}
 	switch {
+	case refused.Code == signing.RefusedUnsigned:
+		p.message, p.hints = refused.Why, []string{refused.Advice}
 	case refused.Code == signing.RefusedEarlier:
 		p.hints = []string{
 			"Put the document into a container with --format asic-e, sign it where it is with --format xades --packaging detached, or sign the signature with --countersign 1.",
@@ -386,6 +390,9 @@ func explainRefusal(err error) *problem {
 		p.hints = []string{"Sign it where it is with --format xades --packaging detached, or put it into a container with --format asic-e."}
 	case refused.Advice != "":
 		p.hints = []string{refused.Advice}
+	}
+	if refused.Code == pades.RefusedPermission {
+		p.hints = append(p.hints, "The owner's password is read from a descriptor: --password-fd 3 3<password.txt")
 	}
 	if refused.Code == signing.RefusedUnsafe {
 		p.hints = append(p.hints, "What it does can change what is shown: eidagent scan prints where. If you want it signed all the same: --allow-active")

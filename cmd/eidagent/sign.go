@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
@@ -183,7 +182,7 @@ func (c *signCommand) template() (string, error) {
 
 func (c *signCommand) print(p *program, s desktop.Snapshot, j job) error {
 	signed, out := s.Signed[0], j.out
-	short := p.tellShortfall(signed.Baseline, signed.Shortfall, filepath.Base(out))
+	short := p.tellShortfall(signed.Baseline, signed.Shortfall, out)
 	p.tellActive(signed.Scan)
 	if !c.JSON {
 		if _, err := fmt.Fprintln(p.stdout, out); err != nil {
