@@ -15,6 +15,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/brokers"
 	"github.com/eidbridge/eidbridge/brokers/abuse"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/store"
 )
 
@@ -23,7 +24,7 @@ type bench struct {
 	t     *testing.T
 	now   atomic.Int64
 	store *store.Memory
-	log   bytes.Buffer
+	log   brokertest.Buffer // of all guards
 }
 
 func newBench(t *testing.T) *bench {
