@@ -421,3 +421,27 @@ func TestProblemsDocumentHasEveryCode(t *testing.T) {
 		}
 	}
 }
+
+// A token that no page fetched is nobody's, also when the agent ends meanwhile: it is
+// void by then, and no goroutine is still at the file.
+func TestUnfetchedTokensEndWithTheDoor(t *testing.T) {
+	b := newBench(t)
+	a := b.send(message{
+		method: "POST", path: "/v1/pairings", body: `{"origin_name":"Bank","scopes":["sign"]}`,
+		header: with(page(bank, ""), "Content-Type", "application/json"),
+	})
+	if a.status != http.StatusAccepted {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); len(b.store.List()) == 0; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("the pairing was never stored")
+		}
+	}
+	b.stop()
+	if kept := b.store.List(); len(kept) != 0 {
+		t.Errorf("%d pairings are left whose token nobody has", len(kept))
+	}
+}

@@ -166,6 +166,8 @@ type bench struct {
 	card     *softCard
 	journal  *journal
 	store    *origins.Store
+	// stop ends the door and waits for it.
+	stop func()
 }
 
 func newBench(t *testing.T) *bench {
@@ -217,11 +219,14 @@ func newBench(t *testing.T) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- door.Serve(ctx, listeners) }()
-	t.Cleanup(func() {
+	b.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
+	})
+	t.Cleanup(func() {
+		b.stop()
 		if err := service.Close(context.Background()); err != nil {
 			t.Errorf("close: %v", err)
 		}

@@ -132,7 +132,8 @@ func Listen(ctx context.Context, ports []int) ([]net.Listener, int, error) {
 	return nil, 0, fmt.Errorf("no port of %v is free: %w", ports, errors.Join(errs...))
 }
 
-// Serve answers on the listeners until ctx ends, and closes them.
+// Serve answers on the listeners until ctx ends, and closes them. When it returns,
+// tokens that no page fetched are void.
 func (d *Door) Serve(ctx context.Context, listeners []net.Listener) error {
 	server := &http.Server{
 		Handler: d, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -141,7 +142,9 @@ func (d *Door) Serve(ctx context.Context, listeners []net.Listener) error {
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		BaseContext: func(net.Listener) context.Context { return d.base },
 	}
+	left := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(left)
 		d.Close()
 		// Long polls end with base; what is left gets a moment.
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -150,13 +153,17 @@ func (d *Door) Serve(ctx context.Context, listeners []net.Listener) error {
 			_ = server.Close()
 		}
 	})
-	defer stop()
 	var wait sync.WaitGroup
 	results := make(chan error, len(listeners))
 	for _, l := range listeners {
 		wait.Go(func() { results <- server.Serve(netutil.LimitListener(l, maxConns)) })
 	}
 	wait.Wait()
+	if !stop() {
+		<-left
+	}
+	d.Close()
+	d.pairings.end()
 	close(results)
 	for err := range results {
 		if !errors.Is(err, http.ErrServerClosed) {

@@ -30,6 +30,8 @@ const (
 	maxPendingPairings = 3
 	pairingsPerMinute  = 10
 	maxPairingsKept    = 100
+	// endTime is how long the end of the door waits for questions to be taken back.
+	endTime = 5 * time.Second
 	// maxKeys bounds the remembered Idempotency-Keys.
 	maxKeys = 200
 

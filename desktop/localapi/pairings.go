@@ -43,6 +43,24 @@ type pairings struct {
 	byID map[string]*pairing
 	// asked are the times of the last minute's wishes, of all origins.
 	asked []time.Time
+	// ended is set when nobody may ask any more; work is what is left to do for those
+	// that asked before.
+	ended bool
+	work  sync.WaitGroup
+}
+
+// end returns when every question is answered and every token that nobody fetched is
+// forgotten, or after endTime. The door has to be closed.
+func (s *pairings) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { s.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(endTime):
+	}
 }
 
 type pairingWish struct {
@@ -130,10 +148,14 @@ func (d *Door) compareCode() (string, error) {
 	return string(b[:]), nil
 }
 
-// admit bounds what waits and how often anybody may ask (threats L-35).
+// admit bounds what waits and how often anybody may ask (threats L-35). Who is
+// admitted is work, until it is decided.
 func (s *pairings) admit(p *pairing, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return busy(time.Minute)
+	}
 	s.asked = slices.DeleteFunc(s.asked, func(t time.Time) bool { return now.Sub(t) >= time.Minute })
 	if len(s.asked) >= pairingsPerMinute {
 		return busy(time.Minute - now.Sub(s.asked[0]))
@@ -154,11 +176,13 @@ func (s *pairings) admit(p *pairing, now time.Time) error {
 	}
 	s.asked = append(s.asked, now)
 	s.byID[p.id] = p
+	s.work.Add(1)
 	return nil
 }
 
 // decide asks the person and keeps the answer.
 func (d *Door) decide(ctx context.Context, p *pairing, q desktop.PairingQuestion) {
+	defer d.pairings.work.Done()
 	defer p.cancel()
 	state, token := pairingDenied, ""
 	if err := d.Service.AskPairing(ctx, q); err == nil {
@@ -182,7 +206,9 @@ func (d *Door) decide(ctx context.Context, p *pairing, q desktop.PairingQuestion
 // may stand, or to the end of the door.
 func (d *Door) withdrawLater(p *pairing) {
 	ctx, cancel := context.WithTimeout(d.base, pairingTime)
+	d.pairings.work.Add(1)
 	context.AfterFunc(ctx, func() {
+		defer d.pairings.work.Done()
 		cancel()
 		d.withdraw(p)
 	})
