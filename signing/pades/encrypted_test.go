@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,39 @@ func TestSignEncryptedDocuments(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestPasswordsAreThoseOfPeople: a password with accents opens, in the encoding that the
+// encryption has for it, whichever way the keyboard writes them.
+func TestPasswordsAreThoseOfPeople(t *testing.T) {
+	cred := citizen(t)
+	for name, protection := range protections() {
+		for _, row := range []struct {
+			mode, set, typed string
+			only256          bool
+		}{
+			{"unicode", "contraseña-žõ", "contraseña-žõ", false},
+			{"unicode", "contraseña-žõ", "contrasen\u0303a-z\u030Co\u0303", false}, // as macOS writes it
+			{"bytes", "contraseña", "contraseña", false},                           // of a program that encodes nothing
+			{"unicode", "пароль", "пароль", true},
+			{"unicode", "SaSLprep IX", "S\u00AASL\u00ADprep\u00A0\u2168", true}, // RFC 4013 3, and a space
+		} {
+			if row.only256 && !strings.HasPrefix(name, "AES-256") {
+				continue
+			}
+			t.Run(name+" "+row.typed, func(t *testing.T) {
+				for _, passwords := range [][]string{{row.set, "omanik"}, {"nimi", row.set}} {
+					file := qpdf(t, pdfs.Form(), slices.Concat([]string{"--password-mode=" + row.mode, "--encrypt"}, passwords, protection)...)
+					var out bytes.Buffer
+					_, err := pades.Sign(t.Context(), bytes.NewReader(file), int64(len(file)), &out, cred, pades.Options{SigningTime: signedAt, Password: []byte(row.typed)})
+					if err != nil {
+						t.Fatal(err)
+					}
+					qpdf(t, out.Bytes(), "--password-mode="+row.mode, "--password="+row.set, "--decrypt")
+				}
+			})
 		}
 	}
 }

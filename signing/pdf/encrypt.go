@@ -59,7 +59,7 @@ func (d *Document) unlock(password []byte) error {
 	if !ok {
 		return nil
 	}
-	key, owner := h.fileKey(password)
+	key, owner := h.anyFileKey(password)
 	if key == nil {
 		return nil
 	}
@@ -179,6 +179,19 @@ func (d *Document) cryptFilter(filters, name Object, version int64) (method, boo
 
 // padding fills passwords up to 32 bytes (7.6.4.3.2 a).
 const padding = "\x28\xBF\x4E\x5E\x4E\x75\x8A\x41\x64\x00\x4E\x56\xFF\xFA\x01\x08\x2E\x2E\x00\xB6\xD0\x68\x3E\x80\x2F\x0C\xA9\xFE\x64\x53\x69\x7A"
+
+// anyFileKey is fileKey with the spelling of the password that opens.
+func (h *handler) anyFileKey(password []byte) (key []byte, owner bool) {
+	for i, p := range h.spellings(password) {
+		if key == nil {
+			key, owner = h.fileKey(p)
+		}
+		if i > 0 { // ours
+			clear(p)
+		}
+	}
+	return key, owner
+}
 
 // fileKey returns the key of the file, nil when the password is neither the
 // user's nor the owner's.
