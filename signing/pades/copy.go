@@ -19,7 +19,8 @@ import (
 type sink interface {
 	io.Writer
 	// copySource writes the document, to be digested most likely by this algorithm. It
-	// may begin at once or when it is waited for.
+	// may begin at once or when it is waited for. Its errors, and those of wait, need no
+	// more words.
 	copySource(ctx context.Context, likely crypto.Hash, src io.ReaderAt, size int64) (copying, error)
 	// planned is told what will follow the document, as soon as that is decided.
 	planned(ctx context.Context, p *Plan)
@@ -61,7 +62,10 @@ func (s *streaming) source() io.ReaderAt { return s.src }
 
 func (s *streaming) wait(algorithm crypto.Hash) (hash.Hash, error) {
 	h := algorithm.New()
-	return h, copySource(s.ctx, io.MultiWriter(s.dst, h), s.src, s.size)
+	if err := copySource(s.ctx, io.MultiWriter(s.dst, h), s.src, s.size); err != nil {
+		return nil, copyFailed(err)
+	}
+	return h, nil
 }
 
 func (s *streaming) stop() {}
@@ -220,7 +224,7 @@ func (f *file) copySource(ctx context.Context, likely crypto.Hash, src io.Reader
 // digest of it.
 func (f *file) copiedAs(ctx context.Context, size int64, algorithm crypto.Hash, digests map[crypto.Hash]hash.Hash) (hash.Hash, error) {
 	if f.want != nil && !bytes.Equal(digests[crypto.SHA256].Sum(nil), f.want[:]) {
-		return nil, fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged)
+		return nil, copyFailed(fmt.Errorf("%w: it is not the one that was shown", ErrSourceChanged))
 	}
 	f.copied = &copied{size: size, states: make(map[crypto.Hash]hash.Cloner)}
 	for a, h := range digests {
@@ -229,7 +233,10 @@ func (f *file) copiedAs(ctx context.Context, size int64, algorithm crypto.Hash, 
 		}
 	}
 	h, from := f.copied.digest(algorithm, size)
-	return h, copyRange(ctx, h, f, from, size)
+	if err := copyRange(ctx, h, f, from, size); err != nil {
+		return nil, copyFailed(err)
+	}
+	return h, nil
 }
 
 const (
@@ -282,7 +289,7 @@ func (c *copier) beginning() io.ReaderAt {
 
 func (c *copier) wait(algorithm crypto.Hash) (hash.Hash, error) {
 	if err := c.finish(); err != nil {
-		return nil, err
+		return nil, copyFailed(err)
 	}
 	digests := make(map[crypto.Hash]hash.Hash)
 	for _, d := range c.digesters {

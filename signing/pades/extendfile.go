@@ -37,6 +37,9 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 		return outfile.Create(out, info.Mode().Perm(), overwrite, info)
 	}}
 	defer written.close()
+	if err := written.create(); err != nil { // before a large document is verified in vain
+		return nil, err
+	}
 	x, err := newExtender(ctx, src, info.Size(), level, s)
 	if err != nil {
 		return nil, err
@@ -44,11 +47,11 @@ func ExtendFile(ctx context.Context, in, out string, level signing.Baseline, s *
 	before := x.reached
 	copying, err := written.copySource(ctx, stampDigest, src, info.Size())
 	if err != nil {
-		return nil, copyFailed(err)
+		return nil, err
 	}
 	defer copying.stop()
 	if _, err := copying.wait(stampDigest); err != nil {
-		return nil, copyFailed(err)
+		return nil, err
 	}
 	x.beginning = written.copied
 	shortfall, err := x.extend(ctx, level)

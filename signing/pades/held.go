@@ -40,7 +40,7 @@ func (f *file) hold(ctx context.Context, likely crypto.Hash, src io.ReaderAt, si
 	h.read <- err
 	if err != nil {
 		h.stop()
-		return nil, err
+		return nil, copyFailed(err)
 	}
 	return h, nil
 }
@@ -51,14 +51,14 @@ func (h *held) write(likely crypto.Hash) error {
 		return unread
 	}
 	if err != nil {
-		return err
+		return err // nothing was copied yet
 	}
 	if _, err := h.file.w.Write(h.content); err != nil {
-		return err
+		return copyFailed(err)
 	}
 	h.file.Writeback(0, int64(len(h.content)))
 	if err := h.compare(); err != nil {
-		return err
+		return copyFailed(err)
 	}
 	if likely != crypto.SHA256 {
 		h.second = sha256.New()

@@ -48,7 +48,7 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 	}
 	copying, err := dst.copySource(ctx, l.template.Algorithm.Digest, src, size)
 	if err != nil {
-		return nil, copyFailed(err)
+		return nil, err
 	}
 	defer copying.stop()
 	if err := l.decide(ctx, copying.source(), size); err != nil {
@@ -58,7 +58,7 @@ func signTo(ctx context.Context, src io.ReaderAt, size int64, dst sink, cred sig
 	dst.planned(ctx, plan)
 	h, err := copying.wait(l.template.Algorithm.Digest)
 	if err != nil {
-		return nil, copyFailed(err)
+		return nil, err
 	}
 	if err := plan.digest(h); err != nil {
 		return nil, err
