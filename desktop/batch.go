@@ -48,12 +48,10 @@ func (s *Service) describe(q *request) ([]*item, error) {
 			err = unsafe(shown)
 		}
 		if err != nil {
-			if len(q.Documents) == 1 || q.ctx.Err() != nil {
+			if q.ctx.Err() != nil {
 				return nil, err
 			}
-			if first == nil {
-				first = err
-			}
+			first = cmp.Or(first, err)
 			q.report([]DocumentResult{{N: i + 1, Err: err}})
 			continue
 		}
@@ -103,13 +101,13 @@ func (s *Service) agree(q *request, found *cardreader.Found, items []*item) erro
 
 // sign makes the signatures one after the other. What is wrong with one document
 // does not stop the rest; anything else does: a PIN that was wrong, a card that was
-// pulled, a no.
+// pulled, a no, a list of what is signed that cannot be kept.
 func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Signed, error) {
-	made := &bundle{q: q}
-	defer made.group.Discard()
+	made := newBundle(q)
+	defer made.lot.Group.Discard()
 	output := q.Output
-	if len(items) > 1 {
-		output.group = &made.group
+	if len(items) > 1 || q.Written != nil {
+		output.group = &made.lot.Group
 	}
 	var broken error
 	for i, it := range items {
@@ -118,19 +116,24 @@ func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Si
 		if _, ok := s.Prompter.(ReaderPrompter); ok {
 			source = &padAsker{asker}
 		}
-		made.begin(s.Now())
+		made.lot.Begin(s.Now())
 		signed, err := it.document.Sign(q.ctx, it.shown, signing.Credential{
 			Signer:      s.Cards.Signer(q.ctx, found, source),
 			Certificate: found.Credential.Certificate,
 		}, output)
 		signed.N, signed.Scan = it.n, it.shown.Scan
-		made.add(q.ctx, it, signed, err, s.Now())
+		full := made.lot.Add(attempt{it, DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err}}, s.Now())
 		if err != nil && (len(items) == 1 || q.ctx.Err() != nil || !ofOneDocument(err)) {
 			broken = err
 			break
 		}
+		if full {
+			if broken = made.place(q.ctx); broken != nil {
+				break
+			}
+		}
 	}
-	made.place(q.ctx)
+	broken = cmp.Or(broken, made.place(q.ctx))
 	switch {
 	case broken != nil:
 		return made.signed, broken
@@ -139,62 +142,65 @@ func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Si
 	}
 	return made.signed, nil
 }
+// together is for how long a signed document of a batch waits for others, so that the
+// disk is waited for once. What takes long to sign, as with a card or a time-stamp,
+// does not wait: it is in place before the next one is begun, or a PIN is asked for.
+const together = 100 * time.Millisecond
 
-// Documents of a batch are put in place together, so that the disk is waited for once.
-// What takes long to sign, as with a card or a time-stamp, does not wait for others:
-// after together it is in place before the next one is begun, or a PIN is asked for.
-const (
-	mostTogether = 32 // open files
-	together     = 100 * time.Millisecond
-)
+// attempt is a document that was signed or failed.
+type attempt struct {
+	item *item
+	DocumentResult
+}
 
 // bundle is what was signed of a request, and what of it is yet to be put in place.
 type bundle struct {
-	q       *request
-	group   outfile.Group
-	waiting []DocumentResult
-	items   []*item   // likewise
-	since   time.Time // when the first of them was begun
-	signed  []Signed  // what is in place
-	first   error
+	q      *request
+	lot    outfile.Lot[attempt]
+	signed []Signed // what is in place
+	first  error
 }
 
-func (b *bundle) begin(now time.Time) {
-	if len(b.waiting) == 0 {
-		b.since = now
+func newBundle(q *request) *bundle {
+	b := &bundle{q: q, lot: outfile.Lot[attempt]{Within: together, Failed: notInPlace}}
+	if q.Written != nil {
+		b.lot.Before = func(made []attempt) error { return q.Written(resultsOf(made)) }
+	}
+	return b
+}
+
+// notInPlace tells of an output that could not be put in place.
+func notInPlace(a *attempt, failed map[string]error) {
+	if err := failed[a.Signed.Path]; a.Err == nil && err != nil {
+		a.Signed, a.Err = Signed{N: a.N, Scan: a.Signed.Scan}, err
 	}
 }
 
-func (b *bundle) add(ctx context.Context, it *item, signed Signed, err error, now time.Time) {
-	b.items = append(b.items, it)
-	b.waiting = append(b.waiting, DocumentResult{N: it.n, Shown: it.shown, Signed: signed, Err: err})
-	if len(b.waiting) == mostTogether || now.Sub(b.since) >= together {
-		b.place(ctx)
+func resultsOf(made []attempt) []DocumentResult {
+	results := make([]DocumentResult, len(made))
+	for i, a := range made {
+		results[i] = a.DocumentResult
 	}
+	return results
 }
 
 // place makes what waits durable and tells of it. The signatures are made; that the
 // request is over does not undo them.
-func (b *bundle) place(ctx context.Context) {
-	failed := b.group.Sync(context.WithoutCancel(ctx))
-	results := b.waiting
-	for i := range results {
-		r := &results[i]
-		if err := failed[r.Signed.Path]; r.Err == nil && err != nil {
-			r.Signed, r.Err = Signed{N: r.N, Scan: r.Signed.Scan}, err
-		}
-		b.items[i].outcome = StateDone
-		if r.Err == nil {
-			b.signed = append(b.signed, r.Signed)
+func (b *bundle) place(ctx context.Context) error {
+	made, err := b.lot.Place(ctx)
+	for _, a := range made {
+		a.item.outcome = StateDone
+		if a.Err == nil {
+			b.signed = append(b.signed, a.Signed)
 		} else {
-			b.items[i].outcome = StateFailed
-			b.first = cmp.Or(b.first, r.Err)
+			a.item.outcome = StateFailed
+			b.first = cmp.Or(b.first, a.Err)
 		}
 	}
-	b.waiting, b.items = nil, nil
-	if len(results) > 0 {
-		b.q.report(results)
+	if len(made) > 0 {
+		b.q.report(resultsOf(made))
 	}
+	return err
 }
 
 // ofOneDocument tells whether an error says nothing of the next document.

@@ -53,6 +53,11 @@ type Request struct {
 	Purpose, Reference string
 	// ExpiresIn ends the request; zero means five minutes.
 	ExpiresIn time.Duration
+	// Written, unless nil, is told of documents of a batch that are signed and on the
+	// disk, before they get their names: whoever keeps a list has them on it before
+	// anybody finds them. Some may yet fail to get their names. An error ends the
+	// request, and puts none of them in place.
+	Written func([]DocumentResult) error
 	// Progress, unless nil, is told of all documents that are signed, and durable, or
 	// failed: of several at once, in the order of the request. It must not block.
 	Progress func([]DocumentResult)

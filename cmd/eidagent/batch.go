@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/eidbridge/eidbridge/desktop/prompt"
 	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/batch"
+	"github.com/eidbridge/eidbridge/signing/outfile"
 )
 
 // batching are the options for several documents.
@@ -77,6 +80,7 @@ type batchRun struct {
 	todo     []*batchFile // in the order of the request
 	manifest *batch.Manifest
 	bar      *progressBar
+	stopped  error // why the manifest cannot be written
 }
 
 // newBatch collects the documents and leaves out those that are done. Outputs that
@@ -94,7 +98,18 @@ func (c *signCommand) newBatch(p *program) (*batchRun, error) {
 	name := cmp.Or(c.Manifest, filepath.Join(cmp.Or(c.Out, filepath.Dir(items[0].Out)), batch.ManifestName))
 	b := &batchRun{c: c, p: p, report: batchReport{Manifest: name}}
 	if b.manifest, err = batch.OpenManifest(name); err != nil {
-		return nil, &problem{exit: exitOther, message: err.Error(), hints: []string{"Name another place with --manifest."}}
+		return nil, explainManifest(err)
+	}
+	if err := b.collect(items); err != nil {
+		return nil, errors.Join(err, b.manifest.Close())
+	}
+	return b, nil
+}
+
+// collect takes the items over that are not done.
+func (b *batchRun) collect(items []batch.Item) error {
+	if err := sweep(items); err != nil {
+		return err
 	}
 	var taken []string
 	for _, item := range items {
@@ -105,22 +120,40 @@ func (c *signCommand) newBatch(p *program) (*batchRun, error) {
 			continue
 		}
 		b.todo = append(b.todo, f)
-		if _, err := os.Lstat(item.Out); err == nil && !c.Force {
+		if _, err := os.Lstat(item.Out); err == nil && !b.c.Force {
 			taken = append(taken, item.Out)
 		}
 		if err := os.MkdirAll(filepath.Dir(item.Out), 0o750); err != nil {
-			return nil, errors.Join(err, b.manifest.Close())
+			return err
 		}
 	}
 	if len(taken) > 0 {
 		const shown = 5
 		hints := taken[:min(len(taken), shown)]
-		return nil, errors.Join(&problem{
+		return &problem{
 			exit: exitOther, message: fmt.Sprintf("%d output files exist already, so nothing was signed", len(taken)),
 			hints: append(hints, "Name a folder for the outputs with --out, or let them be replaced with --force."),
-		}, b.manifest.Close())
+		}
 	}
-	return b, nil
+	return nil
+}
+
+// sweep removes what a run that was killed left beside the outputs.
+func sweep(items []batch.Item) error {
+	outs := make([]string, len(items))
+	for i, item := range items {
+		outs[i] = item.Out
+	}
+	_, err := outfile.Sweep(outs...)
+	return err
+}
+
+func explainManifest(err error) error {
+	p := &problem{exit: exitOther, message: err.Error(), hints: []string{"Name another place with --manifest."}}
+	if errors.Is(err, batch.ErrInUse) {
+		p.hints = []string{"Wait for the other run to end, then run the same command again."}
+	}
+	return p
 }
 
 func explainBatch(err error) error {
@@ -159,10 +192,10 @@ func (b *batchRun) run(service *desktop.Service, open *passwords, wanted cardrea
 			Door: desktop.DoorCommandLine, Kind: desktop.KindSign, Documents: documents, Output: output,
 			Credential: desktop.Wanted{Reader: wanted.Reader, CertificateSHA256: wanted.CertificateSHA256},
 			Locale:     b.c.Lang,
+			Written:    func(results []desktop.DocumentResult) error { return b.write(asked, results) },
 			Progress: func(results []desktop.DocumentResult) {
-				b.remember(asked, results)
 				for _, r := range results {
-					b.ended(asked[r.N-1], r.Err)
+					b.take(asked[r.N-1], r)
 				}
 			},
 		})
@@ -177,27 +210,40 @@ func ofDocument(err error) bool {
 	return ok && p.exit == exitDocument
 }
 
-// remember takes results over and writes them down at once.
-func (b *batchRun) remember(asked []*batchFile, results []desktop.DocumentResult) {
+// write puts what is signed, and about to be in place, into the manifest.
+func (b *batchRun) write(asked []*batchFile, results []desktop.DocumentResult) error {
 	var records []batch.Record
 	for _, r := range results {
 		if r.Err != nil {
 			continue
 		}
 		f := asked[r.N-1]
-		f.Status, f.Baseline, f.Shortfall = batchSigned, r.Signed.Baseline, r.Signed.Shortfall
-		f.SHA256 = hex.EncodeToString(r.Signed.SHA256[:])
 		records = append(records, batch.Record{
-			Item: batch.Item{In: f.File, Out: f.Output}, SourceSHA256: hex.EncodeToString(r.Shown.SHA256[:]), SHA256: f.SHA256,
-			Baseline: f.Baseline, Shortfall: f.Shortfall, Time: time.Now().UTC().Truncate(time.Second),
+			Item:         batch.Item{In: f.File, Out: f.Output},
+			SourceSHA256: hex.EncodeToString(r.Shown.SHA256[:]), SHA256: hex.EncodeToString(r.Signed.SHA256[:]),
+			Baseline: r.Signed.Baseline, Shortfall: r.Signed.Shortfall, Time: time.Now().UTC().Truncate(time.Second),
 		})
 	}
-	if len(records) == 0 {
+	if err := b.manifest.Append(records...); err != nil {
+		b.stopped = &problem{exit: exitOther, message: fmt.Sprintf("the manifest cannot be written: %v", err), hints: []string{
+			"What it does not list was not put in place. Make room for it first.",
+		}}
+	}
+	return b.stopped
+}
+
+// take takes a result over, and tells of it. What was interrupted, or is not in place
+// for want of a manifest, is left.
+func (b *batchRun) take(f *batchFile, r desktop.DocumentResult) {
+	interrupted := b.p.ctx.Err() != nil && (errors.Is(r.Err, context.Canceled) || errors.Is(r.Err, desktop.ErrCancelled))
+	if interrupted || r.Err != nil && errors.Is(r.Err, b.stopped) {
 		return
 	}
-	if err := b.manifest.Append(records...); err != nil {
-		b.bar.line(b.p.stderr, "eidagent: the manifest cannot be written: %v", err)
+	if r.Err == nil {
+		f.Status, f.Baseline, f.Shortfall = batchSigned, r.Signed.Baseline, r.Signed.Shortfall
+		f.SHA256 = hex.EncodeToString(r.Signed.SHA256[:])
 	}
+	b.ended(f, r.Err)
 }
 
 // ended prints one result: outputs with the level they have, or what went wrong.
@@ -248,16 +294,34 @@ func (b *batchRun) finish(err error) error {
 		fmt.Fprintln(b.p.stderr, "eidagent: hint: Run the same command again for the rest; what is signed is not signed again.")
 	}
 	switch {
-	case err != nil && r.Failed > 0 && r.Left == 0 && r.Signed+r.Skipped == 0:
-		return quiet(explain(cmp.Or(failed, err)).exit)
 	case err != nil:
-		return err
+		return b.explain(err)
 	case failed != nil:
 		return quiet(explain(failed).exit)
 	case short > 0:
 		return quiet(exitShort)
 	}
 	return nil
+}
+
+// explain words what ended the batch, unless it is told of a document already.
+func (b *batchRun) explain(err error) error {
+	p := *explain(err)
+	for _, f := range b.report.Files {
+		if f.Error == p.message {
+			p.message = ""
+			break
+		}
+	}
+	if b.report.Signed == 0 {
+		return &p
+	}
+	p.message = strings.ReplaceAll(p.message, "nothing was signed", "the rest was not signed")
+	p.hints = slices.Clone(p.hints)
+	for i, hint := range p.hints {
+		p.hints[i] = strings.ReplaceAll(hint, "Nothing was signed", "The rest was not signed")
+	}
+	return &p
 }
 
 // progressBar is one line of a terminal that is written again and again. A nil one,

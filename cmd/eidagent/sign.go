@@ -153,10 +153,8 @@ func (c *signCommand) one(p *program, service *desktop.Service, open *passwords,
 			return err
 		}
 	}
-	if c.Force {
-		if _, err := outfile.Sweep(j.out); err != nil {
-			return err
-		}
+	if _, err := outfile.Sweep(j.out); err != nil {
+		return err
 	}
 	result, err := service.Do(p.ctx, desktop.Request{
 		Door: desktop.DoorCommandLine, Kind: desktop.KindSign,

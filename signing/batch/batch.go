@@ -1,7 +1,7 @@
 // Package batch signs many documents: it collects them from names and folders,
 // gives each output its name, remembers in a manifest what is done so that a batch
-// which was broken off goes on where it ended, and runs signatures side by side where
-// the key allows that.
+// which was broken off, at whatever moment, goes on where it ended, and runs signatures
+// side by side where the key allows that.
 //
 // It knows no consent and no card. Where a person signs, package desktop asks and
 // signs one document after the other, and the manifest is fed from its results.
@@ -170,79 +170,104 @@ type Outcome struct {
 	Err    error
 }
 
-// Documents are put in place in groups, so that the disk is waited for once a group:
-// perGroup bounds the open files, groupTime what is signed again after a break.
-const (
-	perGroup  = 32
-	groupTime = time.Second
-)
+// groupTime bounds what is signed again after a break: documents are put in place in
+// groups, so that the disk is waited for once a group.
+const groupTime = time.Second
 
 // Run signs all items, with as many workers as the key may be used by at once. It
 // tells of all that are in place, and durable, or failed: several at once, in calls
 // that do not overlap, in no order. It ends early with ctx alone, whose error it
 // returns; what is signed by then is still put in place.
 func Run(ctx context.Context, items []Item, workers int, sign Sign, tell func([]Outcome)) error {
+	return run(ctx, items, workers, sign, tell, func(...Record) error { return nil })
+}
+
+// Run is the function Run, and writes down what is signed before it is in place. It
+// ends early as well with the manifest, when that cannot be written: what it does not
+// have is not put in place. It does not leave out what is Done.
+func (m *Manifest) Run(ctx context.Context, items []Item, workers int, sign Sign, tell func([]Outcome)) error {
+	return run(ctx, items, workers, sign, tell, m.Append)
+}
+
+func run(ctx context.Context, items []Item, workers int, sign Sign, tell func([]Outcome), write func(...Record) error) error {
+	own, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	next := make(chan Item)
+	w := worker{
+		sign: sign, broken: broken,
+		tell: func(o []Outcome) {
+			mu.Lock()
+			defer mu.Unlock()
+			tell(o)
+		},
+		write: func(o []Outcome) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return write(records(o)...)
+		},
+	}
 	for range max(1, min(workers, len(items))) {
-		work.Go(func() {
-			w := worker{tell: func(o []Outcome) {
-				mu.Lock()
-				defer mu.Unlock()
-				tell(o)
-			}}
-			defer w.group.Discard()
-			for item := range next {
-				record, err := sign(ctx, item, &w.group)
-				w.ended(ctx, Outcome{item, record, err})
-			}
-			w.flush(ctx)
-		})
+		work.Go(func() { w.work(own, next) })
 	}
 	for _, item := range items {
 		select {
 		case next <- item:
 			continue
-		case <-ctx.Done():
+		case <-own.Done():
 		}
 		break
 	}
 	close(next)
 	work.Wait()
-	return ctx.Err()
+	return cmp.Or(ctx.Err(), context.Cause(own))
 }
 
-// worker signs one document after the other.
+// worker signs one document after the other. Its functions are for several goroutines.
 type worker struct {
-	group   outfile.Group
-	waiting []Outcome
-	since   time.Time // when the first of them was signed
-	tell    func([]Outcome)
+	sign   Sign
+	write  func([]Outcome) error
+	tell   func([]Outcome)
+	broken func(error)
 }
 
-func (w *worker) ended(ctx context.Context, o Outcome) {
-	if len(w.waiting) == 0 {
-		w.since = time.Now()
-	}
-	w.waiting = append(w.waiting, o)
-	if len(w.waiting) == perGroup || time.Since(w.since) >= groupTime {
-		w.flush(ctx)
-	}
-}
-
-// flush makes what is signed durable and tells of it.
-func (w *worker) flush(ctx context.Context) {
-	if len(w.waiting) == 0 {
-		return
-	}
-	// The signatures are made; that the batch is broken off does not undo them.
-	failed := w.group.Sync(context.WithoutCancel(ctx))
-	for i, o := range w.waiting {
-		if err := failed[o.Out]; o.Err == nil && err != nil {
-			w.waiting[i] = Outcome{Item: o.Item, Err: err}
+func (w worker) work(ctx context.Context, next <-chan Item) {
+	lot := outfile.Lot[Outcome]{Within: groupTime, Failed: failed, Before: w.write}
+	defer lot.Group.Discard()
+	place := func() {
+		outcomes, err := lot.Place(ctx)
+		if err != nil {
+			w.broken(err)
+		}
+		if len(outcomes) > 0 {
+			w.tell(outcomes)
 		}
 	}
-	w.tell(w.waiting)
-	w.waiting = nil
+	for item := range next {
+		lot.Begin(time.Now())
+		record, err := w.sign(ctx, item, &lot.Group)
+		if lot.Add(Outcome{item, record, err}, time.Now()) {
+			place()
+		}
+	}
+	place()
+}
+
+// failed tells of an output that could not be put in place.
+func failed(o *Outcome, errs map[string]error) {
+	if err := errs[o.Out]; o.Err == nil && err != nil {
+		*o = Outcome{Item: o.Item, Err: err}
+	}
+}
+
+// records are those of outcomes that are signed.
+func records(outcomes []Outcome) []Record {
+	var signed []Record
+	for _, o := range outcomes {
+		if o.Err == nil {
+			signed = append(signed, o.Record)
+		}
+	}
+	return signed
 }

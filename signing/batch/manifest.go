@@ -49,22 +49,30 @@ const ManifestName = "eidagent-batch.jsonl"
 // maxManifest bounds what is read, in bytes: Max documents with long names.
 const maxManifest = 64 << 20
 
+// ErrInUse: another program has the manifest open, and may be signing the same
+// documents.
+var ErrInUse = errors.New("another program is using it")
+
 // Manifest remembers what is signed: one JSON object a line, appended and made
-// durable once the outputs are. A line that was cut off when the computer stopped is
-// passed over.
+// durable before the outputs get their names, so that none is there without a line. A
+// line counts as long as input and output have its digests: none does whose output
+// never came to be, or was replaced. A line that was cut off when the computer
+// stopped is passed over.
 type Manifest struct {
 	dir     string
 	file    *os.File
-	records map[string]Record // by input
+	records map[string][]Record // by input
+	cut     bool                // the last line is
 }
 
-// OpenManifest opens or makes a manifest.
+// OpenManifest opens or makes a manifest, which is for one program at a time:
+// ErrInUse.
 func OpenManifest(name string) (*Manifest, error) {
 	absolute, err := filepath.Abs(name)
 	if err != nil {
 		return nil, err
 	}
-	m := &Manifest{dir: filepath.Dir(absolute), records: make(map[string]Record)}
+	m := &Manifest{dir: filepath.Dir(absolute), records: make(map[string][]Record)}
 	info, err := os.Lstat(name)
 	if err == nil && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
@@ -72,7 +80,9 @@ func OpenManifest(name string) (*Manifest, error) {
 	if m.file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		return nil, err
 	}
-	if info == nil { // its lines are durable only if its name is
+	if !outfile.Claim(m.file) {
+		err = ErrInUse
+	} else if info == nil { // its lines are durable only if its name is
 		err = outfile.SyncFolder(m.dir)
 	}
 	if err == nil {
@@ -93,12 +103,7 @@ func (m *Manifest) read() error {
 	if len(data) > maxManifest {
 		return fmt.Errorf("larger than %d MiB", maxManifest>>20)
 	}
-	// What follows must not become part of a line that was cut off.
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		if _, err := m.file.WriteString("\n"); err != nil {
-			return err
-		}
-	}
+	m.cut = len(data) > 0 && data[len(data)-1] != '\n'
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -110,7 +115,7 @@ func (m *Manifest) read() error {
 			Item:         Item{In: m.absolute(l.File), Out: m.absolute(l.Output)},
 			SourceSHA256: l.SourceSHA256, SHA256: l.SHA256, Baseline: l.Baseline, Shortfall: l.Shortfall, Time: l.Time,
 		}
-		m.records[r.In] = r
+		m.records[r.In] = append(m.records[r.In], r)
 	}
 	return lines.Err()
 }
@@ -139,23 +144,30 @@ func (m *Manifest) relative(name string) string {
 func (m *Manifest) Done(item Item) (Record, bool) {
 	in, err1 := filepath.Abs(item.In)
 	out, err2 := filepath.Abs(item.Out)
-	r, ok := m.records[in]
-	if err1 != nil || err2 != nil || !ok || r.Out != out {
+	if err1 != nil || err2 != nil || len(m.records[in]) == 0 {
 		return Record{}, false
 	}
 	source, err1 := Digest(in)
 	signed, err2 := Digest(out)
-	if err1 != nil || err2 != nil || source != r.SourceSHA256 || signed != r.SHA256 {
-		return Record{}, false
+	for _, r := range m.records[in] {
+		if err1 == nil && err2 == nil && r.Out == out && source == r.SourceSHA256 && signed == r.SHA256 {
+			r.Item = item
+			return r, true
+		}
 	}
-	r.Item = item
-	return r, true
+	return Record{}, false
 }
 
-// Append writes records down, whose outputs must be durable, and waits for the disk
-// once for all of them.
+// Append writes records down, whose outputs are durable and about to get their names,
+// and waits for the disk once for all of them.
 func (m *Manifest) Append(records ...Record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	var lines []byte
+	if m.cut { // what follows must not become part of that line
+		lines = append(lines, '\n')
+	}
 	for _, r := range records {
 		data, err := json.Marshal(line{
 			File: m.relative(r.In), Output: m.relative(r.Out), SourceSHA256: r.SourceSHA256, SHA256: r.SHA256,
@@ -166,9 +178,11 @@ func (m *Manifest) Append(records ...Record) error {
 		}
 		lines = append(append(lines, data...), '\n')
 	}
-	if _, err := m.file.Write(lines); err != nil {
+	if n, err := m.file.Write(lines); err != nil {
+		m.cut = m.cut || n > 0
 		return err
 	}
+	m.cut = false
 	return m.file.Sync()
 }
 

@@ -52,26 +52,57 @@ func (g *Group) Len() int {
 // and makes them durable. It returns what went wrong by the name of the output; the
 // other files are in place. Once ctx is done, files without a name get none.
 func (g *Group) Sync(ctx context.Context) map[string]error {
+	return g.syncAfter(ctx, func(map[string]error) error { return nil })
+}
+
+// syncAfter is Sync. Of files that are durable but have no names yet, before is told
+// which failed so far; its error fails the others.
+func (g *Group) syncAfter(ctx context.Context, before func(map[string]error) error) map[string]error {
 	failed := make(map[string]error)
-	files := g.take()
-	named := make(map[string][]*File) // by folder
-	var again []*File
-	for i, err := range syncAll(files) {
-		f := files[i]
+	fail := func(f *File, err error) {
+		failed[f.out] = err
+		f.left = false
+		f.Discard()
+	}
+	var files []*File // that are on the disk
+	all := g.take()
+	for i, err := range syncAll(all) {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err == nil {
-			err = f.name(true)
-		}
 		if err != nil {
-			failed[f.out] = outputUnlessDone(ctx, err)
-			f.left = false
-			f.Discard()
+			fail(all[i], outputUnlessDone(ctx, err))
 			continue
 		}
+		files = append(files, all[i])
+	}
+	refused := before(failed)
+	var named []*File
+	for _, f := range files {
+		err := refused
+		if err == nil {
+			if err = ctx.Err(); err == nil {
+				err = f.name(true)
+			}
+			err = outputUnlessDone(ctx, err)
+		}
+		if err != nil {
+			fail(f, err)
+			continue
+		}
+		named = append(named, f)
+	}
+	placeAll(named, failed)
+	return failed
+}
+
+// placeAll makes the names of files durable.
+func placeAll(files []*File, failed map[string]error) {
+	folders := make(map[string][]*File)
+	var again []*File
+	for _, f := range files {
 		folder := filepath.Dir(f.out)
-		named[folder] = append(named[folder], f)
+		folders[folder] = append(folders[folder], f)
 		if f.temp == "" && !ordered(f.File) {
 			again = append(again, f) // the disk must learn that it is named
 		}
@@ -80,7 +111,7 @@ func (g *Group) Sync(ctx context.Context) map[string]error {
 	for i, err := range syncAll(again) {
 		unnamed[again[i]] = err
 	}
-	for folder, files := range named {
+	for folder, files := range folders {
 		err := SyncFolder(folder)
 		for _, f := range files {
 			if err := f.placed(errors.Join(err, unnamed[f])); err != nil {
@@ -88,7 +119,6 @@ func (g *Group) Sync(ctx context.Context) map[string]error {
 			}
 		}
 	}
-	return failed
 }
 
 // Discard removes what was handed over and never got a name.
@@ -127,7 +157,7 @@ func syncAll(files []*File) []error {
 }
 
 func outputUnlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return outputError(err)

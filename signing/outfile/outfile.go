@@ -35,14 +35,24 @@ func Create(out string, mode fs.FileMode, overwrite bool, sources ...fs.FileInfo
 		f.File = openUnnamed(filepath.Dir(out))
 	}
 	if f.File == nil {
-		temp, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.part")
+		temp, err := createPart(out)
 		if err != nil {
 			return nil, outputError(err)
 		}
-		claim(temp)
 		f.File, f.temp = temp, temp.Name()
 	}
 	return f, nil
+}
+
+// createPart makes the file that an output is until it gets its name.
+func createPart(out string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+".*.part")
+		if err != nil || claimNew(f) {
+			return f, err
+		}
+		f.Close() // swept already
+	}
 }
 
 // Writer writes to the file and marks errors as those of the output, so that a

@@ -8,11 +8,30 @@ import (
 	"strings"
 )
 
-// Sweep removes what a program that was killed left beside a file that it was about to
-// replace. What another program still writes is locked and stays. It returns how many
-// there were; on systems without such locks it removes none.
-func Sweep(out string) (int, error) {
-	folder := filepath.Dir(out)
+// Sweep removes what a program that was killed left beside outputs that it was about
+// to put in place. What another program still writes is locked and stays. It returns
+// how many there were; on systems without such locks it removes none.
+func Sweep(outs ...string) (int, error) {
+	folders := make(map[string]map[string]bool)
+	for _, out := range outs {
+		folder := filepath.Dir(out)
+		if folders[folder] == nil {
+			folders[folder] = make(map[string]bool)
+		}
+		folders[folder][filepath.Base(out)] = true
+	}
+	swept := 0
+	for folder, names := range folders {
+		n, err := sweepFolder(folder, names)
+		swept += n
+		if err != nil {
+			return swept, err
+		}
+	}
+	return swept, nil
+}
+
+func sweepFolder(folder string, outs map[string]bool) (swept int, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -20,16 +39,22 @@ func Sweep(out string) (int, error) {
 		}
 		return 0, outputError(err)
 	}
-	swept := 0
 	for _, e := range entries {
-		number, ours := strings.CutPrefix(e.Name(), "."+filepath.Base(out)+".")
-		number, named := strings.CutSuffix(number, ".part")
-		if !ours || !named || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
-			continue
-		}
-		if removeAbandoned(filepath.Join(folder, e.Name())) {
+		if outs[outputOf(e.Name())] && e.Type().IsRegular() && removeAbandoned(filepath.Join(folder, e.Name())) {
 			swept++
 		}
 	}
 	return swept, nil
+}
+
+// outputOf is the output that a file with such a name would become: out of
+// ".out.123.part". It is empty for other names.
+func outputOf(name string) string {
+	hidden, ours := strings.CutPrefix(name, ".")
+	stem, part := strings.CutSuffix(hidden, ".part")
+	out := strings.TrimRight(stem, "0123456789")
+	if !ours || !part || out == stem || !strings.HasSuffix(out, ".") {
+		return ""
+	}
+	return out[:len(out)-1]
 }

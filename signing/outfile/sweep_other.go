@@ -4,8 +4,10 @@ package outfile
 
 import "os"
 
-// claim does nothing where files have no such locks.
-func claim(*os.File) {}
+// Claim does nothing where files have no such locks.
+func Claim(*os.File) bool { return true }
+
+func claimNew(*os.File) bool { return true }
 
 // removeAbandoned cannot tell what is abandoned, and leaves it.
 func removeAbandoned(string) bool { return false }
