@@ -142,6 +142,7 @@ func (s *Service) sign(q *request, found *cardreader.Found, items []*item) ([]Si
 	}
 	return made.signed, nil
 }
+
 // together is for how long a signed document of a batch waits for others, so that the
 // disk is waited for once. What takes long to sign, as with a card or a time-stamp,
 // does not wait: it is in place before the next one is begun, or a PIN is asked for.

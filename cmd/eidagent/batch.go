@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,7 @@ type batchRun struct {
 	manifest *batch.Manifest
 	bar      *progressBar
 	stopped  error // why the manifest cannot be written
+	untold   error // why a result cannot be printed
 }
 
 // newBatch collects the documents and leaves out those that are done. Outputs that
@@ -252,9 +254,9 @@ func (b *batchRun) ended(f *batchFile, err error) {
 		f.Status, f.err = batchFailed, err
 		e := explain(err)
 		f.Error = e.message
-		b.bar.line(b.p.stderr, "eidagent: %s: %s", f.File, e.message)
+		_ = b.bar.line(b.p.stderr, "eidagent: %s: %s", harmless(f.File), harmless(e.message))
 	} else if !b.c.JSON {
-		b.bar.line(b.p.stdout, "%s\t%s", f.Output, f.Baseline)
+		b.untold = cmp.Or(b.untold, b.bar.line(b.p.stdout, "%s\t%s", f.Output, f.Baseline))
 	}
 	b.bar.step(f.File)
 }
@@ -298,6 +300,8 @@ func (b *batchRun) finish(err error) error {
 		return b.explain(err)
 	case failed != nil:
 		return quiet(explain(failed).exit)
+	case b.untold != nil:
+		return b.untold
 	case short > 0:
 		return quiet(exitShort)
 	}
@@ -341,9 +345,10 @@ func newProgressBar(p *program, total int, quiet bool) *progressBar {
 }
 
 // line prints a line of its own.
-func (b *progressBar) line(w interface{ Write([]byte) (int, error) }, format string, args ...any) {
+func (b *progressBar) line(w io.Writer, format string, args ...any) error {
 	b.clear()
-	fmt.Fprintf(w, format+"\n", args...)
+	_, err := fmt.Fprintf(w, format+"\n", args...)
+	return err
 }
 
 const barWidth = 24

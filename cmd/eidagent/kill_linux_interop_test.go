@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,31 +14,6 @@ import (
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 )
-
-// keyFile makes a key in a PKCS #12 file with the password "secreto".
-func (d *desk) keyFile() string {
-	d.t.Helper()
-	for _, args := range [][]string{
-		{"req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "c.pem", "-days", "30", "-subj", "/C=ES/CN=ESPANOLA ESPANOLA CARMEN - 99999999R", "-addext", "keyUsage=critical,digitalSignature,nonRepudiation", "-addext", "basicConstraints=critical,CA:FALSE"},
-		{"pkcs12", "-export", "-inkey", "k.pem", "-in", "c.pem", "-passout", "pass:secreto", "-out", "key.p12"},
-	} {
-		c := exec.Command("openssl", args...)
-		c.Dir = d.dir
-		if out, err := c.CombinedOutput(); err != nil {
-			d.t.Fatalf("%v: %s", err, out)
-		}
-	}
-	return filepath.Join(d.dir, "key.p12")
-}
-
-func (d *desk) read(name string) []byte {
-	d.t.Helper()
-	content, err := os.ReadFile(filepath.Join(d.dir, name))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return content
-}
 
 // parts are the files that an interrupted output goes by.
 func (d *desk) parts() []string {
@@ -131,30 +105,40 @@ func done(ended <-chan struct{}) bool {
 	}
 }
 
+// mount makes a folder with a file system in memory.
+func (d *desk) mount(name, options string) string {
+	d.t.Helper()
+	if os.Getuid() != 0 {
+		d.t.Fatal("file systems are mounted for this test, which wants root")
+	}
+	place := filepath.Join(d.dir, name)
+	if err := os.Mkdir(place, 0o700); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", place, "tmpfs", 0, options); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() {
+		if err := syscall.Unmount(place, 0); err != nil {
+			d.t.Error(err)
+		}
+	})
+	return place
+}
+
+// remount changes the options of one.
+func (d *desk) remount(place string, flags uintptr, options string) {
+	d.t.Helper()
+	if err := syscall.Mount("", place, "", syscall.MS_REMOUNT|flags, options); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // S-22: places where an output cannot go. The answer says so, and the former file is as
 // it was.
 func TestInteropOutputThatCannotBeWritten(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("file systems are mounted for this test, which wants root")
-	}
 	d := newDesk(t)
 	key := d.keyFile()
-	mount := func(name, kind, options string) string {
-		t.Helper()
-		place := filepath.Join(d.dir, name)
-		if err := os.Mkdir(place, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Mount(kind, place, kind, 0, options); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := syscall.Unmount(place, 0); err != nil {
-				t.Error(err)
-			}
-		})
-		return place
-	}
 	former := func(place string) string {
 		t.Helper()
 		out := filepath.Join(place, "out.pdf")
@@ -163,14 +147,12 @@ func TestInteropOutputThatCannotBeWritten(t *testing.T) {
 		}
 		return out
 	}
-	small := former(mount("small", "tmpfs", "size=16k"))
-	other := former(mount("other", "tmpfs", "size=4m"))
-	files := former(mount("inodes", "tmpfs", "size=4m,nr_inodes=2"))
-	readonly := mount("readonly", "tmpfs", "size=4m")
+	small := former(d.mount("small", "size=16k"))
+	other := former(d.mount("other", "size=4m"))
+	files := former(d.mount("inodes", "size=4m,nr_inodes=2"))
+	readonly := d.mount("readonly", "size=4m")
 	frozen := former(readonly)
-	if err := syscall.Mount("", readonly, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
+	d.remount(readonly, syscall.MS_RDONLY, "")
 	var scan bytes.Buffer
 	if err := pdfs.WriteScan(&scan, rand.NewChaCha8([32]byte{22}), 64<<10); err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ const ManifestName = "eidagent-batch.jsonl"
 // maxManifest bounds what is read, in bytes: Max documents with long names.
 const maxManifest = 64 << 20
 
-// ErrInUse: another program has the manifest open, and may be signing the same
+// ErrInUse is a manifest that another program has open, which may be signing the same
 // documents.
 var ErrInUse = errors.New("another program is using it")
 
