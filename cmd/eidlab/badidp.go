@@ -97,7 +97,7 @@ func (c *badIDPCommand) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	h := &http.Server{Handler: labpages.LoopbackOnly(server.Handler()), ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{Handler: labpages.LoopbackOnly(server.Handler()), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()
 	defer func() { _ = h.Close() }()
@@ -182,7 +182,7 @@ func (c *badIDPCommand) serveBackChannel(ctx context.Context, server *badidp.Ser
 			return nil, errors.Join(err, listener.Close())
 		}
 	}
-	h := &http.Server{Handler: labpages.LoopbackOnly(server.Back.Handler()), TLSConfig: server.Back.TLS(), ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{Handler: labpages.LoopbackOnly(server.Back.Handler()), TLSConfig: server.Back.TLS(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() { _ = h.ServeTLS(listener, "", "") }() // ends with stop
 	return func() { _ = h.Close() }, nil
 }

@@ -46,7 +46,7 @@ func (c *countryCommand) Run(ctx context.Context, s streams) error {
 	if err := c.write(country, services); err != nil {
 		return err
 	}
-	server := &http.Server{Handler: services.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: services.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	out := json.NewEncoder(s.out)

@@ -187,7 +187,7 @@ func forgivingClient() *http.Client {
 	return &http.Client{
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, //nolint:gosec // G402: logout tokens of a load target are worth nothing
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, IdleConnTimeout: 30 * time.Second}, //nolint:gosec // G402: logout tokens of a load target are worth nothing
 	}
 }
 
