@@ -226,3 +226,65 @@ func TestBatchLivesLonger(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Documents are written down before they are in place. When that fails, none of them
+// is, and nothing more is signed.
+func TestBatchIsWrittenDownFirst(t *testing.T) {
+	full := errors.New("the disk is full")
+	for _, row := range []struct {
+		refused error
+		signed  int
+	}{{nil, 70}, {full, 32}} {
+		synctest.Test(t, func(t *testing.T) { // where no time passes
+			b := newBench(t)
+			r, results := several(70)
+			dir := t.TempDir()
+			for i := range r.Documents {
+				in := filepath.Join(dir, fmt.Sprint("in", i))
+				if err := os.WriteFile(in, pdfs.Classic(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r.Documents[i] = desktop.PDFFile(in, filepath.Join(dir, fmt.Sprint("out", i)), desktop.FileOptions{})
+			}
+			r.Output = output()
+			written := 0
+			r.Written = func(d []desktop.DocumentResult) error {
+				for _, r := range d {
+					if _, err := os.Lstat(r.Signed.Path); r.Err != nil || !errors.Is(err, os.ErrNotExist) {
+						t.Errorf("%d is written down: %v, %v", r.N, r.Err, err)
+					}
+				}
+				if written += len(d); written > 32 {
+					return row.refused
+				}
+				return nil
+			}
+			s, err := b.Do(t.Context(), r)
+			if !errors.Is(err, row.refused) || len(s.Signed) != row.signed {
+				t.Errorf("%v, %d signed", err, len(s.Signed))
+			}
+			refused := 0
+			for _, r := range *results {
+				if r.Err != nil && errors.Is(r.Err, row.refused) && r.Signed.Path == "" {
+					refused++
+				}
+			}
+			if refused != written-row.signed || len(*results) != written {
+				t.Errorf("%d results, %d written down, %d refused", len(*results), written, refused)
+			}
+			if outputs, err := filepath.Glob(filepath.Join(dir, "out*")); err != nil || len(outputs) != row.signed {
+				t.Errorf("%d are in place, %v", len(outputs), err)
+			}
+		})
+	}
+}
+
+// A single document that cannot be read is told of like one of many.
+func TestBatchOfOneTellsOfABadDocument(t *testing.T) {
+	b := newBench(t)
+	r, results := several(1)
+	r.Documents[0] = fakeDocument{name: "1.pdf", describeErr: pdf.ErrNotPDF}
+	if _, err := b.Do(t.Context(), r); !errors.Is(err, pdf.ErrNotPDF) || len(*results) != 1 || !errors.Is((*results)[0].Err, pdf.ErrNotPDF) {
+		t.Errorf("%v, %+v", err, *results)
+	}
+}
