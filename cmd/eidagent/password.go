@@ -105,7 +105,7 @@ func (p *passwords) next(ctx context.Context, name string) ([]byte, error) {
 	}
 	secret, err := manager.DocumentPassword(ctx, filepath.Base(name))
 	if errors.Is(err, desktop.ErrNoPrompt) {
-		return nil, pdf.ErrEncrypted
+		return nil, explainPDF(pdf.ErrEncrypted) // in a batch, of this document alone
 	}
 	if err != nil {
 		return nil, err

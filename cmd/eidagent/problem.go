@@ -295,6 +295,8 @@ func explainDocument(err error) *problem {
 // explainOutput is about what was to be written.
 func explainOutput(err error) *problem {
 	switch {
+	case errors.Is(err, context.Canceled): // whatever it was that did not come to its end
+		return nil
 	case errors.Is(err, signing.ErrCheck):
 		return &problem{exit: exitOther, message: err.Error(), hints: []string{
 			"The original is unchanged and nothing was put in place. Please report this; the fault is the program's or the disk's.",
@@ -390,6 +392,9 @@ func explainRefusal(err error) *problem {
 		p.hints = []string{"Sign it where it is with --format xades --packaging detached, or put it into a container with --format asic-e."}
 	case refused.Advice != "":
 		p.hints = []string{refused.Advice}
+	}
+	if refused.Code == pades.RefusedVisible {
+		p.hints = append(p.hints, "The options for it: --mark-text, --mark-picture, --mark-size WxH, --mark-font FILE")
 	}
 	if refused.Code == pades.RefusedPermission {
 		p.hints = append(p.hints, "The owner's password is read from a descriptor: --password-fd 3 3<password.txt")

@@ -22,7 +22,8 @@ type Output interface {
 // Check examines an output of the plan as a stranger would: the bytes of the
 // source stand unchanged before the new revision, the structure is valid, the
 // new signature verifies and covers the whole file, and the earlier signatures
-// are judged as before. Every failure matches ErrCheck.
+// are judged as before. Every failure matches ErrCheck; once ctx is done, its error is
+// returned, which says nothing of the output.
 func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 	size, err := out.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -41,16 +42,24 @@ func checkFailed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCheck, fmt.Sprintf(format, args...))
 }
 
+// unchecked is why an output could not be checked.
+func unchecked(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrCheck, err)
+}
+
 // checkStructure is the part of Check that asks nothing of the signature but its
 // place. It may be done before there is a signature, see rehearsed.
 func (p *Plan) checkStructure(ctx context.Context, src, out io.ReaderAt) error {
 	doc, err := pdf.OpenProtected(ctx, out, p.SourceSize+int64(len(p.Tail)), pdf.Limits{}, p.password)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	report, err := (&verifier{doc: doc, src: out, structure: true}).report(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	var own *Signature
 	earlier := make(map[string]Signature)
@@ -73,11 +82,11 @@ func (p *Plan) checkStructure(ctx context.Context, src, out io.ReaderAt) error {
 	}
 	before, err := openForSigning(ctx, src, p.SourceSize, p.password)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	was, err := (&verifier{doc: before, src: src, structure: true}).report(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	for _, old := range was.Signatures {
 		now, ok := earlier[old.Field]
@@ -119,7 +128,7 @@ func (p *Plan) checkValue(ctx context.Context, out io.ReaderAt, beginning *copie
 	}
 	h, from := beginning.digest(p.hash(), p.SourceSize)
 	if err := copyRange(ctx, h, out, from, p.SourceSize); err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	h.Write(tail[:p.HoleStart])
 	h.Write(tail[p.HoleEnd:])

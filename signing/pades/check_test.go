@@ -2,6 +2,7 @@ package pades_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"strings"
@@ -68,6 +69,14 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nobody waits for it", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := plan.Check(ctx, bytes.NewReader(file), bytes.NewReader(right))
+		if !errors.Is(err, context.Canceled) || errors.Is(err, pades.ErrCheck) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("a plan whose revision breaks the file", func(t *testing.T) {
 		bad := *plan
 		bad.Tail = bytes.Replace(plan.Tail, []byte("startxref\n"), []byte("startxref\n1"), 1)

@@ -190,11 +190,11 @@ func (f *file) Write(p []byte) (int, error) {
 func (f *file) sums(ctx context.Context, r *Result) error {
 	h, from := f.copied.digest(crypto.SHA256, r.SourceSize)
 	if err := copyRange(ctx, h, f, from, r.SourceSize); err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	r.SourceSHA256 = [sha256.Size]byte(h.Sum(nil))
 	if err := copyRange(ctx, h, f, r.SourceSize, r.Size); err != nil {
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return unchecked(ctx, err)
 	}
 	r.SHA256 = [sha256.Size]byte(h.Sum(nil))
 	return nil

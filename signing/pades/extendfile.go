@@ -92,11 +92,11 @@ func (x *extender) check(ctx context.Context, out io.ReaderAt) error {
 	look := func(src io.ReaderAt, size int64) (*Report, error) {
 		doc, err := pdf.OpenProtected(ctx, src, size, pdf.Limits{}, x.password())
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
+			return nil, unchecked(ctx, err)
 		}
 		report, err := (&verifier{doc: doc, src: src, hashOnly: only, beginning: x.beginning}).report(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCheck, err)
+			return nil, unchecked(ctx, err)
 		}
 		return report, nil
 	}
