@@ -22,7 +22,8 @@ type Output interface {
 // Check examines an output of the plan as a stranger would: the bytes of the
 // source stand unchanged before the new revision, the structure is valid, the
 // new signature verifies and covers the whole file, and the earlier signatures
-// are judged as before. Every failure matches ErrCheck; once ctx is done, its error is
+// are judged as before. Every failure matches ErrCheck, and pdf.ErrEncrypted as well where
+// the document does not open, see Unlock; once ctx is done, its error is
 // returned, which says nothing of the output.
 func (p *Plan) Check(ctx context.Context, src io.ReaderAt, out Output) error {
 	size, err := out.Seek(0, io.SeekEnd)
@@ -56,6 +57,9 @@ func (p *Plan) checkStructure(ctx context.Context, src, out io.ReaderAt) error {
 	doc, err := pdf.OpenProtected(ctx, out, p.SourceSize+int64(len(p.Tail)), pdf.Limits{}, p.password)
 	if err != nil {
 		return unchecked(ctx, err)
+	}
+	if doc.Locked() {
+		return unchecked(ctx, pdf.ErrEncrypted)
 	}
 	report, err := (&verifier{doc: doc, src: out, structure: true}).report(ctx)
 	if err != nil {

@@ -2,6 +2,8 @@ package pades_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -127,6 +129,42 @@ func TestPasswordsAreThoseOfPeople(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestStoredPlanOfALockedDocument: the password is not in a plan that is stored, and
+// whoever goes on with it has to know it to check the output.
+func TestStoredPlanOfALockedDocument(t *testing.T) {
+	cred := citizen(t)
+	file := qpdf(t, pdfs.Form(), "--encrypt", "nimi", "omanik", "256", "--")
+	prepared, err := pades.Prepare(t.Context(), bytes.NewReader(file), int64(len(file)), cred, pades.Options{SigningTime: signedAt, Password: []byte("nimi")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := json.Marshal(prepared)
+	if err != nil || bytes.Contains(stored, []byte("nimi")) {
+		t.Fatalf("%v, %s", err, stored)
+	}
+	var plan pades.Plan
+	if err := json.Unmarshal(stored, &plan); err != nil {
+		t.Fatal(err)
+	}
+	_, digest := plan.Digest()
+	value, err := cred.Signer.Sign(rand.Reader, digest, plan.SignerOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := plan.Complete(t.Context(), bytes.NewReader(file), &out, value); err != nil {
+		t.Fatal(err)
+	}
+	check := func() error { return plan.Check(t.Context(), bytes.NewReader(file), bytes.NewReader(out.Bytes())) }
+	if err := check(); !errors.Is(err, pades.ErrCheck) || !errors.Is(err, pdf.ErrEncrypted) {
+		t.Errorf("without the password: %v", err)
+	}
+	plan.Unlock([]byte("nimi"))
+	if err := check(); err != nil {
+		t.Errorf("with the password: %v", err)
 	}
 }
 

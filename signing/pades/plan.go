@@ -43,7 +43,7 @@ type Plan struct {
 	// Token is the signature-time-stamp that Complete embeds; TimeStamp sets it.
 	Token []byte `json:"token,omitempty"`
 
-	// password opens the document for Check. It does not leave the process.
+	// password opens the document for Check. It does not leave the process, see Unlock.
 	password []byte
 	// made is the template of a plan that was prepared here.
 	made *cms.Template
@@ -107,6 +107,11 @@ func (p *Plan) template() (*cms.Template, error) {
 	}
 	return cms.Rebuild(p.Certificates, p.DigestAlgorithm, p.PSS)
 }
+
+// Unlock gives a plan that was prepared elsewhere the password of its document, which
+// Check needs where the document does not open without: a plan that is stored or sent
+// does not contain it. The caller wipes it when the plan is done with.
+func (p *Plan) Unlock(password []byte) { p.password = password }
 
 // Complete writes the signed document: the source unchanged and the new
 // revision behind it. It returns ErrWrongSignature, before anything is written,
