@@ -3,6 +3,7 @@ package outfile_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -240,5 +241,24 @@ func TestReplace(t *testing.T) {
 	}
 	if err := outfile.Replace(folder, nil, 0o600); !errors.Is(err, signing.ErrOutput) {
 		t.Errorf("a folder: %v", err)
+	}
+}
+
+// TestErrorsNameTheFolder: what cannot be written tells in which folder, although the
+// file has another name there, or none.
+func TestErrorsNameTheFolder(t *testing.T) {
+	folder := t.TempDir()
+	f, err := outfile.Create(filepath.Join(folder, "out.pdf"), 0o600, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Discard()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Writer().Write([]byte("x"))
+	failed, ok := errors.AsType[*fs.PathError](err)
+	if !ok || filepath.Dir(failed.Path) != folder || !errors.Is(err, signing.ErrOutput) {
+		t.Errorf("got %v", err)
 	}
 }

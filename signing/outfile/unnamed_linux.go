@@ -2,6 +2,7 @@ package outfile
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ func openUnnamed(folder string) *os.File {
 	if err != nil {
 		return nil
 	}
-	f := os.NewFile(uintptr(fd), folder)
+	f := os.NewFile(uintptr(fd), filepath.Join(folder, "unnamed")) // what errors call it
 	// It gets its name by this detour, which wants /proc.
 	if _, err := os.Lstat(procName(f)); err != nil {
 		f.Close()
