@@ -34,6 +34,8 @@ type source struct {
 	ctx      context.Context
 	inflated int64
 	recent   recent
+	windows  windows
+	stack    []Object // empty, for the next lexer
 	// opening is set while an object stream is read, which must not need another.
 	opening bool
 }
@@ -101,14 +103,12 @@ func (d *Document) readAt(p []byte, offset int64) (int, error) {
 }
 
 func (d *Document) readHeader() error {
-	window := make([]byte, headerWindow)
-	n, err := d.readAt(window, 0)
+	window, err := d.peek(0, headerWindow)
 	if err != nil {
 		return err
 	}
-	window = window[:n]
 	at := bytes.Index(window, []byte("%PDF-"))
-	if at < 0 || at+len("%PDF-1.0") > n {
+	if at < 0 || at+len("%PDF-1.0") > len(window) {
 		return ErrNotPDF
 	}
 	version := window[at+len("%PDF-") : at+len("%PDF-1.0")]
@@ -121,13 +121,11 @@ func (d *Document) readHeader() error {
 
 // findStartxref reads the offset behind the last startxref of the file.
 func (d *Document) findStartxref() (int64, error) {
-	window := make([]byte, min(tailWindow, d.size))
-	n, err := d.readAt(window, d.size-int64(len(window)))
+	base := max(0, d.size-tailWindow)
+	window, err := d.peek(base, tailWindow)
 	if err != nil {
 		return 0, err
 	}
-	window = window[:n]
-	base := d.size - int64(n)
 	at := bytes.LastIndex(window, []byte("startxref"))
 	if at < 0 {
 		return 0, malformed(d.size, "no startxref in the last %d bytes", tailWindow)

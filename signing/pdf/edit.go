@@ -1,15 +1,22 @@
 package pdf
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Edit rewrites a dictionary as its old source text with some entries replaced,
 // added or taken out. Comments, white space and the spelling of every other
 // token stay.
 type Edit struct {
 	dict    Object
-	set     map[string][]byte
-	order   []string
-	removed map[string]bool
+	changes []change // the latest last
+}
+
+// change is what becomes of an entry.
+type change struct {
+	key   string
+	value []byte // nil takes it out
 }
 
 // NewEdit starts from a dictionary. A nil or null object starts from an empty
@@ -18,24 +25,25 @@ func NewEdit(dict Object) *Edit {
 	if dict.kind != Dictionary {
 		dict = Object{kind: Dictionary, raw: []byte("<<>>")}
 	}
-	return &Edit{dict: dict, set: make(map[string][]byte), removed: make(map[string]bool)}
+	return &Edit{dict: dict}
 }
 
 // Set gives a key a value in PDF source form.
 func (e *Edit) Set(key string, value []byte) *Edit {
-	if _, ok := e.set[key]; !ok {
-		e.order = append(e.order, key)
+	at := slices.IndexFunc(e.changes, func(c change) bool { return c.key == key && c.value != nil })
+	if at < 0 {
+		e.Remove(key)
+		at = len(e.changes) - 1
 	}
-	e.set[key] = value
-	delete(e.removed, key)
+	e.changes[at].value = value
 	return e
 }
 
 // Remove takes a key and its value out.
 func (e *Edit) Remove(keys ...string) *Edit {
 	for _, key := range keys {
-		e.removed[key] = true
-		delete(e.set, key)
+		e.changes = slices.DeleteFunc(e.changes, func(c change) bool { return c.key == key })
+		e.changes = append(e.changes, change{key: key})
 	}
 	return e
 }
@@ -43,22 +51,27 @@ func (e *Edit) Remove(keys ...string) *Edit {
 // Bytes returns the new source text.
 func (e *Edit) Bytes() []byte {
 	raw, d := e.dict.raw, e.dict
-	var out []byte
-	done := make(map[string]bool)
+	room := len(raw) + len("\n")
+	for _, c := range e.changes {
+		room += len("\n/ ") + len(c.key) + len(c.value)
+	}
+	out := make([]byte, 0, room)
+	done := make([]bool, len(e.changes))
 	from := 0
 	for i := 0; i+1 < len(d.items); i += 2 {
 		key, value := d.items[i], d.items[i+1]
-		name := key.Name()
+		at := slices.IndexFunc(e.changes, func(c change) bool { return key.named(c.key) })
 		keyAt, valueAt := int(key.start-d.start), int(value.start-d.start)
 		valueEnd := valueAt + len(value.raw)
 		switch {
-		case e.removed[name] || done[name]:
+		case at < 0:
+		case e.changes[at].value == nil || done[at]:
 			out = append(out, raw[from:keyAt]...)
 			from = valueEnd
-		case e.set[name] != nil:
+		default:
 			out = append(out, raw[from:valueAt]...)
-			out = appendApart(out, e.set[name])
-			done[name] = true
+			out = appendApart(out, e.changes[at].value)
+			done[at] = true
 			from = valueEnd
 			if from < len(raw) && !bytes.ContainsAny(raw[from:from+1], "()<>[]/% \t\r\n\f\x00") {
 				out = append(out, ' ')
@@ -67,17 +80,16 @@ func (e *Edit) Bytes() []byte {
 	}
 	end := len(raw) - len(">>")
 	out = append(out, raw[from:end]...)
-	for _, key := range e.order {
-		value, ok := e.set[key]
-		if !ok || done[key] {
+	for i, c := range e.changes {
+		if c.value == nil || done[i] {
 			continue
 		}
 		if len(out) > 0 && out[len(out)-1] != '\n' {
 			out = append(out, '\n')
 		}
-		out = AppendName(out, key)
+		out = AppendName(out, c.key)
 		out = append(out, ' ')
-		out = append(out, value...)
+		out = append(out, c.value...)
 	}
 	if !isDelimiter(out[len(out)-1]) && !isSpace(out[len(out)-1]) {
 		out = append(out, '\n')
@@ -108,4 +120,4 @@ func appendApart(dst, token []byte) []byte {
 func (e *Edit) Dict() Object { return e.dict }
 
 // Changed tells whether anything was set or removed.
-func (e *Edit) Changed() bool { return len(e.order) > 0 || len(e.removed) > 0 }
+func (e *Edit) Changed() bool { return len(e.changes) > 0 }

@@ -18,6 +18,9 @@ func Equal(a, b Object) bool {
 	}
 	switch a.kind {
 	case String:
+		if a.secret == b.secret && bytes.Equal(a.raw, b.raw) {
+			return true
+		}
 		sa, oka := a.Bytes()
 		sb, okb := b.Bytes()
 		if !oka || !okb { // what cannot be decrypted may be anything
@@ -26,7 +29,7 @@ func Equal(a, b Object) bool {
 		}
 		return bytes.Equal(sa, sb)
 	case Name:
-		return a.Name() == b.Name()
+		return bytes.Equal(a.raw, b.raw) || a.Name() == b.Name()
 	case Array:
 		if len(a.items) != len(b.items) {
 			return false

@@ -85,27 +85,6 @@ func (d *Document) Value(dict Object, key string) (Object, error) {
 	return v, nil
 }
 
-// window runs a parser over growing windows of the file until it has enough.
-func (d *Document) window(offset int64, parse func(*lexer) error) error {
-	for size := int64(1 << 10); ; size *= 4 {
-		over := size > d.limits.ObjectBytes
-		size = min(size, d.limits.ObjectBytes)
-		buf := make([]byte, min(size, max(0, d.size-offset)))
-		n, err := d.readAt(buf, offset)
-		if err != nil {
-			return err
-		}
-		l := &lexer{buf: buf[:n], base: offset, last: offset+int64(n) >= d.size, limits: &d.limits}
-		err = parse(l)
-		if !errors.Is(err, errShort) {
-			return err
-		}
-		if over {
-			return &LimitError{What: "bytes of one object", Limit: d.limits.ObjectBytes}
-		}
-	}
-}
-
 // parseAt parses a bare value and returns it with the offset behind it.
 func (d *Document) parseAt(offset int64) (o Object, end int64, err error) {
 	err = d.window(offset, func(l *lexer) error {

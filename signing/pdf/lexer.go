@@ -3,6 +3,7 @@ package pdf
 import (
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -19,6 +20,27 @@ type lexer struct {
 	limits *Limits
 	items  int // values so far
 	secret *objectKey
+	// stack holds the values of arrays and dictionaries whose end is not reached, those
+	// of the innermost one on top.
+	stack []Object
+}
+
+// popped takes what was put on the stack since it had a height, and returns it in a
+// slice of just that length.
+func (l *lexer) popped(height int) []Object {
+	top := l.stack[height:]
+	switch {
+	case len(top) == 0:
+		return nil
+	case len(top) > max(keptStack, height): // rather than twice in memory, it keeps the stack
+		l.stack = slices.Clone(l.stack[:height])
+		return slices.Clip(top)
+	}
+	items := make([]Object, len(top))
+	copy(items, top)
+	clear(top) // lest the stack keep what they refer to
+	l.stack = l.stack[:height]
+	return items
 }
 
 func (l *lexer) offset() int64 {
@@ -146,20 +168,20 @@ func (l *lexer) array(depth int) ([]Object, error) {
 		return nil, err
 	}
 	l.pos++
-	var items []Object
+	height := len(l.stack)
 	for {
 		if err := l.skip(); err != nil {
 			return nil, err
 		}
 		if l.buf[l.pos] == ']' {
 			l.pos++
-			return items, nil
+			return l.popped(height), nil
 		}
 		item, err := l.object(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, item)
+		l.stack = append(l.stack, item)
 	}
 }
 
@@ -168,7 +190,7 @@ func (l *lexer) dictionary(depth int) ([]Object, error) {
 		return nil, err
 	}
 	l.pos += 2
-	var items []Object
+	height := len(l.stack)
 	for {
 		if err := l.skip(); err != nil {
 			return nil, err
@@ -181,7 +203,7 @@ func (l *lexer) dictionary(depth int) ([]Object, error) {
 				return nil, l.malformed("stray '>' in a dictionary")
 			}
 			l.pos += 2
-			return items, nil
+			return l.popped(height), nil
 		}
 		if l.buf[l.pos] != '/' {
 			return nil, l.malformed("dictionary key is not a name")
@@ -194,7 +216,7 @@ func (l *lexer) dictionary(depth int) ([]Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, key, value)
+		l.stack = append(l.stack, key, value)
 	}
 }
 
@@ -314,7 +336,9 @@ func (l *lexer) reference(o *Object, number int64) error {
 		return undo(err)
 	}
 	start := l.pos
+	generation := 0
 	for l.pos < len(l.buf) && isDigit(l.buf[l.pos]) && l.pos-start < 6 {
+		generation = 10*generation + int(l.buf[l.pos]-'0')
 		l.pos++
 	}
 	if l.pos == len(l.buf) && !l.last {
@@ -323,8 +347,7 @@ func (l *lexer) reference(o *Object, number int64) error {
 	if l.pos == start {
 		return undo(nil) // most integers are no references
 	}
-	generation, err := strconv.ParseUint(string(l.buf[start:l.pos]), 10, 16)
-	if err != nil || l.pos == len(l.buf) || !isSpace(l.buf[l.pos]) && l.buf[l.pos] != '%' {
+	if generation > math.MaxUint16 || l.pos == len(l.buf) || !isSpace(l.buf[l.pos]) && l.buf[l.pos] != '%' {
 		return undo(nil)
 	}
 	isRef, err := l.keyword("R")
@@ -334,7 +357,7 @@ func (l *lexer) reference(o *Object, number int64) error {
 	if number > l.limits.ObjectNumber {
 		return &LimitError{What: "object number", Limit: l.limits.ObjectNumber}
 	}
-	o.kind, o.bits = Reference, uint64(number)<<16|generation
+	o.kind, o.bits = Reference, uint64(number)<<16|uint64(generation)
 	return nil
 }
 

@@ -207,12 +207,17 @@ func (o Object) index(key string) int {
 		return -1
 	}
 	for i := len(o.items) - 2; i >= 0; i -= 2 {
-		if raw := o.items[i].raw; len(raw) == len(key)+1 && string(raw[1:]) == key {
-			return i
-		}
-		if bytes.IndexByte(o.items[i].raw, '#') >= 0 && o.items[i].Name() == key {
+		if o.items[i].named(key) {
 			return i
 		}
 	}
 	return -1
+}
+
+// named tells whether a name is this one.
+func (o Object) named(name string) bool {
+	if raw := o.raw; len(raw) == len(name)+1 && string(raw[1:]) == name {
+		return true
+	}
+	return bytes.IndexByte(o.raw, '#') >= 0 && o.Name() == name
 }

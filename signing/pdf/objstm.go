@@ -78,12 +78,16 @@ func (d *Document) compressed(ref Ref, e entry) (Indirect, error) {
 	if from > len(s.data) {
 		return Indirect{}, malformed(-1, "object %d lies behind the end of stream %d", ref.Number, e.offset)
 	}
+	object := Indirect{Ref: ref, Compressed: true, data: -1}
 	l := &lexer{buf: s.data[from:], base: -1, last: true, limits: &d.limits}
-	value, err := l.object(0)
+	err := d.src.lend(l, func(l *lexer) (err error) {
+		object.Value, err = l.object(0)
+		return err
+	})
 	if err != nil {
 		return Indirect{}, err
 	}
-	return Indirect{Ref: ref, Value: value, Compressed: true, data: -1}, nil
+	return object, nil
 }
 
 func (d *Document) readObjectStream(offset int64, number uint32) (*objectStream, error) {

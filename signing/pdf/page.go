@@ -84,11 +84,12 @@ func (d *Document) readPage(node *pageNode) (kids Object, err error) {
 		return Object{}, malformed(node.object.Offset(), "node of the page tree is no dictionary")
 	}
 	node.page.Dict = dict
-	for key, target := range map[string]*Object{
-		"MediaBox": &node.page.mediaBox, "CropBox": &node.page.cropBox, "Rotate": &node.page.rotate,
-	} {
-		if value := dict.Get(key); !value.IsNull() {
-			*target = value
+	for _, inherited := range [...]struct {
+		key   string
+		value *Object
+	}{{"MediaBox", &node.page.mediaBox}, {"CropBox", &node.page.cropBox}, {"Rotate", &node.page.rotate}} {
+		if value := dict.Get(inherited.key); !value.IsNull() {
+			*inherited.value = value
 		}
 	}
 	return d.Value(dict, "Kids")

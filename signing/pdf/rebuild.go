@@ -337,11 +337,11 @@ func (d *Document) sum(from, to int64) (out [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// scanWindow is how much of the file a scan holds at most, in bytes, and firstWindow
+// scanWindow is how much of the file a scan holds at most, in bytes, and firstScan
 // what it begins with, there and behind each long stream.
 const (
-	scanWindow  = 256 << 10
-	firstWindow = 4 << 10
+	scanWindow = 256 << 10
+	firstScan  = 4 << 10
 )
 
 // scanFile passes over the file and reports every object that begins outside the
@@ -356,7 +356,7 @@ func (d *Document) scanFile(object func(foundObject) error, trailer func(Object)
 		end := base + int64(n)
 		if at < base || at >= end-scanOverlap && end < d.size {
 			if wanted := min(2*len(buf), scanWindow); at > end || wanted == 0 {
-				buf = slices.Grow(buf[:0], firstWindow)[:firstWindow]
+				buf = slices.Grow(buf[:0], firstScan)[:firstScan]
 			} else {
 				buf = slices.Grow(buf[:0], wanted)[:wanted]
 			}
@@ -484,8 +484,7 @@ func (d *Document) looseObject(offset int64, window []byte) (foundObject, error)
 		indirect.Value = o.value
 		return l.streamStart(&indirect)
 	}
-	l := &lexer{buf: window, base: offset, last: offset+int64(len(window)) >= d.size, limits: &d.limits}
-	err := parse(l)
+	err := d.parse(window, offset, parse)
 	if errors.Is(err, errShort) {
 		err = d.window(offset, parse)
 	}

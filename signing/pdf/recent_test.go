@@ -32,6 +32,7 @@ func TestSmallObjectsAreReadOnce(t *testing.T) {
 	}
 	read := func(number uint32) (Indirect, int) {
 		t.Helper()
+		d.src.windows = windows{}
 		before := src.reads
 		object, err := d.Object(Ref{Number: number})
 		if err != nil {

@@ -85,12 +85,10 @@ func (d *Document) readRevisions() error {
 // revisionEnd reads the startxref behind a section and returns the section it
 // names, or -1.
 func (d *Document) revisionEnd(s *section, at map[int64]int) (tip int, eof, end int64, err error) {
-	window := make([]byte, tailWindow)
-	n, err := d.readAt(window, s.end)
+	window, err := d.peek(s.end, tailWindow)
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	window = window[:n]
 	start := bytes.Index(window, []byte("startxref"))
 	if start < 0 {
 		return -1, 0, 0, nil

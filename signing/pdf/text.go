@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -90,7 +91,11 @@ func decodeLiteral(src []byte) []byte {
 // decodeName takes a name in source form, with its solidus (7.3.5).
 func decodeName(raw []byte) string {
 	raw = raw[1:]
+	if bytes.IndexByte(raw, '#') < 0 {
+		return string(raw)
+	}
 	var b strings.Builder
+	b.Grow(len(raw))
 	for i := 0; i < len(raw); i++ {
 		if raw[i] == '#' && i+2 < len(raw) && hexDigit(raw[i+1]) >= 0 && hexDigit(raw[i+2]) >= 0 {
 			b.WriteByte(byte(hexDigit(raw[i+1])<<4 | hexDigit(raw[i+2])))

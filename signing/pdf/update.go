@@ -1,7 +1,6 @@
 package pdf
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -109,8 +108,12 @@ func (u *Update) Bytes() ([]byte, error) {
 	if u.err != nil {
 		return nil, u.err
 	}
-	out := bytes.Clone(u.lead)
-	var rows []entry
+	room := 1 << 10 // of the section
+	for _, o := range u.objects {
+		room += len(o.body) + len("4294967295 65535 obj\n\nendobj\n")
+	}
+	out := append(make([]byte, 0, room), u.lead...)
+	rows := make([]entry, 0, len(u.objects)+1)
 	for i := range u.objects {
 		o := &u.objects[i]
 		rows = append(rows, entry{

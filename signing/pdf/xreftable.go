@@ -65,7 +65,7 @@ func (t *tableReader) number() (int64, error) {
 }
 
 // tableBuffer is what reading a table holds of it at most, in bytes.
-const tableBuffer = 16 << 10
+const tableBuffer = 4 << 10
 
 // readTable reads a classic section (7.5.4), and the stream of a hybrid one.
 func (d *Document) readTable(offset int64, total *int) (*section, error) {
