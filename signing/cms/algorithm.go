@@ -168,17 +168,16 @@ func (a AlgorithmIdentifier) Digest() (crypto.Hash, error) {
 
 func derNull() []byte { return []byte{5, 0} }
 
-// signatureOIDs lists the identifiers that name scheme and digest together.
-func signatureOIDs() []struct {
+// signatureOID is an identifier that names scheme and digest together.
+type signatureOID struct {
 	oid    OID
 	scheme Scheme
 	hash   crypto.Hash
-} {
-	return []struct {
-		oid    OID
-		scheme Scheme
-		hash   crypto.Hash
-	}{
+}
+
+// signatureOIDs lists them, in an array because that needs no memory of its own.
+func signatureOIDs() [18]signatureOID {
+	return [...]signatureOID{
 		{oidSHA256WithRSA, RSAPKCS1v15, crypto.SHA256},
 		{oidSHA384WithRSA, RSAPKCS1v15, crypto.SHA384},
 		{oidSHA512WithRSA, RSAPKCS1v15, crypto.SHA512},

@@ -51,14 +51,23 @@ func (t *Template) SignedAttributes(digest []byte) ([]byte, error) {
 			addTime(b, t.SigningTime.UTC())
 		}))
 	}
-	var b cryptobyte.Builder
-	addSet(&b, asn1.SET, attributes)
+	b := builder(attributes...)
+	addSet(b, asn1.SET, attributes)
 	return b.Bytes()
+}
+
+// builder has room for some values and what is around them, so that it need not grow.
+func builder(values ...[]byte) *cryptobyte.Builder {
+	room := 128 // bytes
+	for _, v := range values {
+		room += len(v)
+	}
+	return cryptobyte.NewBuilder(make([]byte, 0, room))
 }
 
 // attribute encodes an attribute with one value.
 func attribute(oid OID, value func(*cryptobyte.Builder)) []byte {
-	var b cryptobyte.Builder
+	b := builder()
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		addOID(b, oid)
 		b.AddASN1(asn1.SET, value)
@@ -137,7 +146,7 @@ func (t *Template) Assemble(signedAttributes, signature []byte) ([]byte, error) 
 	attributes := bytes.Clone(signedAttributes)
 	attributes[0] = byte(explicit(0))
 
-	var b cryptobyte.Builder
+	b := builder(append(certificates, t.Certificate.RawIssuer, attributes, signature)...)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		addOID(b, OIDSignedData)
 		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {

@@ -85,19 +85,15 @@ var errOID = errors.New("malformed object identifier")
 
 // appendContent appends the content octets (X.690 8.19).
 func (o OID) appendContent(dst []byte) ([]byte, error) {
-	parts := strings.Split(string(o), ".")
-	if len(parts) < 2 || len(parts) > maxOIDArcs+1 { // the first octets hold two
-		return nil, errOID
-	}
-	arcs := make([]uint64, len(parts))
-	for i, p := range parts {
-		n, err := strconv.ParseUint(p, 10, 63)
-		if err != nil {
+	arcs := make([]uint64, 0, maxOIDArcs+1) // the first octets hold two
+	for part := range strings.SplitSeq(string(o), ".") {
+		n, err := strconv.ParseUint(part, 10, 63)
+		if err != nil || len(arcs) == cap(arcs) {
 			return nil, errOID
 		}
-		arcs[i] = n
+		arcs = append(arcs, n)
 	}
-	if arcs[0] > 2 || arcs[0] < 2 && arcs[1] > 39 || arcs[1] > 1<<62 {
+	if len(arcs) < 2 || arcs[0] > 2 || arcs[0] < 2 && arcs[1] > 39 || arcs[1] > 1<<62 {
 		return nil, errOID
 	}
 	arcs[1] += arcs[0] * 40
@@ -119,7 +115,7 @@ func parseOID(content []byte) (OID, error) {
 	if len(content) == 0 || len(content) > maxOID {
 		return "", errOID
 	}
-	var text []byte
+	text := make([]byte, 0, 4*maxOID)
 	var arc uint64
 	arcs, begin := 0, true
 	for i, c := range content {
@@ -159,12 +155,11 @@ func ReadOID(s *cryptobyte.String, out *OID) bool {
 }
 
 func addOID(b *cryptobyte.Builder, oid OID) {
-	b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) {
-		content, err := oid.appendContent(nil)
-		if err != nil {
-			b.SetError(err)
-			return
-		}
-		b.AddBytes(content)
-	})
+	content, err := oid.appendContent(make([]byte, 0, maxOID))
+	if err != nil {
+		b.SetError(err)
+		return
+	}
+	b.AddBytes(appendHeader(make([]byte, 0, 8), asn1.OBJECT_IDENTIFIER, int64(len(content))))
+	b.AddBytes(content)
 }

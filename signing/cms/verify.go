@@ -151,8 +151,8 @@ func (si *SignerInfo) sortedBytes() []byte {
 		}
 		all = append(all, e)
 	}
-	var b cryptobyte.Builder
-	addSet(&b, asn1.SET, all)
+	b := builder(all...)
+	addSet(b, asn1.SET, all)
 	return b.BytesOrPanic()
 }
 
