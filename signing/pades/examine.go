@@ -342,11 +342,12 @@ func (e *examination) checkCMS(ctx context.Context) error {
 // message reads the CMS. What stands behind it in the hole was signed by nobody
 // (threats P-12).
 func (e *examination) message() (*cms.SignedData, error) {
-	message, _, err := cms.ParsePadded(e.shape.contents)
+	contents := e.shape.contents()
+	message, _, err := cms.ParsePadded(contents)
 	if err == nil {
 		return message, nil
 	}
-	s := cryptobyte.String(e.shape.contents)
+	s := cryptobyte.String(contents)
 	var first cryptobyte.String
 	if !s.ReadASN1Element(&first, asn1.SEQUENCE) || s.Empty() {
 		return nil, err

@@ -79,7 +79,7 @@ func (e *examination) checkX509(ctx context.Context) error {
 		e.fail(Indeterminate, NoSigningCertificateFound, findNoCertificate, "%v", err)
 		return nil
 	}
-	s := cryptobyte.String(e.shape.contents)
+	s := cryptobyte.String(e.shape.contents())
 	var value cryptobyte.String
 	if !s.ReadASN1(&value, asn1.OCTET_STRING) {
 		e.fail(TotalFailed, FormatFailure, findCMS, "/Contents holds no signature value")

@@ -1,7 +1,6 @@
 package pades
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -102,11 +101,19 @@ func (l *layout) putStamp() error {
 // that of Contents in bytes.
 func (l *layout) putHole(head []byte, size int, rest []byte) {
 	l.byteRange = len(head)
-	body := append(append(append(head, '['), bytes.Repeat([]byte{' '}, l.byteRangeWidth()-2)...), ']')
-	body = append(body, "\n/Contents "...)
-	l.hole, l.holeLength = len(body), 2*size+len("<>")
+	width := l.byteRangeWidth()
+	const contents = "\n/Contents "
+	l.hole, l.holeLength = len(head)+width+len(contents), 2*size+len("<>")
+	body := make([]byte, 0, l.hole+l.holeLength+len(rest))
+	body = append(append(body, head...), '[')
+	for range width - len("[]") {
+		body = append(body, ' ')
+	}
+	body = append(append(body, ']'), contents...)
 	body = append(body, '<')
-	body = append(body, bytes.Repeat([]byte{'0'}, 2*size)...)
+	for range 2 * size {
+		body = append(body, '0')
+	}
 	body = append(body, '>')
 	l.update.Put(l.signature, append(body, rest...))
 }

@@ -74,11 +74,12 @@ func (v *verifier) readStamp(ctx context.Context, s signedField) (stampedRevisio
 	if view := v.doc.At(stamp.index); !view.Closed() || v.overridden(view, s) {
 		return broken("the stamped revision is not complete in itself")
 	}
-	_, padding, err := cms.ParsePadded(shape.contents)
+	raw := shape.contents()
+	_, padding, err := cms.ParsePadded(raw)
 	if err != nil {
 		return broken("%v", err)
 	}
-	raw := shape.contents[:len(shape.contents)-padding]
+	raw = raw[:len(raw)-padding]
 	if v.hashOnly != "" && v.hashOnly != s.field.Name {
 		if stamp.token, err = tsp.Parse(raw, v.judge.Given()...); err != nil {
 			return broken("%v", err)
@@ -262,12 +263,12 @@ func (v *verifier) chains() ([]validation.Chain, error) {
 			continue
 		}
 		if isStamp(s) {
-			if token, err := tsp.ParsePadded(shape.contents, v.judge.Given()...); err == nil {
+			if token, err := tsp.ParsePadded(shape.contents(), v.judge.Given()...); err == nil {
 				add(token.Certificate, token.Certificates)
 			}
 			continue
 		}
-		message, _, err := cms.ParsePadded(shape.contents)
+		message, _, err := cms.ParsePadded(shape.contents())
 		if err != nil || len(message.SignerInfos) != 1 {
 			continue
 		}

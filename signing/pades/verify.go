@@ -265,12 +265,15 @@ func (v *verifier) signedAs(ref pdf.Ref, dict pdf.Object) pdf.Object {
 	}
 	for i := range v.doc.Revisions() {
 		object, err := v.doc.At(i).Object(ref)
-		if err == nil && sameSignature(object.Value, dict) {
+		if err == nil && (samePlace(object.Value, dict) || sameSignature(object.Value, dict)) {
 			return object.Value
 		}
 	}
 	return dict
 }
+
+// samePlace tells whether two objects are the same bytes of the file.
+func samePlace(a, b pdf.Object) bool { return a.Offset() >= 0 && a.Offset() == b.Offset() }
 
 // overridden tells whether a signature dictionary means something else in the present
 // document than in the revision that it signed.
@@ -354,8 +357,14 @@ func (v *verifier) removedSince(revision int) string {
 
 // shape is a ByteRange with its hole (ISO 32000-2 12.8.1, threats of 17).
 type shape struct {
-	start, end, total int64 // hole [start,end), signed bytes end at total
-	contents          []byte
+	start, end, total int64      // hole [start,end), signed bytes end at total
+	hole              pdf.Object // the string in it
+}
+
+// contents decodes what is in the hole.
+func (s shape) contents() []byte {
+	b, _ := s.hole.Source()
+	return b
 }
 
 func (s shape) byteRange() []int64 { return []int64{0, s.start, s.end, s.total - s.end} }
@@ -400,10 +409,10 @@ func readShape(s signedField, size int64) (shape, error) {
 	switch {
 	case len(bytes.TrimRight(digits, "0")) == 0:
 		return out, errors.New("/Contents is empty")
-	case bytes.ContainsFunc(digits, func(r rune) bool { return !strings.ContainsRune("0123456789ABCDEFabcdef", r) }):
+	case slices.ContainsFunc(digits, func(c byte) bool { return strings.IndexByte("0123456789ABCDEFabcdef", c) < 0 }):
 		return out, errors.New("/Contents holds something else than digits") // P-12
 	}
-	out.contents, _ = contents.Source()
+	out.hole = contents
 	return out, nil
 }
 
