@@ -43,8 +43,10 @@ const (
 	// startxrefSlack is how far from its place an xref section is searched for,
 	// in bytes.
 	startxrefSlack = 64
-	// numberDigits bounds the digits of an integer or real.
-	numberDigits = 40
+	// numberDigits bounds the digits of an integer or real. The smallest real that readers
+	// take, 1.175e-38 (Annex C.2), has about 50 when it is written out, as it is in files
+	// that conform to PDF/A.
+	numberDigits = 128
 	// nameBytes is the longest name in source form (Annex C.2 has 127 decoded;
 	// producers go beyond that).
 	nameBytes = 4096

@@ -69,6 +69,7 @@ func TestObjectsAreReadAsWritten(t *testing.T) {
 		{"34.5", Real, 34.5},
 		{"-.002", Real, -.002},
 		{"4.", Real, 4.0},
+		{"-0." + strings.Repeat("0", 37) + "1175494351", Real, -1.175494351e-38},
 		{"12 0 R", Reference, Ref{Number: 12}},
 		{"12 %x\n 65535 R", Reference, Ref{Number: 12, Generation: 65535}},
 		{"/Name", Name, "Name"},
@@ -115,7 +116,7 @@ func TestObjectsAreReadAsWritten(t *testing.T) {
 func TestObjectsThatAreNone(t *testing.T) {
 	for _, src := range []string{
 		"", "%", "[", "<<", "(", "<", "<4", "<4x>", "<< /A >>", "<< 1 2 >>", "<< /A 1 >", "tru", "nulls", "R", "1e5", "--1", "1-2", ".", "+", "]", ">>", "{}",
-		"[1 2", strings.Repeat("9", 41), "/" + strings.Repeat("N", nameBytes+1),
+		"[1 2", strings.Repeat("9", numberDigits+1), "/" + strings.Repeat("N", nameBytes+1),
 	} {
 		if o, err := parseObject(src); err == nil {
 			t.Errorf("%.20q was read as %s", src, o.Kind())
