@@ -34,7 +34,7 @@ CARD_NEEDS := pcscd=pcscd /usr/lib/pcsc/drivers/serial/libifdvpcd.so=vsmartcard-
 # The demo asks a person through any pinentry there is.
 DEMO_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) \
 	pinentry|pinentry-gnome3|pinentry-qt|pinentry-gtk-2|pinentry-curses|pinentry-tty=pinentry-curses
-TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) opensc-tool=opensc \
+TEST_NEEDS := $(BUILD_NEEDS) $(CARD_NEEDS) git=git opensc-tool=opensc \
 	/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so|/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so=opensc-pkcs11 \
 	openssl=openssl ip=iproute2 nginx=nginx-light xmlsec1=xmlsec1 xmllint=libxml2-utils qpdf=qpdf pdfsig=poppler-utils \
 	pinentry-tty=pinentry-tty /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core /usr/lib/softhsm/libsofthsm2.so=softhsm2 /usr/lib/postgresql=postgresql
