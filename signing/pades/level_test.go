@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -495,6 +496,37 @@ func TestFormerCatalogs(t *testing.T) {
 	for _, got := range verify(t, third, trusted()).Signatures {
 		if got.Indication != pades.TotalPassed || !got.ChangesAfter.Harmless() {
 			t.Errorf("%s: %s/%s %s %v", got.Field, got.Indication, got.SubIndication, got.ChangesAfter, got.Findings)
+		}
+	}
+}
+
+// TestWhatCannotBeReadCannotBeExtended: the table says of an object that nobody uses
+// that it stands where another one does. Such a document is signed up to B-T; above, and
+// later, what is appended could not be told from a change, which is told before the key
+// is used.
+func TestWhatCannotBeReadCannotBeExtended(t *testing.T) {
+	s := newState(t)
+	file := pdfs.Classic()
+	size := regexp.MustCompile(`/Size (\d+)`).FindSubmatch(file)[1]
+	next, _ := strconv.Atoi(string(size))
+	more := strconv.Itoa(next + 1)
+	file = bytes.Replace(file, []byte("xref\n0 "+string(size)), []byte("xref\n0 "+more), 1)
+	file = bytes.Replace(file, []byte("/Size "+string(size)), []byte("/Size "+more), 1)
+	file = bytes.Replace(file, []byte("trailer\n"), fmt.Appendf(nil, "%010d 00000 n \ntrailer\n", bytes.Index(file, []byte("1 0 obj"))), 1)
+	for _, level := range []signing.Baseline{signing.BaselineB, signing.BaselineT} {
+		signed, result := s.sign(t, file, level)
+		if own := s.verify(t, signed).Signatures[0]; result.Baseline != level || own.Integrity != pades.Intact || own.Coverage != pades.WholeFile {
+			t.Errorf("%s: made %s, read as %+v", level, result.Baseline, own)
+		}
+	}
+	for _, level := range []signing.Baseline{signing.BaselineLT, signing.BaselineLTA} {
+		counter := &countingSigner{Signer: s.cred.Signer}
+		cred := signing.Credential{Signer: counter, Certificate: s.cred.Certificate, Chain: s.cred.Chain}
+		_, err := pades.Sign(t.Context(), bytes.NewReader(file), int64(len(file)), io.Discard, cred,
+			pades.Options{Level: level, Services: s.services, SigningTime: s.Now()})
+		refused, _ := errors.AsType[*pades.RefusedError](err)
+		if refused == nil || refused.Code != pades.RefusedAmbiguous || refused.Advice == "" || counter.calls != 0 {
+			t.Errorf("%s: %v, the key was used %d times", level, err, counter.calls)
 		}
 	}
 }

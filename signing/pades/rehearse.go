@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
 
@@ -12,6 +13,11 @@ import (
 // permissions do not allow, or what nobody could tell from a harmful change because
 // the document has parts that cannot be read. Check looks again at the end.
 func (l *layout) rehearse(ctx context.Context, src io.ReaderAt) error {
+	if rank(l.opts.Level) >= rank(signing.BaselineLT) {
+		if err := l.comparable(ctx); err != nil {
+			return err
+		}
+	}
 	if l.earlier == 0 {
 		return nil
 	}
@@ -46,4 +52,20 @@ func (l *layout) rehearse(ctx context.Context, src io.ReaderAt) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// comparable refuses what cannot be extended once it is signed: an object that cannot
+// be read may refer to anything, so that nobody could tell what the revision with the
+// validation data means for the signature.
+func (l *layout) comparable(ctx context.Context) error {
+	for ref := range l.doc.Refs() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := l.doc.Object(ref); err != nil {
+			return refuse(RefusedAmbiguous, "save the document again with a PDF program, or sign it at B-T",
+				"its object %d cannot be read (%v), so nothing can be added behind the signature without putting that in doubt", ref.Number, err)
+		}
+	}
+	return nil
 }
