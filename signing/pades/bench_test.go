@@ -66,7 +66,8 @@ func (f *bench) report(b *testing.B, c cost) {
 // BenchmarkSignFile signs files of several sizes with a software key (ECDSA P-256 with
 // SHA-256), each contestant in a process of its own:
 //
-//   - eidbridge: pades.SignFile; each file survives a loss of power when it returns.
+//   - eidbridge: pades.SignFile, with an outfile.Memory for the row; each file survives
+//     a loss of power when it returns.
 //   - eidbridge-grouped: the same with an outfile.Group, which waits for the disk once
 //     for all files of the row, at its end; its time is in the result.
 //   - pyHanko and pdfsign, which leave it to the system when their output reaches the

@@ -9,8 +9,24 @@ import (
 	"testing"
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
+	"github.com/eidbridge/eidbridge/signing"
 	"github.com/eidbridge/eidbridge/signing/pades"
 )
+
+// completed signs a plan and returns the signed document.
+func completed(t *testing.T, plan *pades.Plan, file []byte, cred signing.Credential) []byte {
+	t.Helper()
+	_, digest := plan.Digest()
+	value, err := cred.Signer.Sign(rand.Reader, digest, plan.SignerOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := plan.Complete(t.Context(), bytes.NewReader(file), &out, value); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
 
 // TestCheckFindsWhatIsWrong spoils a right output in every way that its check is there
 // to find (P-52).
@@ -23,16 +39,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, digest := plan.Digest()
-		value, err := cred.Signer.Sign(rand.Reader, digest, plan.SignerOpts())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		if err := plan.Complete(t.Context(), bytes.NewReader(file), &out, value); err != nil {
-			t.Fatal(err)
-		}
-		return plan, out.Bytes()
+		return plan, completed(t, plan, file, cred)
 	}
 	plan, right := complete(pades.Options{})
 	_, other := complete(pades.Options{Reason: "another one"})

@@ -2,7 +2,6 @@ package pades_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,16 +148,8 @@ func TestStoredPlanOfALockedDocument(t *testing.T) {
 	if err := json.Unmarshal(stored, &plan); err != nil {
 		t.Fatal(err)
 	}
-	_, digest := plan.Digest()
-	value, err := cred.Signer.Sign(rand.Reader, digest, plan.SignerOpts())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := plan.Complete(t.Context(), bytes.NewReader(file), &out, value); err != nil {
-		t.Fatal(err)
-	}
-	check := func() error { return plan.Check(t.Context(), bytes.NewReader(file), bytes.NewReader(out.Bytes())) }
+	out := completed(t, &plan, file, cred)
+	check := func() error { return plan.Check(t.Context(), bytes.NewReader(file), bytes.NewReader(out)) }
 	if err := check(); !errors.Is(err, pades.ErrCheck) || !errors.Is(err, pdf.ErrEncrypted) {
 		t.Errorf("without the password: %v", err)
 	}
