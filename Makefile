@@ -135,7 +135,7 @@ test: setup-test
 	@CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/eidbroker
 	@mkdir -p .cache; \
 	$(GO) test -v $(TESTFLAGS) ./... 2>&1 | tee .cache/test.log | grep -a --line-buffered -E '^(ok|FAIL|panic)' && passed=1 || passed=; \
-	if [ -z "$$passed" ]; then grep -avE '^(=== |ok| *--- (PASS|SKIP)|\?)' .cache/test.log; exit 1; fi; \
+	if [ -z "$$passed" ]; then .ci/failures .cache/test.log; exit 1; fi; \
 	if skipped=$$(grep -aE '^ *--- SKIP' .cache/test.log | grep -av Corpus); then \
 		echo "Skipped, although all tools should be here:"; echo "$$skipped"; exit 1; \
 	fi
@@ -151,7 +151,7 @@ lint: setup-build
 interop: setup-interop build
 	@mkdir -p .cache; \
 	$(GO) test -v -count=1 -timeout 40m -tags interop -run Interop ./... 2>&1 | tee .cache/interop.log | grep -a --line-buffered -E '^(ok|FAIL|panic)' && passed=1 || passed=; \
-	if [ -z "$$passed" ]; then grep -avE '^(=== |ok| *--- (PASS|SKIP)|\?)' .cache/interop.log; exit 1; fi; \
+	if [ -z "$$passed" ]; then .ci/failures .cache/interop.log; exit 1; fi; \
 	if skipped=$$(grep -aE '^ *--- SKIP' .cache/interop.log | grep -avE 'ForeignDocuments|ConformanceIsKept|ChromiumLogsInToAPortalWithTheCard'); then \
 		echo "Skipped, although all tools should be here:"; echo "$$skipped"; exit 1; \
 	fi
