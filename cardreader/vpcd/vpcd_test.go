@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eidbridge/eidbridge/cardreader"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // wire is the card side of the protocol, one connection after the other. answer
@@ -134,13 +135,7 @@ func TestConnectionFollowsTheProtocol(t *testing.T) {
 }
 
 func TestNothingListeningIsAnEmptySlot(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	s := New(addr)
+	s := New(freeport.Address(t))
 	readers, err := s.Readers(t.Context())
 	if err != nil || len(readers) != 1 || readers[0].State != cardreader.ReaderEmpty {
 		t.Errorf("Readers = %+v, %v", readers, err)
