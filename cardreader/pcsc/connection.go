@@ -152,19 +152,19 @@ func (c *connection) removed() bool {
 	c.service.leaving.Lock()
 	defer c.service.leaving.Unlock()
 	timeout := time.Duration(0) // the first answer is what the service thinks now
-	// Each event of the slot ends a wait: another program comes or goes.
-	for range removalLooks {
-		err := c.session.status(c.service.role("removal"), slots, timeout)
-		if err != nil && code(err) != codeTimeout {
+	// Other programs that come and go end a wait each: only the time bounds those.
+	end := time.Now().Add(removalWaits * removalTimeout)
+	for waits := 0; waits <= removalWaits && timeout >= 0; timeout = min(removalTimeout, time.Until(end)) {
+		switch err := c.session.status(c.service.role("removal"), slots, timeout); {
+		case err == nil && slots[0].now&statePresent == 0:
+			return true
+		case err == nil:
+			slots[0].known = slots[0].now
+		case code(err) == codeTimeout:
+			waits++
+		default:
 			return false
 		}
-		if err == nil {
-			if slots[0].now&statePresent == 0 {
-				return true
-			}
-			slots[0].known = slots[0].now
-		}
-		timeout = removalTimeout
 	}
 	return false
 }

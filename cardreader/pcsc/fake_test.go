@@ -23,7 +23,9 @@ type fakeSystem struct {
 	pnp      bool
 	// impatient: waits for a change end at once, in vain.
 	impatient bool
-	cancels   int
+	// looks may change slots ahead of the n-th look at them.
+	looks   func(n int)
+	cancels int
 }
 
 func newFakeSystem() *fakeSystem {
@@ -88,6 +90,9 @@ func (s *fakeSession) status(_ string, slots []slot, timeout time.Duration) erro
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	s.f.statuses++
+	if s.f.looks != nil {
+		s.f.looks(s.f.statuses)
+	}
 	for {
 		if s.f.down != 0 {
 			return &Error{Op: "get status", Code: s.f.down}

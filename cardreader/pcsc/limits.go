@@ -28,10 +28,11 @@ const (
 	// padTimeout is how long a reader with keys waits for a PIN, in seconds.
 	padTimeout = 30
 	// removalTimeout is how long one look for the removal of a card waits after a
-	// command or a connection failed, and removalLooks how many there are. The
-	// service looks about every 400 ms, on a busy machine later.
+	// command or a connection failed, and removalWaits how many of them end in vain,
+	// after one that does not wait. The service looks about every 400 ms, on a busy
+	// machine later.
 	removalTimeout = 600 * time.Millisecond
-	removalLooks   = 5
+	removalWaits   = 4
 	// watchTimeout is the longest wait for an event before readers are listed
 	// anew. pcsc-lite up to 1.9 misses a reader plugged between two waits.
 	watchTimeout = time.Second

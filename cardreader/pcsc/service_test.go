@@ -182,6 +182,16 @@ func TestConnectGivesBackWhatItOpened(t *testing.T) {
 			f.states["a"] = slot{now: 0x12}
 			f.handle.atrs = func() ([]byte, error) { return nil, &Error{Code: codeUnpoweredCard} }
 		}, cardreader.ErrNoCard},
+		{"C-16 card pulled while other programs come and go", func(f *fakeSystem) {
+			f.connects = func() error { return &Error{Code: codeUnresponsiveCard} }
+			f.looks = func(n int) {
+				// Each of them moves the counter of events; the removal comes last.
+				f.states["a"] = slot{now: uint32(n)<<16 | statePresent}
+				if n == 20 {
+					f.states["a"] = slot{now: uint32(n)<<16 | 0x12}
+				}
+			}
+		}, cardreader.ErrNoCard},
 		{"mute card that stays", func(f *fakeSystem) {
 			f.states["a"], f.impatient = slot{now: 0x222}, true
 			f.connects = func() error { return &Error{Code: codeUnresponsiveCard} }
