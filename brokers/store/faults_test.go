@@ -57,6 +57,9 @@ func TestFlippedBitsAreNoticed(t *testing.T) {
 		if readAll(ctx, t, path, now, logins, store.WithMasters(time.Now, key)) {
 			noticed++
 		}
+		if t.Failed() {
+			t.Fatalf("by bit %d of %d bytes", bit, len(whole))
+		}
 	}
 	if noticed == 0 {
 		t.Error("not one of 150 flipped bits was noticed")

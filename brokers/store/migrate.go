@@ -102,8 +102,13 @@ func (s schema) admits(version, usableFrom int) error {
 	return fmt.Errorf("the database has schema version %d, for programs from schema %d on; this program has %d: %w", version, usableFrom, s.version(), errNewerSchema)
 }
 
-// run executes the migrations that a database of a version has not seen.
+// run executes the migrations that a database of a version has not seen. What the
+// database says of itself is no more to be trusted than the rest of it: a flipped bit can
+// make the number negative.
 func (s schema) run(ctx context.Context, tx *sql.Tx, seen int) error {
+	if seen < 0 || seen > len(s) {
+		return fmt.Errorf("the database has schema version %d, which no program makes: it is damaged; restore a backup", seen)
+	}
 	for _, m := range s[seen:] {
 		if _, err := tx.ExecContext(ctx, string(m.text)); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)

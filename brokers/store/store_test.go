@@ -99,6 +99,34 @@ func TestSQLiteRefusesNewerSchema(t *testing.T) {
 	}
 }
 
+// S-24: the number of the schema is read from the file like all else. One that no program
+// writes, as after a flipped bit, is an error and no crash.
+func TestSQLiteRefusesAnImpossibleSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "broker.db")
+	s, err := store.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const userVersion = 60 // its place in the file, in four bytes (SQLite file format 1.3)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bit := range 32 {
+		flipped := bytes.Clone(file)
+		flipped[userVersion+bit/8] ^= 0x80 >> (bit % 8)
+		if err := os.WriteFile(path, flipped, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := store.OpenSQLite(t.Context(), path); err == nil {
+			t.Errorf("bit %d of the version: the database was opened (%v)", bit, s.Close())
+		}
+	}
+}
+
 // S-01 in part: codes, tokens and cookies are in no file.
 func TestSQLiteKeepsNoSecretInClear(t *testing.T) {
 	dir := t.TempDir()
