@@ -16,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -57,7 +58,7 @@ func codeForm(code string) url.Values {
 func TestProofsAtTheTokenEndpoint(t *testing.T) {
 	k, other := newClientKey(t, jose.ES256), newClientKey(t, jose.ES256)
 	private := jose.JSONWebKey{Key: k.key}
-	now := time.Now()
+	now := time.Now().Truncate(time.Second) // and it stays so for the broker, however long the keys take
 	for _, c := range []struct {
 		name   string
 		claims claimSet
@@ -86,7 +87,7 @@ func TestProofsAtTheTokenEndpoint(t *testing.T) {
 		{name: "unknown nonce", claims: claimSet{"nonce": "x"}, want: "proof_nonce"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, options{})
+			r := newRig(t, options{clock: brokertest.NewClock(now)})
 			key := k
 			if c.key != nil {
 				key = c.key

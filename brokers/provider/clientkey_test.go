@@ -20,6 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/eidbridge/eidbridge/brokers"
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -130,6 +131,7 @@ func assertion(text string) []string {
 func TestClientAssertions(t *testing.T) {
 	k := newClientKey(t, jose.ES256)
 	other := newClientKey(t, jose.ES256)
+	now := time.Now().Truncate(time.Second) // and it stays so for the broker, however long the table takes
 	for _, c := range []struct {
 		name   string
 		claims claimSet
@@ -139,7 +141,7 @@ func TestClientAssertions(t *testing.T) {
 	}{
 		{name: "a sound one"},
 		{name: "one with a type", header: map[jose.HeaderKey]any{"typ": "JWT"}},
-		{name: "one with fractions of seconds", claims: claimSet{"iat": float64(time.Now().Unix()) + 0.5}},
+		{name: "one with fractions of seconds", claims: claimSet{"iat": float64(now.Unix()) + 0.5}},
 		{name: "O-24 keys in the header are ignored", header: map[jose.HeaderKey]any{"jku": "http://169.254.169.254/", "x5u": "http://169.254.169.254/"}},
 		{name: "O-48 token endpoint as audience", claims: claimSet{"aud": "token"}, want: "assertion_audience"},
 		{name: "O-48 audience as list", claims: claimSet{"aud": []string{"issuer"}}, want: "assertion_audience"},
@@ -147,11 +149,11 @@ func TestClientAssertions(t *testing.T) {
 		{name: "O-26 no audience", claims: claimSet{"aud": nil}, want: "assertion_audience"},
 		{name: "O-26 other iss", claims: claimSet{"iss": "other"}, want: "assertion_issuer"},
 		{name: "O-26 other sub", claims: claimSet{"sub": "other"}, want: "client_unknown"},
-		{name: "O-26 expired", claims: claimSet{"exp": time.Now().Add(-time.Minute).Unix()}, want: "assertion_time"},
+		{name: "O-26 expired", claims: claimSet{"exp": now.Add(-time.Minute).Unix()}, want: "assertion_time"},
 		{name: "O-26 no exp", claims: claimSet{"exp": nil}, want: "assertion_time"},
-		{name: "O-26 lives too long", claims: claimSet{"exp": time.Now().Add(time.Hour).Unix()}, want: "assertion_time"},
-		{name: "O-26 from the future", claims: claimSet{"iat": time.Now().Add(time.Minute).Unix()}, want: "assertion_time"},
-		{name: "O-26 not yet valid", claims: claimSet{"nbf": time.Now().Add(time.Minute).Unix()}, want: "assertion_time"},
+		{name: "O-26 lives too long", claims: claimSet{"exp": now.Add(time.Hour).Unix()}, want: "assertion_time"},
+		{name: "O-26 from the future", claims: claimSet{"iat": now.Add(time.Minute).Unix()}, want: "assertion_time"},
+		{name: "O-26 not yet valid", claims: claimSet{"nbf": now.Add(time.Minute).Unix()}, want: "assertion_time"},
 		{name: "O-26 exp as text", claims: claimSet{"exp": "soon"}, want: "client_missing"},
 		{name: "O-47 no jti", claims: claimSet{"jti": nil}, want: "assertion_id"},
 		{name: "O-47 very long jti", claims: claimSet{"jti": strings.Repeat("x", 257)}, want: "assertion_id"},
@@ -173,7 +175,7 @@ func TestClientAssertions(t *testing.T) {
 		}, want: "assertion_signature"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, options{client: keyedClient(k)})
+			r := newRig(t, options{client: keyedClient(k), clock: brokertest.NewClock(now)})
 			code := r.login(newBrowser(t), nil).Get("code")
 			claims := changed(r.assertionClaims(), c.claims)
 			switch claims["aud"].(type) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eidbridge/eidbridge/brokers/brokertest"
 	"github.com/eidbridge/eidbridge/brokers/provider"
 )
 
@@ -226,6 +227,7 @@ func TestPushRefuses(t *testing.T) {
 func TestRequestObjects(t *testing.T) {
 	k, other := newClientKey(t, jose.ES256), newClientKey(t, jose.ES256)
 	rs := newClientKey(t, jose.RS256)
+	now := time.Now().Truncate(time.Second) // and it stays so for the broker, however long the table takes
 	for _, c := range []struct {
 		name   string
 		claims claimSet
@@ -237,14 +239,14 @@ func TestRequestObjects(t *testing.T) {
 	}{
 		{name: "sound"},
 		{name: "several audiences", claims: claimSet{"aud": []string{"https://other.example", "issuer"}}},
-		{name: "nbf a little ahead", claims: claimSet{"nbf": time.Now().Add(8 * time.Second).Unix()}},
+		{name: "nbf a little ahead", claims: claimSet{"nbf": now.Add(8 * time.Second).Unix()}},
 		{name: "no times", claims: claimSet{"exp": nil, "nbf": nil}},
 		{name: "no exp where it has to be signed", fapi: true, claims: claimSet{"exp": nil}, want: "request_object_time"},
 		{name: "no nbf where it has to be signed", fapi: true, claims: claimSet{"nbf": nil}, want: "request_object_time"},
-		{name: "exp more than an hour after nbf", fapi: true, claims: claimSet{"exp": time.Now().Add(61 * time.Minute).Unix()}, want: "request_object_time"},
-		{name: "nbf more than an hour ago", claims: claimSet{"nbf": time.Now().Add(-61 * time.Minute).Unix()}, want: "request_object_time"},
-		{name: "expired", claims: claimSet{"exp": time.Now().Add(-time.Minute).Unix()}, want: "request_object_time"},
-		{name: "not valid yet", claims: claimSet{"nbf": time.Now().Add(time.Minute).Unix()}, want: "request_object_time"},
+		{name: "exp more than an hour after nbf", fapi: true, claims: claimSet{"exp": now.Add(61 * time.Minute).Unix()}, want: "request_object_time"},
+		{name: "nbf more than an hour ago", claims: claimSet{"nbf": now.Add(-61 * time.Minute).Unix()}, want: "request_object_time"},
+		{name: "expired", claims: claimSet{"exp": now.Add(-time.Minute).Unix()}, want: "request_object_time"},
+		{name: "not valid yet", claims: claimSet{"nbf": now.Add(time.Minute).Unix()}, want: "request_object_time"},
 		{name: "another audience", claims: claimSet{"aud": "https://other.example"}, want: "request_object_audience"},
 		{name: "no issuer", claims: claimSet{"iss": nil}, want: "request_object_issuer"},
 		{name: "O-28 an assertion", claims: claimSet{"sub": "portal"}, want: "request_object_subject"},
@@ -260,7 +262,7 @@ func TestRequestObjects(t *testing.T) {
 		{name: "O-03 another redirect URI", claims: claimSet{"redirect_uri": "https://evil.example"}, want: "redirect_uri_unregistered"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, options{client: func(p *provider.Client) {
+			r := newRig(t, options{clock: brokertest.NewClock(now), client: func(p *provider.Client) {
 				p.Keys, p.RequireSigned = []jose.JSONWebKey{k.public(), rs.public()}, c.fapi
 			}})
 			claims := changed(r.requestClaims(), c.claims)
