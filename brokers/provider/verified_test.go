@@ -173,7 +173,7 @@ func TestLevelReceipts(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	for _, secret := range []string{"60001019906", "TESTMAA", "MARI", got["sub"] + "event-"} {
-		if strings.Contains(strings.Join([]string{got["assessment"], got["explanation"], answer.body}, " "), secret) {
+		if strings.Contains(string(jws.UnsafePayloadWithoutVerification()), secret) { // verified above; in base64 nothing would be found but by chance
 			t.Errorf("the receipt names %s", secret)
 		}
 	}
