@@ -50,9 +50,10 @@ func TestDraftEqualsSign(t *testing.T) {
 		{"enveloping", "<a>" + long() + "</a>", xades.Options{Packaging: xades.Enveloping}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			now := time.Now() // of both, which an hour may begin between
 			options := func() xades.Options {
 				o := c.options
-				o.Rand, o.SigningTime = zeros{}, time.Now().Truncate(time.Hour)
+				o.Rand, o.SigningTime = zeros{}, now
 				agreed := sha256.Sum256([]byte(c.document))
 				o.SourceSHA256 = &agreed
 				return o
