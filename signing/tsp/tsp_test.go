@@ -47,14 +47,21 @@ func lab(t testing.TB) (*pki.Country, *httptest.Server) {
 	return country, server
 }
 
+// client asks servers in order and waits for a minute, which a loaded machine may need
+// for what is done in milliseconds.
 func client(servers ...*httptest.Server) *tsp.Client {
+	return patient(time.Minute, servers...)
+}
+
+// patient is a client that waits so long.
+func patient(timeout time.Duration, servers ...*httptest.Server) *tsp.Client {
 	c := &tsp.Client{}
 	var allow []string
 	for _, s := range servers {
 		allow = append(allow, s.Listener.Addr().String())
 		c.Servers = append(c.Servers, tsp.Server{URL: s.URL + "/tsa"})
 	}
-	c.Fetch = fetch.New(fetch.Options{Allow: allow, Timeout: time.Second})
+	c.Fetch = fetch.New(fetch.Options{Allow: allow, Timeout: timeout})
 	return c
 }
 
@@ -142,10 +149,15 @@ func TestStampRefusesEveryMisbehaviour(t *testing.T) {
 				row.answer(w, r)
 			}))
 			defer bad.Close()
-			if token, err := client(bad).Stamp(t.Context(), crypto.SHA256, digestOf("d")); !errors.Is(err, row.want) || token != nil {
+			alone, both := client(bad), client(bad, good)
+			if errors.Is(row.want, context.DeadlineExceeded) {
+				alone = patient(time.Second, bad)
+				both.Servers[0].Fetch = alone.Fetch
+			}
+			if token, err := alone.Stamp(t.Context(), crypto.SHA256, digestOf("d")); !errors.Is(err, row.want) || token != nil {
 				t.Errorf("a token: %v, error %v", token != nil, err)
 			}
-			if _, err := client(bad, good).Stamp(t.Context(), crypto.SHA256, digestOf("d")); err != nil {
+			if _, err := both.Stamp(t.Context(), crypto.SHA256, digestOf("d")); err != nil {
 				t.Errorf("with a second server: %v", err)
 			}
 		})
