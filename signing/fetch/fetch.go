@@ -195,6 +195,9 @@ func (c *Client) do(ctx context.Context, method, address, contentType, accept st
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 		r.Header.Set("Accept", accept)
+		// A question may be put twice: where the server ends a connection just when it is
+		// used again, another one is made. The header itself is not sent.
+		r.Header["Idempotency-Key"] = nil
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {

@@ -1,9 +1,11 @@
 package fetch
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -173,4 +175,62 @@ func TestAccountIsForItsServer(t *testing.T) {
 			t.Error("asked all the same")
 		}
 	})
+}
+
+// TestPostOutlivesConnections: a server may end a connection that it kept just when it
+// is used again (RFC 9112 9.5). The question is put once more, on another connection.
+func TestPostOutlivesConnections(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections := make(chan int, 10)
+	go func() {
+		for n := 0; ; n++ {
+			c, err := listener.Accept()
+			if err != nil {
+				close(connections)
+				return
+			}
+			connections <- n
+			go answerOnce(c)
+		}
+	}()
+	c := New(Options{Allow: []string{listener.Addr().String()}, Timeout: time.Minute})
+	defer c.http.CloseIdleConnections()
+	for i := range 3 {
+		got, err := c.Post(t.Context(), "http://"+listener.Addr().String(), "application/ocsp-request", "application/ocsp-response", []byte("question"), 100)
+		if err != nil || string(got) != "question" {
+			t.Errorf("question %d: %q, %v", i, got, err)
+		}
+	}
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for range connections {
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d connections for 3 questions", n)
+	}
+}
+
+// answerOnce gives a question back, and ends the connection at the next one.
+func answerOnce(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	in := bufio.NewReader(c)
+	for i := range 2 {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || i > 0 {
+			return
+		}
+		if _, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/ocsp-response\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+			return
+		}
+	}
 }
