@@ -150,7 +150,7 @@ func TestBareSignatureWithoutItsFile(t *testing.T) {
 func TestMalformedMessagesAreRefused(t *testing.T) {
 	keys := signers.NewKeys(t)
 	message, _ := sign(t, text, keys.Credential(t, signers.P256, nil), cades.Options{})
-	head := message[:slices.Index(message, 0x04)] // up to the content
+	head := message[:bytes.Index(message, text)-2] // up to tag and length of the content
 	for name, data := range map[string][]byte{
 		"nothing":                     nil,
 		"cut":                         message[:len(message)-1],
