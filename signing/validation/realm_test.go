@@ -134,7 +134,7 @@ func newLab(t testing.TB) *lab {
 	server := httptest.NewServer(http.HandlerFunc(l.serve))
 	t.Cleanup(server.Close)
 	l.address = strings.TrimPrefix(server.URL, "http://")
-	l.client = fetch.New(fetch.Options{Allow: []string{l.address}, Timeout: 20 * time.Second})
+	l.client = fetch.New(fetch.Options{Allow: []string{l.address}, Timeout: time.Minute}) // of a loaded machine
 	return l
 }
 
