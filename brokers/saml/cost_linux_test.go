@@ -1,6 +1,10 @@
 package saml
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"strings"
@@ -89,6 +93,32 @@ func TestHostileMessagesAreCheap(t *testing.T) { // X-110, X-111, X-112
 		if allocated > most {
 			t.Errorf("%s: allocates %d KiB", name, allocated>>10)
 		}
+	}
+}
+
+// whether the key or the content fails takes the same way. The least
+// processor time is compared, with a content that is dearer than the key: by the clock a
+// busy machine makes either slower, however often both are tried.
+func TestWrongKeyTakesTheWholeWay(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	k := keysOnce()
+	d := ours(k.other)
+	s := &sealed{method: cipherMethod{size: 32}, ciphertext: random(16 << 20)}
+	once := func(wrapped []byte) time.Duration {
+		began := threadTime(t)
+		if _, ok := s.try(sealedKey{ciphertext: wrapped, digest: crypto.SHA256, mask: crypto.SHA256}, d.Keys[0]); ok {
+			t.Fatal("opened")
+		}
+		return threadTime(t) - began
+	}
+	sealedRight := must(rsa.EncryptOAEP(sha256.New(), rand.Reader, k.other.key.Public().(*rsa.PublicKey), random(32), nil))
+	right, wrong := time.Hour, time.Hour
+	for range 24 {
+		right, wrong = min(right, once(sealedRight)), min(wrong, once(random(256)))
+	}
+	if wrong < right*6/10 {
+		t.Errorf("wrong key takes %s, right key with wrong content %s", wrong, right)
 	}
 }
 

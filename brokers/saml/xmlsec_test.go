@@ -15,7 +15,9 @@ import (
 
 func runXMLSec(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command("xmlsec1", args...).CombinedOutput(); err != nil {
+	command := exec.Command("xmlsec1", args...)
+	command.Env = append(os.Environ(), "TZ=UTC") // it takes the times that it is given for local ones
+	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("xmlsec1 %s: %v\n%s", args[0], err, out)
 	}
 }
