@@ -49,12 +49,15 @@ type Options struct {
 	Log *slog.Logger
 	// Batch is default 5 s.
 	Batch time.Duration
+	// Closing is how long the last spans may take in Close, default 2 s.
+	Closing time.Duration
 }
 
 // Tracer makes spans. The nil Tracer makes none.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	closing  time.Duration
 }
 
 // New checks the options. It asks nobody.
@@ -74,6 +77,9 @@ func New(o Options) (*Tracer, error) {
 	if o.Batch == 0 {
 		o.Batch = sendEvery
 	}
+	if o.Closing == 0 {
+		o.Closing = closeTimeout
+	}
 	exporter := &exporter{endpoint: o.Endpoint, headers: o.Headers, log: o.Log, client: &http.Client{
 		Timeout: sendTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -84,7 +90,7 @@ func New(o Options) (*Tracer, error) {
 		sdk.WithBatcher(exporter, sdk.WithMaxQueueSize(maxQueue), sdk.WithMaxExportBatchSize(maxBatch),
 			sdk.WithBatchTimeout(o.Batch), sdk.WithExportTimeout(sendTimeout)),
 	)
-	return &Tracer{p, p.Tracer("github.com/eidbridge/eidbridge")}, nil
+	return &Tracer{p, p.Tracer("github.com/eidbridge/eidbridge"), o.Closing}, nil
 }
 
 // Close sends what waits, if that can be done soon.
@@ -92,7 +98,7 @@ func (t *Tracer) Close(ctx context.Context) {
 	if t == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.closing)
 	defer cancel()
 	_ = t.provider.Shutdown(ctx) // what cannot be sent is lost, as always
 }

@@ -86,6 +86,7 @@ func (c *collector) tracer(t *testing.T, sample float64) *tracing.Tracer {
 	t.Helper()
 	tracer, err := tracing.New(tracing.Options{
 		Endpoint: c.URL + "/v1/traces", Headers: http.Header{"Authorization": {"Bearer collector"}}, Sample: sample, Log: slog.New(slog.DiscardHandler),
+		Closing: time.Minute, // what is asked is what arrives, not how soon
 	})
 	if err != nil {
 		t.Fatal(err)
