@@ -119,25 +119,34 @@ func TestLotIsFull(t *testing.T) {
 	}
 }
 
-// Who sweeps a folder takes nothing from who begins an output in it.
-func TestSweepLeavesWhatIsBegun(t *testing.T) {
-	folder := t.TempDir()
-	out := filepath.Join(folder, "out")
-	stop := make(chan struct{})
-	var sweeping sync.WaitGroup
-	sweeping.Go(func() {
+// sweeping sweeps a folder again and again until it is told to stop.
+func sweeping(t *testing.T, outs ...string) (stop func()) {
+	ended := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
 		for {
 			select {
-			case <-stop:
+			case <-ended:
 				return
 			default:
 			}
-			if _, err := outfile.Sweep(out, filepath.Join(folder, "other")); err != nil {
+			if _, err := outfile.Sweep(outs...); err != nil {
 				t.Error(err)
 				return
 			}
 		}
 	})
+	return func() {
+		close(ended)
+		work.Wait()
+	}
+}
+
+// Who sweeps a folder takes nothing from who begins an output in it.
+func TestSweepLeavesWhatIsBegun(t *testing.T) {
+	folder := t.TempDir()
+	out := filepath.Join(folder, "out")
+	defer sweeping(t, out, filepath.Join(folder, "other"))()
 	for range 2000 {
 		f, err := outfile.Create(out, 0o600, true)
 		if err != nil {
@@ -148,6 +157,29 @@ func TestSweepLeavesWhatIsBegun(t *testing.T) {
 		}
 		f.Discard()
 	}
-	close(stop)
-	sweeping.Wait()
+}
+
+// Nor from who is about to replace a file in it, alone or with a group.
+func TestSweepLeavesWhatIsPlaced(t *testing.T) {
+	folder := t.TempDir()
+	out := filepath.Join(folder, "out")
+	defer sweeping(t, out)()
+	for i := range 400 {
+		f, err := outfile.Create(out, 0o600, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			err = f.Place(t.Context())
+		} else {
+			var g outfile.Group
+			if err = f.PlaceIn(t.Context(), &g); err == nil {
+				err = g.Sync(t.Context())[out]
+			}
+		}
+		f.Discard()
+		if err != nil {
+			t.Fatalf("output %d: %v", i, err)
+		}
+	}
 }

@@ -121,13 +121,14 @@ func (f *File) Discard() {
 	}
 }
 
-// name gives the file its name. One that is complete is closed before, as some
-// systems rename no open files.
+// name gives the file its name. Where it is claimed it stays open meanwhile: closed, and
+// under the name that it goes by until then, it is what Sweep takes for abandoned.
+// Elsewhere one that is complete is closed before, as some systems rename no open files.
 func (f *File) name(complete bool) error {
 	if f.temp == "" {
 		return outputError(linkUnnamed(f.File, f.out))
 	}
-	if complete {
+	if complete && !claims {
 		if err := f.Close(); err != nil {
 			return outputError(err)
 		}

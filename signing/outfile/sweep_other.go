@@ -4,6 +4,9 @@ package outfile
 
 import "os"
 
+// claims tells whether a file that somebody writes can be told from an abandoned one.
+const claims = false
+
 // Claim does nothing where files have no such locks.
 func Claim(*os.File) bool { return true }
 
