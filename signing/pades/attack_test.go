@@ -13,6 +13,7 @@ import (
 
 	"github.com/eidbridge/eidbridge/fixtures/pdfs"
 	"github.com/eidbridge/eidbridge/signing"
+	"github.com/eidbridge/eidbridge/signing/cms"
 	"github.com/eidbridge/eidbridge/signing/pades"
 	"github.com/eidbridge/eidbridge/signing/pdf"
 )
@@ -67,13 +68,19 @@ func (s surgery) withMessage(t *testing.T, message []byte) []byte {
 	return s.withContents("<" + text + strings.Repeat("0", room-len(text)) + ">")
 }
 
-func (s surgery) message(t *testing.T) []byte {
+// message returns what is in the hole: the CMS, and the zeros behind it. Where it ends
+// its own length tells, for its last byte, one of a signature value, may be zero as well.
+func (s surgery) message(t *testing.T) (message, padding []byte) {
 	t.Helper()
 	raw, err := hex.DecodeString(string(s.file[s.contentsAt+1 : s.contentsE-1]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return raw
+	_, n, err := cms.ParsePadded(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw[:len(raw)-n], raw[len(raw)-n:]
 }
 
 func hasFinding(s pades.Signature, code string) bool {
@@ -265,21 +272,21 @@ func TestVerifyRefusesForeignMessages(t *testing.T) {
 	// probably does.
 	var signed []byte
 	var s surgery
-	var message []byte
+	var message, padding []byte
 	for range 100 {
 		signed, _ = sign(t, pdfs.Classic(), citizen(t), pades.Options{})
 		s = operate(t, signed)
-		if message = bytes.TrimRight(s.message(t), "\x00"); len(message) < len(s.message(t)) {
+		if message, padding = s.message(t); len(padding) > 0 {
 			break
 		}
 	}
 	t.Run("bytes behind the message", func(t *testing.T) {
-		raw := s.message(t)
-		if len(message) == len(raw) {
+		if len(padding) == 0 {
 			t.Fatal("no signature with padding")
 		}
-		raw[len(raw)-1] = 1
-		formatFailure(t, s.withMessage(t, raw))
+		padding = bytes.Clone(padding)
+		padding[len(padding)-1] = 1
+		formatFailure(t, s.withMessage(t, slices.Concat(message, padding)))
 	})
 	t.Run("message without its beginning", func(t *testing.T) { formatFailure(t, s.withMessage(t, message[1:])) })
 	t.Run("unknown encoding (P-18)", func(t *testing.T) {
