@@ -112,10 +112,12 @@ func TestBatchGoesOnWhereItEnded(t *testing.T) {
 		if err := m.Append(records...); err != nil {
 			t.Error(err)
 		}
-		signed += len(records)
-		stop()
+		// On a slow machine a group is one document; three of them are looked at below.
+		if signed += len(records); signed >= 3 {
+			stop()
+		}
 	})
-	if !errors.Is(err, context.Canceled) || signed == 0 || signed == documents {
+	if !errors.Is(err, context.Canceled) || signed < 3 || signed == documents {
 		t.Fatalf("%v after %d", err, signed)
 	}
 	if outputs, err := filepath.Glob(filepath.Join(dir, "*-signed.pdf")); err != nil || len(outputs) != signed {

@@ -204,7 +204,7 @@ func TestRevocationAgainstTime(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		level   signing.Baseline
-		revoked time.Duration // from signing
+		revoked time.Duration // from the time that is proven, or claimed
 		want    pades.Indication
 		sub     pades.SubIndication
 	}{
@@ -216,8 +216,12 @@ func TestRevocationAgainstTime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newState(t)
-			signed, _ := s.sign(t, pdfs.Contract(), c.level)
-			if err := s.Revoke(s.cred.Certificate, s.Now().Add(c.revoked), pki.KeyCompromise); err != nil {
+			signed, result := s.sign(t, pdfs.Contract(), c.level)
+			proven := result.SigningTime
+			if c.level == signing.BaselineT {
+				proven = *s.verify(t, signed).Signatures[0].TimeStamps[0].Time
+			}
+			if err := s.Revoke(s.cred.Certificate, proven.Add(c.revoked), pki.KeyCompromise); err != nil {
 				t.Fatal(err)
 			}
 			s.SetAhead(24 * time.Hour)
