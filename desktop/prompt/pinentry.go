@@ -135,6 +135,12 @@ func (p *Pinentry) message(ctx context.Context, words phrases, text string, time
 			return a.do("MESSAGE", "")
 		})
 	}()
+	return onceShown(shown, ended, cancel)
+}
+
+// onceShown waits until a message is shown, which cancel takes away, or could not be. One
+// that the person has read already, so that it ended too, was shown.
+func onceShown(shown <-chan struct{}, ended <-chan error, cancel func()) (done func(), err error) {
 	select {
 	case <-shown:
 		return func() {
@@ -142,8 +148,13 @@ func (p *Pinentry) message(ctx context.Context, words phrases, text string, time
 			<-ended //nolint:errcheck // how the message left is of no interest
 		}, nil
 	case err := <-ended:
-		cancel()
-		return nil, err
+		select {
+		case <-shown:
+			return cancel, nil
+		default:
+			cancel()
+			return nil, err
+		}
 	}
 }
 
