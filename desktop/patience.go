@@ -20,14 +20,19 @@ func (s *Service) quiet(origin string, now time.Time) time.Duration {
 	return max(0, quietTime-now.Sub(r.last))
 }
 
-// remember takes an answer into account: a no counts, a yes forgives, the rest is
-// no opinion.
+// remember takes an answer into account.
 func (s *Service) remember(origin string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(origin, err)
+}
+
+// count is remember for a caller that holds the lock: a no counts, a yes forgives, the
+// rest is no opinion.
+func (s *Service) count(origin string, err error) {
 	if origin == "" {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now := s.Now()
 	switch {
 	case err == nil:

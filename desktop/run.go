@@ -115,13 +115,14 @@ func (s *Service) run(q *request) {
 		err = endOf(q.ctx)
 	}
 	s.end(q, signed, err)
-	s.remember(q.Origin.String(), q.snapshot().Err)
 	s.note(q.entry())
 }
 
 // end makes the request final unless it is already: the first reason counts, and
-// what comes later is thrown away (threats C-60).
+// what comes later is thrown away (threats C-60). Whoever sees the end finds a refusal
+// counted: a page that asks again at once is not faster than that (threats L-35).
 func (s *Service) end(q *request, signed []Signed, err error) {
+	s.mu.Lock()
 	q.mu.Lock()
 	if !q.now.State.Final() {
 		q.now.State, q.now.Err, q.now.Code = stateOf(err), err, CodeOf(err)
@@ -136,9 +137,11 @@ func (s *Service) end(q *request, signed []Signed, err error) {
 		if err == nil && q.token != nil {
 			q.now.Token, q.now.Certificate = q.token, q.certificate
 		}
+		s.count(q.Origin.String(), err)
 		q.change()
 	}
 	q.mu.Unlock()
+	s.mu.Unlock()
 	if err == nil {
 		err = ErrCancelled
 	}

@@ -272,6 +272,28 @@ func TestRefusedOriginIsKeptQuiet(t *testing.T) {
 	})
 }
 
+// L-35: a page that asks again as soon as it hears of a no is not heard either. It is
+// tried often, for it was faster than the count once in 150 times.
+func TestRefusalCountsBeforeThePageHearsOfIt(t *testing.T) {
+	for range 1000 {
+		b := newBench(t)
+		b.prompter.err = desktop.ErrDeclined
+		for range 3 {
+			s, err := b.Submit(t.Context(), from(t, "https://pushy.es"))
+			for err == nil && !s.State.Final() {
+				s, err = b.Wait(t.Context(), s.ID, s.Seq)
+			}
+			if err != nil || s.State != desktop.StateDeclined {
+				t.Fatalf("%s, %v", s.State, err)
+			}
+		}
+		_, err := b.Submit(t.Context(), from(t, "https://pushy.es"))
+		if _, ok := errors.AsType[*desktop.BusyError](err); !ok {
+			t.Fatalf("the fourth question: %v", err)
+		}
+	}
+}
+
 func TestFinishedRequestsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
