@@ -95,8 +95,10 @@ func TestRunServesAPortal(t *testing.T) {
 	var pairing struct{ ID, State, Token, Compare_code string }
 	p.into(body, &pairing)
 	code := pairing.Compare_code
-	_, body = p.call("GET", "/v1/pairings/"+pairing.ID+"?wait=20", "")
-	p.into(body, &pairing)
+	for pairing.State == "pending" {
+		_, body = p.call("GET", "/v1/pairings/"+pairing.ID+"?wait=20", "")
+		p.into(body, &pairing)
+	}
 	if pairing.State != "approved" || pairing.Token == "" {
 		t.Fatalf("%s", body)
 	}

@@ -139,6 +139,22 @@ func (j *journal) Append(e desktop.Entry) error {
 	return nil
 }
 
+// asked waits for the first question about a pairing, which is put after the page has its
+// answer, and tells how many there are.
+func (p *prompter) asked(t *testing.T) (n int) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		if p.set(func() { n = len(p.pairings) }); n > 0 {
+			return n
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody was asked")
+		}
+	}
+}
+
 // holds waits until there are n entries: a page hears of the end of a request before
 // the journal does. It returns a copy of all that there are.
 func (j *journal) holds(t *testing.T, n int) []desktop.Entry {
@@ -403,6 +419,23 @@ func (b *bench) final(token, id string) map[string]any {
 	}
 	b.t.Fatal("request does not end")
 	return nil
+}
+
+// decided polls a pairing until the person has answered and the answer is on the disk,
+// which may take longer than one look waits. The answer hands out the token.
+func (b *bench) decided(origin, id string) answer {
+	b.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		a := b.send(message{method: "GET", path: "/v1/pairings/" + id + "?wait=5", header: page(origin, "")})
+		var v struct{ State string }
+		a.into(b.t, &v)
+		if v.State != "pending" {
+			return a
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("nobody decides: %s", a.body)
+		}
+	}
 }
 
 func id(t *testing.T, a answer) string {

@@ -37,7 +37,7 @@ func TestPagePairsAndSigns(t *testing.T) {
 		created.Expires_at.Before(time.Now()) || a.header.Get("Access-Control-Allow-Origin") != lab {
 		t.Fatalf("%d %v %s", a.status, a.header, a.body)
 	}
-	a = b.send(message{method: "GET", path: "/v1/pairings/" + created.ID + "?wait=5", header: page(lab, "")})
+	a = b.decided(lab, created.ID)
 	var approved struct {
 		State, Token string
 		Scopes       []string
@@ -119,7 +119,7 @@ func TestDeniedPairingGivesNoToken(t *testing.T) {
 		header: with(page(bank, ""), "Content-Type", "application/json"),
 	})
 	pairing := id(t, a)
-	a = b.send(message{method: "GET", path: "/v1/pairings/" + pairing + "?wait=5", header: page(bank, "")})
+	a = b.decided(bank, pairing)
 	if a.status != 200 || !contains(a.body, `"state":"denied"`) || contains(a.body, "token") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -257,11 +257,9 @@ func TestPairingsAreRationed(t *testing.T) {
 	if a := pair("https://c.es"); a.status != http.StatusConflict || a.header.Get("Retry-After") == "" {
 		t.Errorf("fourth: %d", a.status)
 	}
-	b.prompter.set(func() {
-		if n := len(b.prompter.pairings); n != 1 {
-			t.Errorf("%d questions at once", n)
-		}
-	})
+	if n := b.prompter.asked(t); n != 1 {
+		t.Errorf("%d questions at once", n)
+	}
 }
 
 // A page may ask for a mark; the person sees its text with the question, and the
