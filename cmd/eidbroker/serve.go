@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -121,6 +123,10 @@ func newLog(format string, w io.Writer) (*slog.Logger, error) {
 
 // serve wires the parts and runs the server.
 func serve(ctx context.Context, c config, path string, dir directory, log *slog.Logger, ready io.Writer, acceptClock bool) error {
+	// Unheard, the signal would end the process, also while it starts.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if heap := capacity.LimitMemory(); heap > 0 {
 		log.InfoContext(ctx, "memory is limited", "heap", heap)
 	}
@@ -194,7 +200,7 @@ func serve(ctx context.Context, c config, path string, dir directory, log *slog.
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
 	go keepKeys(beside, database, c.longestLife(), log)
-	go s.follow(beside, path)
+	go s.follow(beside, path, hangups)
 	go s.guard.Follow(beside, strikesInterval)
 	go s.board.Follow(beside, outagesInterval)
 	go s.watch.follow(beside)

@@ -11,9 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -150,11 +148,8 @@ func (c config) replaceable(other config) error {
 	return nil
 }
 
-// follow reloads at SIGHUP until ctx ends.
-func (s *server) follow(ctx context.Context, path string) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+// follow reloads at each signal until ctx ends.
+func (s *server) follow(ctx context.Context, path string, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -88,6 +88,17 @@ redirect_uris = ["https://portal.example/callback"]
 	}
 }
 
+// S-36: whoever is told that the broker serves may have it reload at once. The signal
+// ends a program that does not listen for it yet.
+func TestHangupIsHeardFromTheBeginning(t *testing.T) {
+	b, _, _, _, _ := monitored(t, "")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, "configuration reloaded")
+	b.stop()
+}
+
 // A site is served beside the provider, with a client of its own; the same request
 // to the broker's own host is the provider's.
 func TestSitesAreServed(t *testing.T) {
