@@ -34,8 +34,8 @@ const (
 	asked = "/jwks"
 	// proxyMark is the header that each proxy adds.
 	proxyMark = "X-Forwarded-For"
-	// hesitation is how long an attacker waits for an answer before the victims come.
-	// It decides nothing: a request that a proxy waits for the end of has none.
+	// hesitation is how long an attacker waits for an answer of a proxy before the victims
+	// come: a request that the proxy waits for the end of has none.
 	hesitation = 300 * time.Millisecond
 	// endurance is for whatever has to come.
 	endurance = time.Minute
@@ -48,6 +48,9 @@ type probe struct {
 	host     string
 	recorder *recorder
 	want     []byte // what victims get
+	// answers says that the proxy answers whatever comes, or closes the connection: the
+	// victims come after that, however long it takes, and so find what was left for them.
+	answers bool
 }
 
 // dial connects to the proxy, over TLS with the one protocol.
@@ -114,7 +117,11 @@ func (p *probe) attack(t *testing.T, protocol string, send func(net.Conn) error,
 	if err := conn.SetWriteDeadline(time.Now().Add(endurance)); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(hesitation)); err != nil {
+	patience := hesitation
+	if p.answers {
+		patience = endurance
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if err := send(conn); err != nil {
@@ -491,7 +498,7 @@ func TestDesyncProbeFindsBadProxies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, c.server)
-			p := &probe{address: serveBadProxy(t, r.listener.Addr().String(), c.byLength), host: "login.example", recorder: r}
+			p := &probe{address: serveBadProxy(t, r.listener.Addr().String(), c.byLength), host: "login.example", recorder: r, answers: true}
 			if wrong := p.victims(t); len(wrong) > 0 {
 				t.Fatalf("before anything was done: %v", wrong)
 			}
@@ -546,8 +553,8 @@ func serveBadProxy(t *testing.T, server string, byLength bool) string {
 			} else {
 				pool <- u
 			}
-			if _, err := client.Write(answer.Bytes()); err != nil {
-				return
+			if _, err := client.Write(answer.Bytes()); err != nil || resp.Close {
+				return // such an answer ends with the connection
 			}
 		}
 	})

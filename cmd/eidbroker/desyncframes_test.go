@@ -212,7 +212,7 @@ func TestDesyncProbeFindsBadGateways(t *testing.T) {
 	for _, name := range []string{"h2.CL nothing", "h2.CL less", "h2.TE", "h2.TE behind a line end", "h2 a request in the path"} {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, server)
-			p := &probe{address: serveBadProxy(t, r.listener.Addr().String(), true), host: "login.example", recorder: r}
+			p := &probe{address: serveBadProxy(t, r.listener.Addr().String(), true), host: "login.example", recorder: r, answers: true}
 			if wrong := p.victims(t); len(wrong) > 0 {
 				t.Fatalf("before anything was done: %v", wrong)
 			}
@@ -222,7 +222,7 @@ func TestDesyncProbeFindsBadGateways(t *testing.T) {
 		})
 	}
 	r := record(t, server)
-	p := &probe{address: serveBadProxy(t, r.listener.Addr().String(), true), host: "login.example", recorder: r}
+	p := &probe{address: serveBadProxy(t, r.listener.Addr().String(), true), host: "login.example", recorder: r, answers: true}
 	plain := framedAttack{fields: [][2]string{{":method", "POST"}, {":scheme", "https"}, {":authority", "login.example"}, {":path", "/token"}, {"content-length", "5"}}, body: "hello"}
 	if wrong, got := p.attackFramed(t, plain); len(wrong) > 0 || got != "200" {
 		t.Errorf("an honest request: %s, %q", got, wrong)
