@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/eidbridge/eidbridge/cardreader"
 	"github.com/eidbridge/eidbridge/cardreader/esteid"
 	"github.com/eidbridge/eidbridge/cardreader/vpcd"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 	"github.com/eidbridge/eidbridge/fixtures/pcscd"
 )
 
@@ -115,12 +115,7 @@ func TestCardsComeAndGoByCommand(t *testing.T) {
 }
 
 func TestCardWithoutPCSCDIsRemovedAndHasFaults(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeport.Address(t)
 	s := serveCards(t, "--listen", address)
 	slot := func() cardreader.Inserted {
 		t.Helper()

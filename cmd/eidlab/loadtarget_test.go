@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/eidbridge/eidbridge/brokers/loadtarget"
+	"github.com/eidbridge/eidbridge/fixtures/freeport"
 )
 
 // target runs eidlab load-target until the end of the test, or until stop.
@@ -116,11 +117,12 @@ func TestLoadTargetCompletesLogins(t *testing.T) {
 
 // With a folder the target is the same one after a restart.
 func TestLoadTargetKeepsItsFolder(t *testing.T) {
-	dir := t.TempDir()
-	d, stop := target(t, "--storage", "sqlite", "--data", dir)
+	// The address is its own between the two runs, too.
+	dir, listen := t.TempDir(), freeport.Address(t)
+	d, stop := target(t, "--storage", "sqlite", "--data", dir, "--listen", listen)
 	token, before := toolLogin(t, d, "")
 	stop()
-	listen := strings.TrimPrefix(d.Issuer, "http://")
+	http.DefaultClient.CloseIdleConnections() // they lead to the first run
 	again, _ := target(t, "--storage", "sqlite", "--data", dir, "--listen", listen)
 	if again.ID != d.ID || again.Secret != d.Secret || again.Issuer != d.Issuer {
 		t.Errorf("got %+v, want %+v", again.Client, d.Client)
