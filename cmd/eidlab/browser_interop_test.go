@@ -250,7 +250,7 @@ func (d *desk) visit(title, pin string, browser string, args ...string) string {
 func TestInteropFirefoxLogsInToAPortalWithTheCard(t *testing.T) {
 	needs(t, "firefox-esr", "certutil", "modutil", "Xvfb", "xdotool")
 	d := newDesk(t)
-	profile := t.TempDir()
+	profile := chromium.Folder(t) // Firefox's processes write on for a moment, too
 	d.database(profile)
 	// The certificate is chosen without a question, and nothing else is fetched.
 	preferences := `user_pref("security.default_personal_cert", "Select Automatically");
