@@ -124,7 +124,7 @@ func TestInteropChromiumWithoutAPasskey(t *testing.T) {
 		s.toMeans(t, ctx, "en")
 		chromium.Run(t, ctx, "passkey", chromedp.Click(`button[value="passkey"]`), chromedp.WaitVisible(`form[data-passkey="get"] button`))
 		chromium.Run(t, ctx, "no verification", webauthn.SetUserVerified(device, false), chromedp.Click(`form[data-passkey="get"] button`),
-			chromedp.Poll(`document.querySelector("form[data-passkey] [role=status]").textContent !== ""`, nil))
+			chromium.Holds(`document.querySelector("form[data-passkey] [role=status]").textContent !== ""`))
 		chromium.Picture(t, ctx, "failed")
 		chromium.Run(t, ctx, "verified after all", webauthn.SetUserVerified(device, true), chromedp.Click(`form[data-passkey="get"] button`), chromedp.WaitVisible("#return"))
 	})
