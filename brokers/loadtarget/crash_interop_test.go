@@ -33,6 +33,10 @@ import (
 	"github.com/eidbridge/eidbridge/fixtures/postgres"
 )
 
+// What was granted first is asked for last, after as many minutes as a machine takes for
+// all logins, and a code has to outlive a start of the broker.
+const codeLifetime, accessLifetime = "60s", "1h"
+
 // replica is a broker that is killed and started again at one address.
 type replica struct {
 	arguments []string
@@ -98,6 +102,7 @@ func startReplicas(t *testing.T, cluster *postgres.Cluster, program, front, conn
 	for range 3 {
 		r := &replica{program: program, address: freeport.Address(t), arguments: []string{
 			"--storage", "postgres", "--database", connection, "--data", data, "--issuer", "http://" + front, "--connections", connections,
+			"--code-lifetime", codeLifetime, "--access-token-lifetime", accessLifetime,
 		}}
 		if _, err := r.start(); err != nil {
 			t.Fatal(err)
@@ -319,7 +324,9 @@ func TestInteropKilledBrokersLoseNothing(t *testing.T) {
 	program := eidlab(t)
 	for _, storage := range []string{"sqlite", "postgres"} {
 		t.Run(storage, func(t *testing.T) {
-			r := &replica{program: program, address: freeport.Address(t), arguments: []string{"--storage", storage, "--data", t.TempDir()}}
+			r := &replica{program: program, address: freeport.Address(t), arguments: []string{
+				"--storage", storage, "--data", t.TempDir(), "--code-lifetime", codeLifetime, "--access-token-lifetime", accessLifetime,
+			}}
 			if storage == "postgres" {
 				connection, err := startCluster(t, postgres.Options{Durable: true}).Schema(t.Context(), "broker")
 				if err != nil {

@@ -195,7 +195,7 @@ func TestInteropScarceMachine(t *testing.T) {
 		for _, storage := range []string{"sqlite", "postgres"} {
 			t.Run("S-30 "+row.name+" "+storage, func(t *testing.T) {
 				r := &replica{program: within(t, program, row.lines(t)...), address: freeport.Address(t), arguments: slices.Concat(kept(t, storage), []string{
-					"--code-lifetime", "60s", "--access-token-lifetime", "1h",
+					"--code-lifetime", codeLifetime, "--access-token-lifetime", accessLifetime,
 				}, row.arguments)}
 				if _, err := r.start(); err != nil {
 					t.Fatal(err)
@@ -330,7 +330,7 @@ func TestInteropMemoryRunsOut(t *testing.T) {
 	const deaths, plenty = 5, 256 << 20
 	m, lines := littleMemory(t, plenty)
 	r := &replica{program: within(t, eidlab(t), lines...), address: freeport.Address(t), arguments: []string{
-		"--storage", "sqlite", "--data", t.TempDir(), "--code-lifetime", "60s", "--access-token-lifetime", "1h",
+		"--storage", "sqlite", "--data", t.TempDir(), "--code-lifetime", codeLifetime, "--access-token-lifetime", accessLifetime,
 	}}
 	if _, err := r.start(); err != nil {
 		t.Fatal(err)
